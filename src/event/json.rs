@@ -1,0 +1,689 @@
+//! Reads one JSON text into a flat tape of spans, once, so that every later step walks the tape and never the text.
+//!
+//! The grammar is RFC 8259's, checked in full. Values are never converted: a number stays the digits the server
+//! wrote, a string stays its escaped text until someone asks for it. The tape is reused from event to event.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// How deep objects and arrays may nest. Real events reach 8; the limit keeps every later walk within its stack.
+pub const MAX_DEPTH: usize = 256;
+
+/// The longest text a tape can describe, in bytes. Messages are refused long before that.
+const MAX_TEXT: usize = u32::MAX as usize / 2;
+
+/// Set in [`Node::end`]'s place of a string that holds at least one backslash.
+const ESCAPED: u32 = 1 << 31;
+
+/// One value or object key: where it stands in the text and where the next one after its whole content starts.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    start: u32,
+    end: u32,
+    /// Index of the first node that is not part of this value.
+    next: u32,
+}
+
+/// The parsed form of one JSON text, to be reused for the next.
+#[derive(Debug, Default)]
+pub struct Tape {
+    nodes: Vec<Node>,
+    raw_newlines: bool,
+}
+
+/// Why a text is not JSON that lxmon reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonError {
+    /// Not JSON; the byte where that shows.
+    Syntax(usize),
+    /// Ends before its value does.
+    Truncated,
+    /// Nests deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// Longer than a tape can describe.
+    TooLong,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(at) => write!(f, "not JSON (byte {})", at + 1),
+            Self::Truncated => f.write_str("not JSON (it ends too early)"),
+            Self::TooDeep => write!(f, "JSON nested deeper than {MAX_DEPTH} levels"),
+            Self::TooLong => f.write_str("JSON longer than 2 GiB"),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// The contents of a JSON string, still escaped as in the message.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// What stands between the quotes.
+    pub raw: &'a str,
+    /// Whether `raw` holds escapes.
+    pub escaped: bool,
+}
+
+/// One value of a parsed text.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    text: &'a str,
+    nodes: &'a [Node],
+    index: u32,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub enum Kind<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, with the digits the server wrote.
+    Number(&'a str),
+    /// A string.
+    String(Text<'a>),
+    /// An array's items, in order.
+    Array(Items<'a>),
+    /// An object's members, in the message's order, doubles included.
+    Object(Members<'a>),
+}
+
+/// The items of an array.
+#[derive(Clone)]
+pub struct Items<'a> {
+    at: Value<'a>,
+    end: u32,
+}
+
+/// The members of an object.
+#[derive(Clone)]
+pub struct Members<'a> {
+    at: Value<'a>,
+    end: u32,
+}
+
+impl Tape {
+    /// Parses `text`, forgetting what the tape held before.
+    pub fn parse(&mut self, text: &str) -> Result<(), JsonError> {
+        self.nodes.clear();
+        self.raw_newlines = false;
+        if text.len() > MAX_TEXT {
+            return Err(JsonError::TooLong);
+        }
+        Scanner { bytes: text.as_bytes(), at: 0, nodes: &mut self.nodes, raw_newlines: &mut self.raw_newlines }
+            .document()
+    }
+
+    /// The value parsed last. `text` must be the text it was parsed from.
+    #[must_use]
+    pub fn root<'a>(&'a self, text: &'a str) -> Value<'a> {
+        self.value(text, 0)
+    }
+
+    /// The value at `index`, as [`Value::index`] gave it.
+    #[must_use]
+    pub fn value<'a>(&'a self, text: &'a str, index: u32) -> Value<'a> {
+        Value { text, nodes: &self.nodes, index }
+    }
+
+    /// Whether line ends stand between the tokens (inside strings they are always escaped).
+    #[must_use]
+    pub fn has_raw_newlines(&self) -> bool {
+        self.raw_newlines
+    }
+
+    /// Gives back memory that an unusually large text took.
+    pub fn trim(&mut self) {
+        const KEEP: usize = 4096;
+        if self.nodes.capacity() > KEEP {
+            self.nodes = Vec::new();
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    fn node(&self) -> Node {
+        self.nodes[self.index as usize]
+    }
+
+    /// Where the value stands on its tape.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The value as it stands in the message.
+    #[must_use]
+    pub fn raw(&self) -> &'a str {
+        let node = self.node();
+        &self.text[node.start as usize..(node.end & !ESCAPED) as usize]
+    }
+
+    /// What the value is, with its contents.
+    #[must_use]
+    pub fn kind(&self) -> Kind<'a> {
+        let node = self.node();
+        match self.text.as_bytes()[node.start as usize] {
+            b'"' => Kind::String(self.text_of(node)),
+            b'{' => Kind::Object(Members { at: Value { index: self.index + 1, ..*self }, end: node.next }),
+            b'[' => Kind::Array(Items { at: Value { index: self.index + 1, ..*self }, end: node.next }),
+            b'n' => Kind::Null,
+            b't' => Kind::Bool(true),
+            b'f' => Kind::Bool(false),
+            _ => Kind::Number(self.raw()),
+        }
+    }
+
+    fn text_of(&self, node: Node) -> Text<'a> {
+        let end = (node.end & !ESCAPED) as usize;
+        Text { raw: &self.text[node.start as usize + 1..end - 1], escaped: node.end & ESCAPED != 0 }
+    }
+
+    /// The string's contents, when it is a string.
+    #[must_use]
+    pub fn as_text(&self) -> Option<Text<'a>> {
+        match self.kind() {
+            Kind::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The members, none when it is not an object.
+    #[must_use]
+    pub fn members(&self) -> Members<'a> {
+        match self.kind() {
+            Kind::Object(members) => members,
+            _ => Members { at: *self, end: self.index },
+        }
+    }
+
+    /// The items, none when it is not an array.
+    #[must_use]
+    pub fn items(&self) -> Items<'a> {
+        match self.kind() {
+            Kind::Array(items) => items,
+            _ => Items { at: *self, end: self.index },
+        }
+    }
+
+    /// The member called `name`; of doubles the last, as Go's and most other decoders take it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.members().filter(|(key, _)| key.is(name)).map(|(_, value)| value).last()
+    }
+
+    /// The contents of the string member called `name`.
+    #[must_use]
+    pub fn get_text(&self, name: &str) -> Option<Text<'a>> {
+        self.get(name)?.as_text()
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.raw())
+    }
+}
+
+impl fmt::Debug for Items<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl fmt::Debug for Members<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone().map(|(key, value)| (key.raw, value))).finish()
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        if self.at.index >= self.end {
+            return None;
+        }
+        let value = self.at;
+        self.at.index = value.node().next;
+        Some(value)
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Text<'a>, Value<'a>);
+
+    fn next(&mut self) -> Option<(Text<'a>, Value<'a>)> {
+        if self.at.index >= self.end {
+            return None;
+        }
+        let key = self.at.text_of(self.at.node());
+        let value = Value { index: self.at.index + 1, ..self.at };
+        self.at.index = value.node().next;
+        Some((key, value))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// A text without escapes.
+    #[must_use]
+    pub fn plain(raw: &'a str) -> Self {
+        Self { raw, escaped: false }
+    }
+
+    /// Whether the string is `other`.
+    #[must_use]
+    pub fn is(&self, other: &str) -> bool {
+        if self.escaped { self.cow() == other } else { self.raw == other }
+    }
+
+    /// The string, unescaped into `scratch` when it has escapes. A surrogate without its partner becomes U+FFFD, as
+    /// in Go's decoder.
+    #[must_use]
+    pub fn decode<'b>(&self, scratch: &'b mut String) -> &'b str
+    where
+        'a: 'b,
+    {
+        if !self.escaped {
+            return self.raw;
+        }
+        scratch.clear();
+        unescape(self.raw, scratch);
+        scratch
+    }
+
+    /// The string itself.
+    #[must_use]
+    pub fn cow(&self) -> Cow<'a, str> {
+        if !self.escaped {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut decoded = String::with_capacity(self.raw.len());
+        unescape(self.raw, &mut decoded);
+        Cow::Owned(decoded)
+    }
+}
+
+fn unescape(mut raw: &str, out: &mut String) {
+    while let Some(at) = memchr::memchr(b'\\', raw.as_bytes()) {
+        out.push_str(&raw[..at]);
+        let escape = raw.as_bytes()[at + 1];
+        let mut taken = at + 2;
+        out.push(match escape {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                taken += 4;
+                let unit = hex(&raw[at + 2..]);
+                let low = if (0xd800..0xdc00).contains(&unit) && raw[taken..].starts_with("\\u") {
+                    Some(hex(&raw[taken + 2..])).filter(|low| (0xdc00..0xe000).contains(low))
+                } else {
+                    None
+                };
+                match low {
+                    Some(low) => {
+                        taken += 6;
+                        char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
+                            .unwrap_or(char::REPLACEMENT_CHARACTER)
+                    }
+                    None => char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                }
+            }
+            other => char::from(other),
+        });
+        raw = &raw[taken..];
+    }
+    out.push_str(raw);
+}
+
+/// The value of the four hex digits that `text` starts with; the scanner has seen that they are there.
+fn hex(text: &str) -> u32 {
+    text.as_bytes()[..4].iter().fold(0, |value, &digit| value << 4 | char::from(digit).to_digit(16).unwrap_or(0))
+}
+
+struct Scanner<'s> {
+    bytes: &'s [u8],
+    at: usize,
+    nodes: &'s mut Vec<Node>,
+    raw_newlines: &'s mut bool,
+}
+
+/// What may stand next.
+#[derive(Clone, Copy, PartialEq)]
+enum Expect {
+    Value,
+    /// Just after `[`: a value or `]`.
+    FirstItem,
+    /// Just after `{`: a key or `}`.
+    FirstKey,
+    Key,
+    /// After a value: `,` or the closing bracket.
+    After,
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "positions and node counts stay below MAX_TEXT, half of u32's range"
+)]
+impl Scanner<'_> {
+    fn document(mut self) -> Result<(), JsonError> {
+        // Indexes of the open containers' nodes.
+        let mut open = [0u32; MAX_DEPTH];
+        let mut depth = 0;
+        let mut expect = Expect::Value;
+        loop {
+            self.skip_space();
+            let Some(&byte) = self.bytes.get(self.at) else {
+                return Err(JsonError::Truncated);
+            };
+            match (expect, byte) {
+                (Expect::FirstKey | Expect::Key, b'"') => {
+                    self.string()?;
+                    self.skip_space();
+                    self.expect_byte(b':')?;
+                    expect = Expect::Value;
+                    continue;
+                }
+                (Expect::Value | Expect::FirstItem, b'{' | b'[') => {
+                    if depth == MAX_DEPTH {
+                        return Err(JsonError::TooDeep);
+                    }
+                    open[depth] = self.nodes.len() as u32;
+                    depth += 1;
+                    self.push(self.at, self.at + 1);
+                    self.at += 1;
+                    expect = if byte == b'{' { Expect::FirstKey } else { Expect::FirstItem };
+                    continue;
+                }
+                (Expect::Value | Expect::FirstItem, b'"') => self.string()?,
+                (Expect::Value | Expect::FirstItem, b't') => self.word(b"true")?,
+                (Expect::Value | Expect::FirstItem, b'f') => self.word(b"false")?,
+                (Expect::Value | Expect::FirstItem, b'n') => self.word(b"null")?,
+                (Expect::Value | Expect::FirstItem, b'-' | b'0'..=b'9') => self.number()?,
+                (Expect::FirstItem | Expect::After, b']') | (Expect::FirstKey | Expect::After, b'}') => {
+                    depth -= 1;
+                    let index = open[depth] as usize;
+                    // A bracket must close its own kind; ']' and '}' are each two above their opening one.
+                    if self.bytes[self.nodes[index].start as usize] + 2 != byte {
+                        return Err(JsonError::Syntax(self.at));
+                    }
+                    self.at += 1;
+                    self.nodes[index].end = self.at as u32;
+                    self.nodes[index].next = self.nodes.len() as u32;
+                }
+                (Expect::After, b',') => {
+                    self.at += 1;
+                    let container = self.bytes[self.nodes[open[depth - 1] as usize].start as usize];
+                    expect = if container == b'{' { Expect::Key } else { Expect::Value };
+                    continue;
+                }
+                _ => return Err(JsonError::Syntax(self.at)),
+            }
+            if depth == 0 {
+                self.skip_space();
+                return if self.at == self.bytes.len() { Ok(()) } else { Err(JsonError::Syntax(self.at)) };
+            }
+            expect = Expect::After;
+        }
+    }
+
+    fn push(&mut self, start: usize, end: usize) {
+        let next = self.nodes.len() as u32 + 1;
+        self.nodes.push(Node { start: start as u32, end: end as u32, next });
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.bytes.get(self.at) {
+            *self.raw_newlines |= *byte == b'\n' || *byte == b'\r';
+            self.at += 1;
+        }
+    }
+
+    fn expect_byte(&mut self, wanted: u8) -> Result<(), JsonError> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte == wanted => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(_) => Err(JsonError::Syntax(self.at)),
+            None => Err(JsonError::Truncated),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
+        let start = self.at;
+        for &byte in word {
+            self.expect_byte(byte)?;
+        }
+        self.push(start, self.at);
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        let mut escaped = 0;
+        self.at += 1;
+        loop {
+            let Some(&byte) = self.bytes.get(self.at) else {
+                return Err(JsonError::Truncated);
+            };
+            if !STRING_END[byte as usize] {
+                self.at += 1;
+                continue;
+            }
+            match byte {
+                b'"' => break,
+                b'\\' => {
+                    escaped = ESCAPED;
+                    self.escape()?;
+                }
+                _ => return Err(JsonError::Syntax(self.at)),
+            }
+        }
+        self.at += 1;
+        self.push(start, self.at);
+        if let Some(node) = self.nodes.last_mut() {
+            node.end |= escaped;
+        }
+        Ok(())
+    }
+
+    fn escape(&mut self) -> Result<(), JsonError> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                self.at += 2;
+                for _ in 0..4 {
+                    match self.bytes.get(self.at) {
+                        Some(digit) if digit.is_ascii_hexdigit() => self.at += 1,
+                        Some(_) => return Err(JsonError::Syntax(self.at)),
+                        None => return Err(JsonError::Truncated),
+                    }
+                }
+            }
+            Some(_) => return Err(JsonError::Syntax(self.at + 1)),
+            None => return Err(JsonError::Truncated),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        if self.bytes[self.at] == b'-' {
+            self.at += 1;
+        }
+        match self.bytes.get(self.at) {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        self.push(start, self.at);
+        Ok(())
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        match (self.at > start, self.bytes.get(self.at)) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => Err(JsonError::Syntax(self.at)),
+            (false, None) => Err(JsonError::Truncated),
+        }
+    }
+}
+
+/// The bytes that end a plain run inside a string: the quote, the backslash, and controls, which must be escaped.
+static STRING_END: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<String, JsonError> {
+        let mut tape = Tape::default();
+        tape.parse(text)?;
+        Ok(to_serde(tape.root(text)).to_string())
+    }
+
+    fn to_serde(value: Value<'_>) -> serde_json::Value {
+        match value.kind() {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Bool(bool) => bool.into(),
+            Kind::Number(digits) => serde_json::from_str(digits).unwrap(),
+            Kind::String(text) => text.cow().into(),
+            Kind::Array(items) => items.map(to_serde).collect(),
+            Kind::Object(members) => members.map(|(key, value)| (key.cow().into_owned(), to_serde(value))).collect(),
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for (text, error) in [
+            ("", JsonError::Truncated),
+            ("{", JsonError::Truncated),
+            ("[1,", JsonError::Truncated),
+            ("\"abc", JsonError::Truncated),
+            ("\"\\u00", JsonError::Truncated),
+            ("-", JsonError::Truncated),
+            ("tru", JsonError::Truncated),
+            ("]", JsonError::Syntax(0)),
+            ("[1}", JsonError::Syntax(2)),
+            ("{\"a\":1]", JsonError::Syntax(6)),
+            ("[1,]", JsonError::Syntax(3)),
+            ("{\"a\":1,}", JsonError::Syntax(7)),
+            ("{\"a\" 1}", JsonError::Syntax(5)),
+            ("{1:1}", JsonError::Syntax(1)),
+            ("[1 2]", JsonError::Syntax(3)),
+            ("01", JsonError::Syntax(1)),
+            ("1.x", JsonError::Syntax(2)),
+            ("truth", JsonError::Syntax(3)),
+            ("{} {}", JsonError::Syntax(3)),
+            ("\"\n\"", JsonError::Syntax(1)),
+            ("\"\\x\"", JsonError::Syntax(2)),
+            ("\"\\u12g4\"", JsonError::Syntax(5)),
+            ("nope", JsonError::Syntax(1)),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_limit_and_no_more() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(parse(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(parse(&nested(MAX_DEPTH + 1)), Err(JsonError::TooDeep));
+        assert_eq!(parse(&nested(10_000)), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn surrogates_without_partner_become_the_replacement_character() {
+        for (text, string) in [
+            (r#""\ud83d\ude00""#, "😀"),
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""\ude00x""#, "\u{fffd}x"),
+            (r#""\ud83d\u0041""#, "\u{fffd}A"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
+        ] {
+            let mut tape = Tape::default();
+            tape.parse(text).unwrap();
+            assert_eq!(tape.root(text).as_text().unwrap().cow(), string, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_doubled_keys_the_last_counts() {
+        let text = r#"{"a":1,"\u0061":2}"#;
+        let mut tape = Tape::default();
+        tape.parse(text).unwrap();
+        assert_eq!(tape.root(text).get("a").unwrap().raw(), "2");
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Into::into),
+                prop::collection::btree_map(any::<String>(), inner, 0..8).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_serde_json_writes(value in any_json(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
+            let theirs: serde_json::Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(parse(&text).unwrap(), theirs.to_string());
+        }
+
+        #[test]
+        fn agrees_with_serde_json_on_damaged_text(value in any_json(), at: prop::sample::Index, byte: char) {
+            let mut text = value.to_string();
+            let mut at = at.index(text.len());
+            while !text.is_char_boundary(at) { at -= 1; }
+            text.insert(at, byte);
+            // serde_json refuses numbers out of f64's range and lone surrogates, which we keep as they are.
+            if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+                prop_assert!(parse(&text).is_ok(), "{}", text);
+            } else if !text.contains(['e', 'E', 'd', 'D']) {
+                prop_assert!(parse(&text).is_err(), "{}", text);
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! An event as it came: the message's own bytes, and where in them the parts of the envelope stand.
+
+pub mod json;
+pub mod lifecycle;
+pub mod logging;
+pub mod operation;
+pub mod security;
+
+use std::fmt;
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+pub use self::lifecycle::{Lifecycle, Requestor};
+pub use self::logging::{Level, Logging};
+pub use self::operation::{Operation, Status};
+pub use self::security::Security;
+
+use self::json::{JsonError, Kind, Tape, Text, Value};
+
+/// The text of one message, shared with the buffer it was read into.
+pub type Message = Utf8Bytes;
+
+/// Which of the followed remotes an event came from: its place in the configuration's list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteId(pub u16);
+
+/// Nanoseconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub i64);
+
+/// The event types that servers are known to send (LXD `shared/api/event.go`, Incus `shared/api/event.go`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// A log line of the daemon.
+    Logging,
+    /// A background operation began, went on or ended.
+    Operation,
+    /// Something was created, changed or deleted.
+    Lifecycle,
+    /// A log line of the OVN layer (LXD 5.21 on).
+    Ovn,
+    /// A security audit record (LXD 6.9 on).
+    Security,
+    /// A line of the network ACL log (Incus).
+    NetworkAcl,
+    /// A type this program does not know; it is printed like any other.
+    Other,
+}
+
+/// One event, ready to be filtered, ordered and rendered.
+#[derive(Debug)]
+pub struct Event {
+    message: Message,
+    tape: Tape,
+    remote: RemoteId,
+    kind: Type,
+    envelope: Envelope,
+}
+
+/// Indexes into the tape; [`ABSENT`] where the message lacks the key.
+#[derive(Clone, Copy, Debug)]
+struct Envelope {
+    kind: u32,
+    timestamp: u32,
+    metadata: u32,
+    location: u32,
+    project: u32,
+}
+
+const ABSENT: u32 = u32::MAX;
+
+/// Why a message is not an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// It is not JSON.
+    Json(JsonError),
+    /// It is JSON, but not an object.
+    NotAnObject,
+    /// It has no `type`, or one that is not a string.
+    NoType,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => error.fmt(f),
+            Self::NotAnObject => f.write_str("not a JSON object"),
+            Self::NoType => f.write_str("without a \"type\""),
+        }
+    }
+}
+
+impl Event {
+    /// Reads the envelope of `message`. The tape of an event that is done with can be given for this one's use
+    /// ([`Event::into_tape`]).
+    ///
+    /// # Errors
+    /// The tape comes back with the reason, for the next message.
+    pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, (Malformed, Tape)> {
+        if let Err(error) = tape.parse(&message) {
+            return Err((Malformed::Json(error), tape));
+        }
+        let mut envelope =
+            Envelope { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
+        let root = tape.root(&message);
+        let Kind::Object(members) = root.kind() else {
+            return Err((Malformed::NotAnObject, tape));
+        };
+        for (key, value) in members {
+            let slot = match key.cow().as_ref() {
+                "type" => &mut envelope.kind,
+                "timestamp" => &mut envelope.timestamp,
+                "metadata" => &mut envelope.metadata,
+                "location" => &mut envelope.location,
+                "project" => &mut envelope.project,
+                _ => continue,
+            };
+            *slot = value.index();
+        }
+        let kind = match envelope.kind {
+            ABSENT => None,
+            index => tape.value(&message, index).as_text(),
+        };
+        let Some(kind) = kind.map(Type::of) else {
+            return Err((Malformed::NoType, tape));
+        };
+        Ok(Self { message, tape, remote, kind, envelope })
+    }
+
+    /// Gives back the tape for another event.
+    #[must_use]
+    pub fn into_tape(mut self) -> Tape {
+        self.tape.trim();
+        self.tape
+    }
+
+    /// The message without the newline at its end.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.message.trim_ascii()
+    }
+
+    /// Whether [`Event::text`] has line ends inside (between tokens: JSON allows none in strings).
+    #[must_use]
+    pub fn spans_lines(&self) -> bool {
+        self.tape.has_raw_newlines() && self.text().bytes().any(|byte| byte == b'\n' || byte == b'\r')
+    }
+
+    /// The remote it came from.
+    #[must_use]
+    pub fn remote(&self) -> RemoteId {
+        self.remote
+    }
+
+    /// The whole event.
+    #[must_use]
+    pub fn root(&self) -> Value<'_> {
+        self.tape.root(&self.message)
+    }
+
+    fn part(&self, index: u32) -> Option<Value<'_>> {
+        (index != ABSENT).then(|| self.tape.value(&self.message, index))
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self) -> Type {
+        self.kind
+    }
+
+    /// Its type as the server wrote it.
+    #[must_use]
+    pub fn kind_text(&self) -> Text<'_> {
+        self.part(self.envelope.kind).and_then(|value| value.as_text()).unwrap_or(Text::plain(""))
+    }
+
+    /// `timestamp` as the server wrote it.
+    #[must_use]
+    pub fn timestamp_text(&self) -> Option<Text<'_>> {
+        self.part(self.envelope.timestamp)?.as_text()
+    }
+
+    /// `timestamp` with its offset, when it is RFC 3339.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<chrono::DateTime<chrono::FixedOffset>> {
+        chrono::DateTime::parse_from_rfc3339(&self.timestamp_text()?.cow()).ok()
+    }
+
+    /// The moment `timestamp` names, when it is RFC 3339 and within the years 1677 to 2262.
+    #[must_use]
+    pub fn moment(&self) -> Option<Nanos> {
+        self.timestamp()?.timestamp_nanos_opt().map(Nanos)
+    }
+
+    /// `metadata`, whatever it is.
+    #[must_use]
+    pub fn metadata(&self) -> Option<Value<'_>> {
+        self.part(self.envelope.metadata)
+    }
+
+    /// `location`: the cluster member it comes from, `none` when the server is not clustered.
+    #[must_use]
+    pub fn location(&self) -> Option<Text<'_>> {
+        self.part(self.envelope.location)?.as_text()
+    }
+
+    /// `project`; missing for events that belong to none.
+    #[must_use]
+    pub fn project(&self) -> Option<Text<'_>> {
+        self.part(self.envelope.project)?.as_text().filter(|project| !project.raw.is_empty())
+    }
+
+    /// The metadata of a lifecycle event.
+    #[must_use]
+    pub fn lifecycle(&self) -> Option<Lifecycle<'_>> {
+        (self.kind == Type::Lifecycle).then(|| self.metadata()).flatten().map(Lifecycle::new)
+    }
+
+    /// The metadata of an operation event.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation<'_>> {
+        (self.kind == Type::Operation).then(|| self.metadata()).flatten().map(Operation::new)
+    }
+
+    /// The metadata of a logging event, or of the other types that carry log lines (ovn, network-acl).
+    #[must_use]
+    pub fn logging(&self) -> Option<Logging<'_>> {
+        matches!(self.kind, Type::Logging | Type::Ovn | Type::NetworkAcl)
+            .then(|| self.metadata())
+            .flatten()
+            .map(Logging::new)
+    }
+
+    /// The metadata of a security event.
+    #[must_use]
+    pub fn security(&self) -> Option<Security<'_>> {
+        (self.kind == Type::Security).then(|| self.metadata()).flatten().map(Security::new)
+    }
+}
+
+impl Type {
+    /// All types that have a name of their own.
+    pub const KNOWN: [Self; 6] =
+        [Self::Logging, Self::Operation, Self::Lifecycle, Self::Ovn, Self::Security, Self::NetworkAcl];
+
+    fn of(text: Text<'_>) -> Self {
+        Self::KNOWN.into_iter().find(|kind| text.is(kind.name())).unwrap_or(Self::Other)
+    }
+
+    /// The word that the servers use for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logging => "logging",
+            Self::Operation => "operation",
+            Self::Lifecycle => "lifecycle",
+            Self::Ovn => "ovn",
+            Self::Security => "security",
+            Self::NetworkAcl => "network-acl",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn event(text: &str) -> Event {
+    Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envelope_in_any_order_with_unknown_keys() {
+        let event = event(
+            "{\"x\":[{\"type\":\"no\"}],\"project\":\"web\",\"metadata\":{\"type\":\"no\"},\"type\":\"ovn\",\"timestamp\":\"2026-01-02T03:04:05.5+01:00\"}\n",
+        );
+        assert_eq!(event.kind(), Type::Ovn);
+        assert!(event.project().unwrap().is("web"));
+        assert!(event.location().is_none());
+        assert_eq!(event.moment(), Some(Nanos(1_767_319_445_500_000_000)));
+        assert!(event.text().ends_with('}') && !event.spans_lines());
+    }
+
+    #[test]
+    fn says_why_a_message_is_no_event() {
+        for (text, why) in [
+            ("hello", Malformed::Json(JsonError::Syntax(0))),
+            ("[]", Malformed::NotAnObject),
+            ("{}", Malformed::NoType),
+            (r#"{"type":7}"#, Malformed::NoType),
+            (r#"{"type":"logging","type":null}"#, Malformed::NoType),
+        ] {
+            let error = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap_err();
+            assert_eq!(error.0, why, "{text}");
+        }
+    }
+}

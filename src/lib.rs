@@ -1,0 +1,5 @@
+//! lxmon follows the events of LXD and Incus servers.
+//!
+//! Data flows one way: source → event → filter → order → render → sink, a module per step.
+
+pub mod event;

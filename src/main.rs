@@ -1,0 +1,3 @@
+//! The `lxmon` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Everything a user of the program could notice, in one test binary.
