@@ -3,3 +3,4 @@
 //! Data flows one way: source → event → filter → order → render → sink, a module per step.
 
 pub mod event;
+pub mod render;
