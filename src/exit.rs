@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// The command line or the configuration cannot be meant so.
     Usage,
+    /// Events were lost, and `--fail-on-gap` was given.
+    Gap,
     /// `--timeout` passed before `--count` was reached.
     Timeout,
     /// A signal ended it; the process dies by the same signal.
@@ -25,6 +27,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Gap => 3,
             Self::Timeout => 124,
             Self::Signal(number) => 128u8.wrapping_add(u8::try_from(number).unwrap_or(0)),
         }

@@ -182,6 +182,12 @@ impl<'a> Value<'a> {
         Text { raw: &self.text[node.start as usize + 1..end - 1], escaped: node.end & ESCAPED != 0 }
     }
 
+    /// Another value or key of the same text, by its index.
+    #[must_use]
+    pub fn at(&self, index: u32) -> Value<'a> {
+        Value { index, ..*self }
+    }
+
     /// The string's contents, when it is a string.
     #[must_use]
     pub fn as_text(&self) -> Option<Text<'a>> {
@@ -237,6 +243,29 @@ impl fmt::Debug for Items<'_> {
 impl fmt::Debug for Members<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.clone().map(|(key, value)| (key.raw, value))).finish()
+    }
+}
+
+impl Items<'_> {
+    /// Whether there are none left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.at.index >= self.end
+    }
+}
+
+impl Members<'_> {
+    /// Whether there are none left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.at.index >= self.end
+    }
+
+    /// Where the keys stand on the tape; each one's value is at the next index.
+    pub fn key_indexes(self) -> impl Iterator<Item = u32> {
+        let (at, end) = (self.at, self.end);
+        let first = (at.index < end).then_some(at.index);
+        std::iter::successors(first, move |key| Some(at.at(key + 1).node().next).filter(|next| *next < end))
     }
 }
 

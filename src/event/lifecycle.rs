@@ -1,6 +1,6 @@
 //! The metadata of lifecycle events (`EventLifecycle` in both servers' `shared/api/event_lifecycle.go`).
 
-use super::json::{Text, Value};
+use super::json::{Kind, Text, Value};
 
 /// What happened, to what, by whom. Any part may be missing.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,11 @@ impl<'a> Requestor<'a> {
     pub(super) fn of(metadata: Value<'a>) -> Option<Self> {
         let requestor = metadata.get("requestor")?;
         let part = |name| requestor.get_text(name).unwrap_or(Text::plain(""));
-        let requestor = Self { protocol: part("protocol"), username: part("username"), address: part("address") };
-        (!requestor.protocol.raw.is_empty() || !requestor.username.raw.is_empty()).then_some(requestor)
+        matches!(requestor.kind(), Kind::Object(_)).then(|| Self {
+            protocol: part("protocol"),
+            username: part("username"),
+            address: part("address"),
+        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! An event as it came: the message's own bytes, and where in them the parts of the envelope stand.
 
+pub mod catalogue;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;
 pub mod operation;
 pub mod security;
+pub mod source;
 
 use std::fmt;
 
@@ -80,6 +82,17 @@ pub enum Malformed {
     NoType,
 }
 
+/// A message that is not an event.
+#[derive(Debug)]
+pub struct Rejected {
+    /// What is wrong with it.
+    pub why: Malformed,
+    /// The message.
+    pub message: Message,
+    /// The tape that was given.
+    pub tape: Tape,
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -95,38 +108,13 @@ impl Event {
     /// ([`Event::into_tape`]).
     ///
     /// # Errors
-    /// The tape comes back with the reason, for the next message.
-    pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, (Malformed, Tape)> {
-        if let Err(error) = tape.parse(&message) {
-            return Err((Malformed::Json(error), tape));
+    /// Why it is no event, with the message, and the tape for the next one.
+    pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
+        match Envelope::read(&message, &mut tape) {
+            Ok((kind, envelope)) => Ok(Self { message, tape, remote, kind, envelope }),
+            Err(why) => Err(Rejected { why, message, tape }),
         }
-        let mut envelope =
-            Envelope { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
-        let root = tape.root(&message);
-        let Kind::Object(members) = root.kind() else {
-            return Err((Malformed::NotAnObject, tape));
-        };
-        for (key, value) in members {
-            let slot = match key.cow().as_ref() {
-                "type" => &mut envelope.kind,
-                "timestamp" => &mut envelope.timestamp,
-                "metadata" => &mut envelope.metadata,
-                "location" => &mut envelope.location,
-                "project" => &mut envelope.project,
-                _ => continue,
-            };
-            *slot = value.index();
-        }
-        let kind = match envelope.kind {
-            ABSENT => None,
-            index => tape.value(&message, index).as_text(),
-        };
-        let Some(kind) = kind.map(Type::of) else {
-            return Err((Malformed::NoType, tape));
-        };
-        Ok(Self { message, tape, remote, kind, envelope })
     }
-
     /// Gives back the tape for another event.
     #[must_use]
     pub fn into_tape(mut self) -> Tape {
@@ -238,6 +226,37 @@ impl Event {
     }
 }
 
+impl Envelope {
+    fn read(message: &str, tape: &mut Tape) -> Result<(Type, Self), Malformed> {
+        tape.parse(message).map_err(Malformed::Json)?;
+        let mut envelope =
+            Envelope { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
+        let root = tape.root(message);
+        let Kind::Object(members) = root.kind() else {
+            return Err(Malformed::NotAnObject);
+        };
+        for (key, value) in members {
+            let slot = match key.cow().as_ref() {
+                "type" => &mut envelope.kind,
+                "timestamp" => &mut envelope.timestamp,
+                "metadata" => &mut envelope.metadata,
+                "location" => &mut envelope.location,
+                "project" => &mut envelope.project,
+                _ => continue,
+            };
+            *slot = value.index();
+        }
+        let kind = match envelope.kind {
+            ABSENT => None,
+            index => tape.value(message, index).as_text(),
+        };
+        let Some(kind) = kind.map(Type::of) else {
+            return Err(Malformed::NoType);
+        };
+        Ok((kind, envelope))
+    }
+}
+
 impl Type {
     /// All types that have a name of their own.
     pub const KNOWN: [Self; 6] =
@@ -293,7 +312,7 @@ mod tests {
             (r#"{"type":"logging","type":null}"#, Malformed::NoType),
         ] {
             let error = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap_err();
-            assert_eq!(error.0, why, "{text}");
+            assert_eq!(error.why, why, "{text}");
         }
     }
 }

@@ -26,6 +26,12 @@ impl<'a> Operation<'a> {
         Self { metadata }
     }
 
+    /// Any of its members, by the name that the API gives it.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Value<'a>> {
+        self.metadata.get(name)
+    }
+
     /// Its UUID.
     #[must_use]
     pub fn id(&self) -> Option<Text<'a>> {

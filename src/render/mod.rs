@@ -1,6 +1,20 @@
 //! Turns events into text. Every renderer appends to the caller's buffer and does no I/O.
 
+mod json;
+pub mod logfmt;
+pub mod pretty;
+pub mod sanitize;
 pub mod theme;
+pub mod yaml;
+
+use clap::ValueEnum;
+
+use crate::event::Event;
+
+use self::json::Json;
+use self::logfmt::Logfmt;
+use self::pretty::Pretty;
+use self::yaml::Yaml;
 
 /// What the place that the text goes to can take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,5 +30,53 @@ impl Surface {
     #[must_use]
     pub fn is_delicate(self) -> bool {
         self.color || self.terminal
+    }
+}
+
+/// The output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One document per event, as `lxc monitor` prints it
+    Yaml,
+    /// One event per line, the server's own bytes
+    Json,
+    /// One line per event for people
+    Pretty,
+    /// One line per event, as `lxc monitor --pretty` prints it
+    Logfmt,
+}
+
+/// The renderer of the chosen format.
+pub enum Renderer {
+    /// [`Format::Yaml`]
+    Yaml(Yaml),
+    /// [`Format::Json`]
+    Json(Json),
+    /// [`Format::Pretty`]
+    Pretty(Box<Pretty>),
+    /// [`Format::Logfmt`]
+    Logfmt(Logfmt),
+}
+
+impl Renderer {
+    /// The renderer of `format`.
+    #[must_use]
+    pub fn new(format: Format, surface: Surface, pretty: &pretty::Options) -> Self {
+        match format {
+            Format::Yaml => Self::Yaml(Yaml::new(surface)),
+            Format::Json => Self::Json(Json::new(surface)),
+            Format::Pretty => Self::Pretty(Box::new(Pretty::new(*pretty))),
+            Format::Logfmt => Self::Logfmt(Logfmt::new(surface)),
+        }
+    }
+
+    /// Appends `event`; `remote` is its remote's name where several are followed.
+    pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
+        match self {
+            Self::Yaml(yaml) => yaml.render(event, remote, out),
+            Self::Json(json) => json.render(event, remote, out),
+            Self::Pretty(pretty) => pretty.render(event, remote, out),
+            Self::Logfmt(logfmt) => logfmt.render(event, remote, out),
+        }
     }
 }

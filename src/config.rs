@@ -1,0 +1,172 @@
+//! What to do, from the command line, the environment and the client configuration together. Reads files, changes none.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use crate::cli::{Cli, When};
+use crate::event::{Type, catalogue};
+use crate::filter::{Filter, excludes};
+use crate::remote::{self, Environment, Flavour, Remote, Wanted};
+use crate::render::{Format, Surface, pretty};
+use crate::source::replay::Recording;
+use crate::source::websocket::{Projects, Request};
+use crate::terminal::Terminal;
+
+/// Everything that was decided before the first event.
+#[derive(Debug)]
+pub struct Config {
+    /// Where events come from.
+    pub source: Source,
+    /// What servers are asked for.
+    pub request: Request,
+    /// What is wanted of what they send.
+    pub filter: Filter,
+    /// The output format.
+    pub format: Format,
+    /// What standard output can take.
+    pub surface: Surface,
+    /// What only the pretty format knows.
+    pub pretty: pretty::Options,
+    /// The end after so many events.
+    pub count: Option<NonZeroU64>,
+    /// The end after so long.
+    pub timeout: Option<Duration>,
+    /// Whether to come back when a connection is lost.
+    pub reconnect: bool,
+    /// How long an event may be held to be put in order.
+    pub sort_window: Duration,
+    /// How many bytes may wait for a stopped reader of the output.
+    pub buffer: usize,
+    /// Whether gaps are put into the stream.
+    pub gap_events: bool,
+    /// Whether the first gap is the end.
+    pub fail_on_gap: bool,
+}
+
+/// Where events come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Servers, all at once.
+    Servers(Vec<Remote>),
+    /// A recording.
+    Replay(Recording),
+    /// The built-in demonstration.
+    Demo,
+}
+
+impl Source {
+    /// What notices and events call the remotes, by their number.
+    #[must_use]
+    pub fn remote_names(&self) -> Vec<String> {
+        match self {
+            Self::Servers(remotes) => remotes.iter().map(|remote| remote.name.clone()).collect(),
+            Self::Replay(recording) => vec![recording.name()],
+            Self::Demo => vec!["demo".into()],
+        }
+    }
+}
+
+impl Config {
+    /// Decides.
+    ///
+    /// # Errors
+    /// The options contradict each other, or the client configuration is broken or does not know a remote.
+    pub fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
+        let source = source(cli, environment)?;
+        let format = if cli.pretty { Format::Pretty } else { cli.format };
+        let request = Request { types: types(cli), projects: projects(cli) };
+        let surface = Surface { color: colors(cli.color, environment, terminal), terminal: terminal.is_terminal };
+        let one_project = matches!(&source, Source::Servers(_)) && request.projects != Projects::All;
+        let pretty = pretty::Options {
+            surface,
+            width: if cli.no_trunc { None } else { terminal.width },
+            time: cli.time,
+            show_project: !one_project,
+            utf8: speaks_utf8(environment),
+        };
+        Ok(Self {
+            source,
+            request,
+            filter: Filter::new(cli),
+            format,
+            surface,
+            pretty,
+            count: cli.count,
+            timeout: cli.timeout,
+            reconnect: !cli.no_reconnect,
+            sort_window: cli.sort_window,
+            buffer: cli.buffer,
+            gap_events: cli.gap_events,
+            fail_on_gap: cli.fail_on_gap,
+        })
+    }
+}
+
+fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
+    if let Some(path) = &cli.replay {
+        return Ok(Source::Replay(Recording::new(path)));
+    }
+    if cli.demo {
+        return Ok(Source::Demo);
+    }
+    let flavour = match (cli.lxd, cli.incus) {
+        (true, _) => Some(Flavour::Lxd),
+        (_, true) => Some(Flavour::Incus),
+        _ => None,
+    };
+    let wanted = Wanted { words: &cli.remotes, flavour, force_local: cli.force_local };
+    remote::resolve(&wanted, environment).map(Source::Servers)
+}
+
+/// The types to ask a server for. Exclusions cannot be asked for; a positive action can only be that of a lifecycle
+/// event, so nothing else need be sent.
+fn types(cli: &Cli) -> Vec<String> {
+    let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).cloned().collect();
+    let asks_for_actions = cli.actions.iter().any(|action| !excludes(action));
+    if types.is_empty() && asks_for_actions { vec![Type::Lifecycle.name().to_owned()] } else { types }
+}
+
+/// The projects to ask a server for: it takes one or all, the filter does the rest.
+fn projects(cli: &Cli) -> Projects {
+    match &cli.projects[..] {
+        [] if cli.all_projects => Projects::All,
+        [] => Projects::Default,
+        [project] if !excludes(project) => Projects::One(project.clone()),
+        _ => Projects::All,
+    }
+}
+
+/// Whether to colour: the option decides, then `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether it is a terminal.
+fn colors(when: When, environment: &Environment, terminal: Terminal) -> bool {
+    let set = |name| environment.var(name).is_some_and(|value| !value.is_empty());
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto if set("NO_COLOR") => false,
+        When::Auto if set("CLICOLOR_FORCE") && environment.var("CLICOLOR_FORCE") != Some("0") => true,
+        When::Auto if environment.var("TERM") == Some("dumb") => false,
+        When::Auto => terminal.is_terminal,
+    }
+}
+
+/// Whether the locale's characters are UTF-8 (locale(7): the first of these that is set decides).
+fn speaks_utf8(environment: &Environment) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| environment.var(name).filter(|value| !value.is_empty()));
+    let charset = locale.unwrap_or_default().to_ascii_lowercase();
+    charset.contains("utf-8") || charset.contains("utf8")
+}
+
+/// What is wrong with an option but not with its form: told, and no reason to stop.
+#[must_use]
+pub fn doubts(cli: &Cli) -> Vec<String> {
+    let unknown = cli.actions.iter().map(|action| action.strip_prefix('!').unwrap_or(action));
+    unknown
+        .filter(|action| catalogue::matching(action).next().is_none())
+        .map(|action| match &catalogue::nearest(action)[..] {
+            [] => format!("no known action matches {action:?}; `lxmon --list-actions` shows them all"),
+            names => format!("no known action matches {action:?}; near it: {}", names.join(", ")),
+        })
+        .collect()
+}

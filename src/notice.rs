@@ -1,0 +1,76 @@
+//! What the program says on stderr beside its events: errors, notices, `-v`, `--debug`.
+//!
+//! `warn!` is for notices, silent with `--quiet`; `info!` for `--verbose`, `debug!` for `--debug`. Nothing that a
+//! server sent reaches the terminal as a control character.
+
+use std::io::Write as _;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::exit::{Exit, Fault};
+use crate::render::sanitize;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Notices.
+    Normal,
+    /// `-v`
+    Verbose,
+    /// `--debug`
+    Debug,
+}
+
+struct Notices;
+
+/// Lets notices through from now on. Only the first call counts.
+pub fn start(verbosity: Verbosity) {
+    static NOTICES: Notices = Notices;
+    if log::set_logger(&NOTICES).is_ok() {
+        log::set_max_level(match verbosity {
+            Verbosity::Quiet => LevelFilter::Error,
+            Verbosity::Normal => LevelFilter::Warn,
+            Verbosity::Verbose => LevelFilter::Info,
+            Verbosity::Debug => LevelFilter::Debug,
+        });
+    }
+}
+
+impl Log for Notices {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Other crates' traces may hold secrets and explain nothing to our users.
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let mark = if record.level() == Level::Debug { "debug: " } else { "" };
+            say(&format!("lxmon: {mark}{}", record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Prints the error that ends the program, with its hint, and says how to end.
+#[must_use]
+pub fn fail(error: &anyhow::Error) -> Exit {
+    say(&format!("lxmon: {error:#}"));
+    let Some(fault) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) else {
+        return Exit::Failed;
+    };
+    if let Some(hint) = fault.hint_text() {
+        say(&format!("hint: {hint}"));
+    }
+    fault.exit()
+}
+
+fn say(line: &str) {
+    let mut out = Vec::with_capacity(line.len() + 1);
+    sanitize::push(&mut out, line);
+    out.push(b'\n');
+    // Where stderr is gone there is nobody left to tell.
+    let _ = std::io::stderr().write_all(&out);
+}

@@ -1,0 +1,145 @@
+//! The clients' configuration files, of every age.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{Environment, Flavour};
+use crate::exit::Fault;
+
+/// The longest file that is read, in bytes. Real ones have a few KiB.
+const LONGEST: u64 = 1 << 20;
+
+/// What a user and a system have configured for one client.
+#[derive(Debug)]
+pub(super) struct ClientConfig {
+    /// The user's file, whether it exists or not.
+    pub(super) file: PathBuf,
+    /// The remote to use where none is named.
+    pub(super) default_remote: Option<String>,
+    remotes: BTreeMap<String, Entry>,
+}
+
+/// A remote as the file has it. Fields that say nothing about events are not read.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Entry {
+    pub(super) addr: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) project: Option<String>,
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub(super) public: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct File {
+    #[serde(rename = "default-remote")]
+    default_remote: Option<String>,
+    #[serde(default)]
+    remotes: Option<BTreeMap<String, Option<Entry>>>,
+}
+
+/// YAML 1.1 booleans, which Go's clients write and read, in a YAML 1.2 reader.
+fn yes_or_no<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Bool(bool),
+        Word(String),
+        Nothing(()),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Bool(value) => value,
+        Written::Word(word) => ["yes", "on", "y", "true"].iter().any(|yes| word.eq_ignore_ascii_case(yes)),
+        Written::Nothing(()) => false,
+    })
+}
+
+impl ClientConfig {
+    /// Reads the user's file and the system-wide one; a missing file is an empty one.
+    pub(super) fn read(flavour: Flavour, environment: &Environment) -> Result<Self, Fault> {
+        let file = directory(flavour, environment).join("config.yml");
+        let user = read(&file)?;
+        let system = read(&system_directory(flavour, environment).join("config.yml"))?;
+        // The user's remotes hide the system's of the same name.
+        let remotes = [system.remotes, user.remotes].into_iter().flatten().flatten();
+        Ok(Self {
+            file,
+            default_remote: user.default_remote.filter(|name| !name.is_empty()),
+            remotes: remotes.map(|(name, entry)| (name, entry.unwrap_or_default())).collect(),
+        })
+    }
+
+    pub(super) fn remote(&self, name: &str) -> Option<&Entry> {
+        self.remotes.get(name)
+    }
+
+    /// The names of all remotes that could be followed.
+    pub(super) fn names(&self) -> Vec<String> {
+        let followed = |entry: &Entry| !entry.public && entry.protocol.as_deref() != Some("simplestreams");
+        let mut names: Vec<_> =
+            self.remotes.iter().filter(|(_, entry)| followed(entry)).map(|(name, _)| name.clone()).collect();
+        if !self.remotes.contains_key(super::LOCAL) {
+            names.push(super::LOCAL.to_owned());
+        }
+        names
+    }
+}
+
+fn directory(flavour: Flavour, environment: &Environment) -> PathBuf {
+    let home = environment.home().unwrap_or(Path::new("/"));
+    match flavour {
+        Flavour::Lxd => environment.path("LXD_CONF").unwrap_or_else(|| {
+            let snap = home.join("snap/lxd/common/config");
+            if snap.is_dir() { snap } else { home.join(".config/lxc") }
+        }),
+        Flavour::Incus => environment.path("INCUS_CONF").unwrap_or_else(|| home.join(".config/incus")),
+    }
+}
+
+fn system_directory(flavour: Flavour, environment: &Environment) -> PathBuf {
+    let (variable, usual) = match flavour {
+        Flavour::Lxd => ("LXD_GLOBAL_CONF", "/etc/lxd"),
+        Flavour::Incus => ("INCUS_GLOBAL_CONF", "/etc/incus"),
+    };
+    environment.path(variable).unwrap_or_else(|| usual.into())
+}
+
+fn read(path: &Path) -> Result<File, Fault> {
+    let shown = path.display();
+    let mut text = Vec::new();
+    let outcome = std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
+    match outcome {
+        Ok(_) if text.len() as u64 > LONGEST => {
+            return Err(Fault::failed(format!("{shown}: longer than 1 MiB; this is not a client configuration")));
+        }
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(File::default());
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(Fault::failed(format!("{shown}: permission denied"))
+                .hint(format!("make it readable for you: sudo chown $USER {shown}")));
+        }
+        Err(error) => return Err(Fault::failed(format!("{shown}: {error}"))),
+    }
+    let broken = |what: String| {
+        Fault::failed(format!("{shown}: {what}"))
+            .hint("correct the file, or follow the local server: lxmon --force-local")
+    };
+    let text = std::str::from_utf8(&text).map_err(|error| {
+        let line = memchr::memchr_iter(b'\n', &text[..error.valid_up_to()]).count() + 1;
+        broken(format!("line {line}: not UTF-8"))
+    })?;
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_yaml::from_str::<Option<File>>(text).map(Option::unwrap_or_default).map_err(|error| {
+        // The library puts the place at the end of its text; we put it first.
+        let place = error.location().map(|place| format!("line {}: ", place.line())).unwrap_or_default();
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or(&text);
+        broken(format!("{place}{what}"))
+    })
+}

@@ -1,0 +1,261 @@
+//! Which servers the words on the command line mean: the client configuration of LXD and Incus, and their sockets.
+//!
+//! Nothing here connects, and nothing is ever written.
+
+mod environment;
+mod files;
+mod sockets;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use self::environment::Environment;
+use self::files::{ClientConfig, Entry};
+use crate::exit::Fault;
+use crate::near::nearest;
+
+/// The two servers, which share a protocol and little else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// LXD, with the client `lxc`.
+    Lxd,
+    /// Incus, with the client `incus`.
+    Incus,
+}
+
+impl Flavour {
+    /// Both, in the order in which they are looked for.
+    pub const ALL: [Self; 2] = [Self::Lxd, Self::Incus];
+
+    /// The client's command.
+    #[must_use]
+    pub fn client(self) -> &'static str {
+        match self {
+            Self::Lxd => "lxc",
+            Self::Incus => "incus",
+        }
+    }
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lxd => "LXD",
+            Self::Incus => "Incus",
+        })
+    }
+}
+
+/// What the command line says about servers.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The `REMOTE:` arguments as they were typed.
+    pub words: &'a [String],
+    /// `--lxd`, `--incus`
+    pub flavour: Option<Flavour>,
+    /// `--force-local`
+    pub force_local: bool,
+}
+
+/// A server to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// What it is called: its name in the configuration, or `unix:PATH`.
+    pub name: String,
+    /// What it is taken for.
+    pub flavour: Flavour,
+    /// Why.
+    pub why: String,
+    /// Where it is.
+    pub address: Address,
+    /// The project to follow where none is asked for.
+    pub project: Option<String>,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A local socket.
+    Unix(PathBuf),
+    /// An HTTPS server, by its URL.
+    Https(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Https(url) => f.write_str(url),
+        }
+    }
+}
+
+/// The word that stands for a socket's path.
+const UNIX: &str = "unix:";
+
+/// Finds the servers that are meant.
+///
+/// # Errors
+/// A word is no remote, or the configuration is broken: a [`Fault`] that says what to do.
+pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result<Vec<Remote>> {
+    if wanted.force_local {
+        let choice = Choice::new(None, wanted.flavour, environment)?;
+        return Ok(vec![choice.local(environment, "local")?]);
+    }
+    if wanted.words.is_empty() {
+        let choice = Choice::new(None, wanted.flavour, environment)?;
+        let name = choice.default_remote(environment);
+        return Ok(vec![choice.remote(environment, &name)?]);
+    }
+    let mut remotes: Vec<Remote> = Vec::new();
+    for word in wanted.words {
+        let remote = if let Some(path) = word.strip_prefix(UNIX) {
+            unix(word, path, wanted.flavour, environment)?
+        } else {
+            let name = name_of(word)?;
+            Choice::new(Some(name), wanted.flavour, environment)?.remote(environment, name)?
+        };
+        // The same server named twice is followed once.
+        if !remotes.iter().any(|known| known.address == remote.address) {
+            remotes.push(remote);
+        }
+    }
+    Ok(remotes)
+}
+
+/// The name in `NAME:`.
+fn name_of(word: &str) -> Result<&str, Fault> {
+    match word.split_once(':') {
+        Some(("", _)) => Err(Fault::usage(format!("{word:?} names no remote")).hint("write NAME: or unix:PATH")),
+        Some((name, "")) => Ok(name),
+        Some((name, rest)) => Err(Fault::usage(format!("{word:?} is not a remote: nothing may follow the colon"))
+            .hint(format!("`lxmon {name}: -i {rest}` follows one instance"))),
+        None => Err(Fault::usage(format!("{word:?} is not a remote: its name ends with a colon"))
+            .hint(format!("did you mean `lxmon {word}:`?"))),
+    }
+}
+
+fn unix(word: &str, path: &str, flavour: Option<Flavour>, environment: &Environment) -> Result<Remote, Fault> {
+    // The clients write the address of a socket as a URL too.
+    let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+    if path.as_os_str().is_empty() {
+        return Err(Fault::usage("unix: without a path").hint("write unix:/path/to/unix.socket"));
+    }
+    let names_incus = path.components().any(|part| part.as_os_str() == "incus");
+    let (flavour, why) = match flavour {
+        Some(flavour) => (flavour, "asked for".to_owned()),
+        None if names_incus => (Flavour::Incus, "its path says so".to_owned()),
+        None => (Flavour::Lxd, "the path says nothing else".to_owned()),
+    };
+    let project = environment.project(flavour);
+    Ok(Remote { name: word.to_owned(), flavour, why, address: Address::Unix(path.to_owned()), project })
+}
+
+/// The server kind that was decided for, why, and its client configuration.
+struct Choice {
+    flavour: Flavour,
+    why: String,
+    config: ClientConfig,
+}
+
+impl Choice {
+    /// The asked-for kind; else the one whose environment variables are set; else the one whose configuration knows
+    /// the remote; else the one whose socket can be opened, LXD first.
+    fn new(name: Option<&str>, asked: Option<Flavour>, environment: &Environment) -> Result<Self, Fault> {
+        let choose =
+            |flavour, why: String| Ok(Self { flavour, why, config: ClientConfig::read(flavour, environment)? });
+        if let Some(flavour) = asked {
+            return choose(flavour, "asked for".into());
+        }
+        for flavour in Flavour::ALL {
+            if let Some(variable) = environment.variable_of(flavour) {
+                return choose(flavour, format!("{variable} is set"));
+            }
+        }
+        if let Some(name) = name.filter(|name| *name != LOCAL) {
+            for flavour in Flavour::ALL {
+                let config = ClientConfig::read(flavour, environment)?;
+                if config.remote(name).is_some() {
+                    return Ok(Self { flavour, why: "its client configuration knows the remote".into(), config });
+                }
+            }
+        }
+        for flavour in Flavour::ALL {
+            if let Some(path) = sockets::usable(flavour, environment) {
+                return choose(flavour, format!("its socket {} can be opened", path.display()));
+            }
+        }
+        for flavour in Flavour::ALL {
+            if let Some(path) = sockets::existing(flavour, environment) {
+                return choose(flavour, format!("its socket {} exists", path.display()));
+            }
+        }
+        choose(Flavour::Lxd, "nothing here tells of Incus".into())
+    }
+
+    fn default_remote(&self, environment: &Environment) -> String {
+        let variable = match self.flavour {
+            Flavour::Lxd => "LXC_REMOTE",
+            Flavour::Incus => "INCUS_REMOTE",
+        };
+        let named = environment.var(variable).map(|name| name.trim_end_matches(':').to_owned());
+        named.or_else(|| self.config.default_remote.clone()).unwrap_or_else(|| LOCAL.to_owned())
+    }
+
+    fn remote(&self, environment: &Environment, name: &str) -> Result<Remote, Fault> {
+        let Some(entry) = self.config.remote(name) else {
+            return if name == LOCAL { self.local(environment, name) } else { Err(self.unknown(name)) };
+        };
+        let addr = entry.addr.as_deref().unwrap_or_default();
+        if entry.protocol.as_deref() == Some("simplestreams") {
+            return Err(Fault::usage(format!("{name}: an image server (simplestreams); it has no events")));
+        }
+        if entry.public {
+            return Err(Fault::usage(format!("{name}: a public image server; its events are not public")));
+        }
+        if let Some(path) = addr.strip_prefix(UNIX) {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || name == LOCAL {
+                return self.local(environment, name);
+            }
+            return Ok(self.make(environment, name, Address::Unix(path.into()), Some(entry)));
+        }
+        if addr.starts_with("https://") {
+            return Ok(self.make(environment, name, Address::Https(addr.to_owned()), Some(entry)));
+        }
+        Err(Fault::usage(format!("{name}: its address {addr:?} is neither https:// nor unix://")).hint(format!(
+            "correct it in {}, or with `{} remote set-url`",
+            self.config.file.display(),
+            self.client()
+        )))
+    }
+
+    fn local(&self, environment: &Environment, name: &str) -> Result<Remote, Fault> {
+        let path = sockets::find(self.flavour, environment)?;
+        Ok(self.make(environment, name, Address::Unix(path), self.config.remote(name)))
+    }
+
+    fn make(&self, environment: &Environment, name: &str, address: Address, entry: Option<&Entry>) -> Remote {
+        let project = environment.project(self.flavour).or_else(|| entry?.project.clone());
+        Remote { name: name.to_owned(), flavour: self.flavour, why: self.why.clone(), address, project }
+    }
+
+    fn client(&self) -> &'static str {
+        self.flavour.client()
+    }
+
+    fn unknown(&self, name: &str) -> Fault {
+        let names = self.config.names();
+        let fault = Fault::usage(format!("there is no {} remote {name:?}", self.flavour));
+        match &nearest(name, names.iter().map(String::as_str))[..] {
+            [] => fault.hint(format!("`{} remote list` shows what {} has", self.client(), self.config.file.display())),
+            near => fault.hint(format!(
+                "did you mean {}?",
+                near.iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(", ")
+            )),
+        }
+    }
+}
+
+/// The remote that needs no configuration: the server on this machine.
+const LOCAL: &str = "local";

@@ -1,0 +1,366 @@
+//! The line that `lxc monitor --pretty` prints to a pipe: logrus' `TextFormatter` over the record that the clients make
+//! of an event (`ToLogging` in both servers' `shared/api/event.go`).
+
+use std::cmp::Ordering;
+use std::io::Write as _;
+
+use chrono::SecondsFormat;
+
+use super::{Surface, sanitize};
+use crate::event::json::{Kind, Text, Value};
+use crate::event::{Event, Lifecycle, Logging, Operation, Requestor, Security};
+
+/// The format.
+#[derive(Debug)]
+pub struct Logfmt {
+    surface: Surface,
+    /// A value before it is quoted.
+    value: String,
+    /// A string without its escapes.
+    scratch: String,
+    /// The keys of a context, by their index on the tape; sorted.
+    keys: Vec<u32>,
+}
+
+/// The keys that logrus keeps for itself; a context's own of that name gets [`CLASH`] in front.
+const FIXED: [&str; 3] = ["time", "level", "msg"];
+const CLASH: &str = "fields.";
+
+/// The key under which an event says which remote it came from.
+const REMOTE: &str = "remote";
+
+impl Logfmt {
+    /// For such an output.
+    #[must_use]
+    pub fn new(surface: Surface) -> Self {
+        Self { surface, value: String::new(), scratch: String::new(), keys: Vec::new() }
+    }
+
+    /// Appends the event's line.
+    pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"time=");
+        self.time(event);
+        self.push_value(out);
+        if let Some(lifecycle) = event.lifecycle() {
+            self.lifecycle(out, lifecycle, remote);
+        } else if let Some(operation) = event.operation() {
+            self.operation(out, operation, remote);
+        } else if let Some(logging) = event.logging() {
+            self.logging(out, logging, remote);
+        } else if let Some(security) = event.security() {
+            self.security(out, security, remote);
+        } else {
+            self.unknown(out, event, remote);
+        }
+        out.push(b'\n');
+    }
+
+    /// To the second, with the event's own offset.
+    fn time(&mut self, event: &Event) {
+        self.value.clear();
+        match (event.timestamp(), event.timestamp_text()) {
+            (Some(time), _) => self.value.push_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            (None, Some(text)) => self.value.push_str(&text.cow()),
+            (None, None) => {}
+        }
+    }
+
+    fn level(&mut self, out: &mut Vec<u8>, level: &str, remote: Option<&str>) {
+        // logrus' names; the clients take "dbug" for debug, and logrus "warn" for warning.
+        let level = match level {
+            "dbug" => "debug",
+            "warn" => "warning",
+            other => other,
+        };
+        self.field_of(out, "level", level);
+        if let Some(remote) = remote {
+            self.field_of(out, REMOTE, remote);
+        }
+    }
+
+    fn lifecycle(&mut self, out: &mut Vec<u8>, lifecycle: Lifecycle<'_>, remote: Option<&str>) {
+        self.level(out, "info", remote);
+        self.value.clear();
+        self.value.push_str("Action: ");
+        self.append(lifecycle.action());
+        self.value.push_str(", Source: ");
+        self.append(lifecycle.source());
+        if let Some(requestor) = lifecycle.requestor() {
+            self.value.push_str(", Requestor: ");
+            self.requestor(requestor);
+        }
+        self.message(out);
+        self.context(out, lifecycle.context(), remote);
+    }
+
+    fn logging(&mut self, out: &mut Vec<u8>, logging: Logging<'_>, remote: Option<&str>) {
+        self.level(out, &logging.level_text().map(|level| level.cow()).unwrap_or_default(), remote);
+        self.value.clear();
+        self.append(logging.message());
+        self.message(out);
+        self.context(out, logging.context(), remote);
+    }
+
+    fn security(&mut self, out: &mut Vec<u8>, security: Security<'_>, remote: Option<&str>) {
+        // Anything but a warning counts as info (`owaspLevelToLogrusLevel`).
+        let warns = security.level_text().is_some_and(|level| level.is("warning"));
+        self.level(out, if warns { "warning" } else { "info" }, remote);
+        self.value.clear();
+        self.append(security.description());
+        self.message(out);
+        self.text_field(out, "name", security.name());
+        self.text_field(out, "project", security.project());
+        self.text_field(out, "request_method", security.request_method());
+        self.text_field(out, "request_path", security.request_path());
+        if let Some(requestor) = security.requestor() {
+            self.value.clear();
+            self.requestor(requestor);
+            self.field(out, "requestor");
+        }
+    }
+
+    /// The same keys as lxc's, which prints nested values in Go's own notation; here they are JSON.
+    fn operation(&mut self, out: &mut Vec<u8>, operation: Operation<'_>, remote: Option<&str>) {
+        self.level(out, "info", remote);
+        self.value.clear();
+        self.value.push_str("ID: ");
+        self.append(operation.id());
+        self.value.push_str(", Class: ");
+        self.append(operation.member("class").and_then(|class| class.as_text()));
+        self.value.push_str(", Description: ");
+        self.append(operation.description());
+        self.message(out);
+        for (key, name) in [
+            ("CreatedAt", "created_at"),
+            ("Err", "err"),
+            ("Location", "location"),
+            ("MayCancel", "may_cancel"),
+            ("Metadata", "metadata"),
+            ("Resources", "resources"),
+            ("Status", "status"),
+            ("StatusCode", "status_code"),
+            ("UpdatedAt", "updated_at"),
+        ] {
+            if let Some(value) = operation.member(name) {
+                self.json_field(out, key, value);
+            }
+        }
+    }
+
+    /// A type that has no record of its own: its metadata's members are the fields.
+    fn unknown(&mut self, out: &mut Vec<u8>, event: &Event, remote: Option<&str>) {
+        self.level(out, "info", remote);
+        self.value.clear();
+        self.append(Some(event.kind_text()));
+        self.message(out);
+        let Some(metadata) = event.metadata() else { return };
+        if metadata.members().is_empty() {
+            self.json_field(out, "metadata", metadata);
+        } else {
+            self.context(out, Some(metadata), remote);
+        }
+    }
+
+    fn append(&mut self, text: Option<Text<'_>>) {
+        if let Some(text) = text {
+            self.value.push_str(text.decode(&mut self.scratch));
+        }
+    }
+
+    fn requestor(&mut self, requestor: Requestor<'_>) {
+        self.append(Some(requestor.protocol));
+        self.value.push('/');
+        self.append(Some(requestor.username));
+        self.value.push_str(" (");
+        self.append(Some(requestor.address));
+        self.value.push(')');
+    }
+
+    /// The message, left out when it is empty.
+    fn message(&mut self, out: &mut Vec<u8>) {
+        if !self.value.is_empty() {
+            self.field(out, "msg");
+        }
+    }
+
+    /// The context's members by their names.
+    fn context(&mut self, out: &mut Vec<u8>, context: Option<Value<'_>>, remote: Option<&str>) {
+        let Some(context) = context else { return };
+        self.keys.clear();
+        self.keys.extend(context.members().key_indexes());
+        let name = |index: u32| context.at(index).as_text().unwrap_or(Text::plain(""));
+        let clashes = |key: Text<'_>| FIXED.iter().any(|fixed| key.is(fixed)) || (remote.is_some() && key.is(REMOTE));
+        let compare = |a: u32, b: u32| -> Ordering {
+            let (a, b) = (name(a), name(b));
+            if a.escaped || b.escaped || clashes(a) || clashes(b) {
+                let full =
+                    |key: Text<'_>| if clashes(key) { format!("{CLASH}{}", key.cow()) } else { key.cow().into_owned() };
+                full(a).cmp(&full(b))
+            } else {
+                a.raw.cmp(b.raw)
+            }
+        };
+        self.keys.sort_by(|a, b| compare(*a, *b));
+        for at in 0..self.keys.len() {
+            let index = self.keys[at];
+            // Of doubled keys the last counts.
+            if self.keys.get(at + 1).is_some_and(|next| compare(index, *next) == Ordering::Equal) {
+                continue;
+            }
+            let key = name(index);
+            self.sprint(context.at(index + 1));
+            out.push(b' ');
+            if clashes(key) {
+                out.extend_from_slice(CLASH.as_bytes());
+            }
+            push_key(out, key.decode(&mut self.scratch));
+            out.push(b'=');
+            self.push_value(out);
+        }
+    }
+
+    /// A value as Go's `fmt.Sprint` shows what it decodes to; numbers keep their digits.
+    fn sprint(&mut self, value: Value<'_>) {
+        self.value.clear();
+        sprint(value, &mut self.value);
+    }
+
+    fn json_field(&mut self, out: &mut Vec<u8>, key: &str, value: Value<'_>) {
+        self.value.clear();
+        match value.kind() {
+            Kind::String(text) => self.append(Some(text)),
+            _ => self.value.push_str(value.raw()),
+        }
+        self.field(out, key);
+    }
+
+    fn text_field(&mut self, out: &mut Vec<u8>, key: &str, text: Option<Text<'_>>) {
+        if let Some(text) = text.filter(|text| !text.raw.is_empty()) {
+            self.value.clear();
+            self.append(Some(text));
+            self.field(out, key);
+        }
+    }
+
+    fn field_of(&mut self, out: &mut Vec<u8>, key: &str, value: &str) {
+        self.value.clear();
+        self.value.push_str(value);
+        self.field(out, key);
+    }
+
+    fn field(&self, out: &mut Vec<u8>, key: &str) {
+        out.push(b' ');
+        out.extend_from_slice(key.as_bytes());
+        out.push(b'=');
+        self.push_value(out);
+    }
+
+    fn push_value(&self, out: &mut Vec<u8>) {
+        if self.value.bytes().all(is_bare) {
+            out.extend_from_slice(self.value.as_bytes());
+        } else {
+            quote(out, &self.value, self.surface);
+        }
+    }
+}
+
+/// What logrus leaves without quotes (`needsQuoting`).
+fn is_bare(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+')
+}
+
+/// lxc writes keys as they are. Here one that would break the line into other fields is mended.
+fn push_key(out: &mut Vec<u8>, key: &str) {
+    let breaks = |character: char| {
+        character.is_whitespace() || sanitize::is_control(character) || matches!(character, '=' | '"')
+    };
+    if key.contains(breaks) {
+        out.extend_from_slice(key.replace(breaks, "_").as_bytes());
+    } else {
+        out.extend_from_slice(key.as_bytes());
+    }
+}
+
+fn sprint(value: Value<'_>, out: &mut String) {
+    match value.kind() {
+        Kind::Null => out.push_str("<nil>"),
+        Kind::Bool(_) | Kind::Number(_) => out.push_str(value.raw()),
+        Kind::String(text) => out.push_str(&text.cow()),
+        Kind::Array(items) => {
+            out.push('[');
+            for (at, item) in items.enumerate() {
+                if at > 0 {
+                    out.push(' ');
+                }
+                sprint(item, out);
+            }
+            out.push(']');
+        }
+        Kind::Object(members) => {
+            // Maps are printed by their keys' order.
+            let mut members: Vec<_> = members.map(|(key, value)| (key.cow(), value)).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            out.push_str("map[");
+            for (at, (key, value)) in members.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(' ');
+                }
+                out.push_str(&key);
+                out.push(':');
+                sprint(value, out);
+            }
+            out.push(']');
+        }
+    }
+}
+
+/// Go's `strconv.Quote`.
+fn quote(out: &mut Vec<u8>, text: &str, surface: Surface) {
+    out.push(b'"');
+    let mut clean = 0;
+    for (at, character) in text.char_indices() {
+        let plain = match character {
+            '"' | '\\' => false,
+            ' '..='~' => true,
+            '\0'..='\x7f' => false,
+            _ => is_print(character) && !(surface.is_delicate() && sanitize::is_control(character)),
+        };
+        if plain {
+            continue;
+        }
+        out.extend_from_slice(&text.as_bytes()[clean..at]);
+        clean = at + character.len_utf8();
+        let short = match character {
+            '\x07' => b'a',
+            '\x08' => b'b',
+            '\x0c' => b'f',
+            '\n' => b'n',
+            '\r' => b'r',
+            '\t' => b't',
+            '\x0b' => b'v',
+            '"' => b'"',
+            '\\' => b'\\',
+            _ => {
+                let code = u32::from(character);
+                // Writing to a Vec cannot fail.
+                let _ = match code {
+                    0..=0x7f => write!(out, "\\x{code:02x}"),
+                    0x80..=0xffff => write!(out, "\\u{code:04x}"),
+                    _ => write!(out, "\\U{code:08x}"),
+                };
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+    out.extend_from_slice(&text.as_bytes()[clean..]);
+    out.push(b'"');
+}
+
+/// Go's `unicode.IsPrint` for what is not ASCII: letters, marks, numbers, punctuation, symbols. The standard library
+/// tells by what it escapes; marks it escapes only at the start of a text, so a letter goes before.
+fn is_print(character: char) -> bool {
+    let mut bytes = [b'a'; 5];
+    let length = 1 + character.encode_utf8(&mut bytes[1..]).len();
+    std::str::from_utf8(&bytes[..length]).is_ok_and(|text| text.escape_debug().count() == 2)
+}

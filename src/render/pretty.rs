@@ -1,0 +1,602 @@
+//! One line per event for people: time, glyph, type, project, member, remote, what happened, what it happened to, who
+//! asked for it, detail.
+
+mod glyph;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::Write as _;
+
+use chrono::{DateTime, FixedOffset, Local, NaiveDate, TimeDelta, Utc};
+use clap::ValueEnum;
+use owo_colors::Style;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use self::glyph::Glyph;
+use super::{Surface, sanitize, theme};
+use crate::event::json::{Kind, Text, Value};
+use crate::event::source::{EntityKind, Source};
+use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
+
+/// How the time is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimeStyle {
+    /// Local time
+    Local,
+    /// UTC
+    Utc,
+    /// RFC 3339, in local time
+    Iso,
+    /// Seconds since the event before
+    Delta,
+}
+
+/// How the lines are to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What the output can take.
+    pub surface: Surface,
+    /// The terminal's columns; none: lines of full length.
+    pub width: Option<usize>,
+    /// How the time is shown.
+    pub time: TimeStyle,
+    /// Whether events of several projects can occur.
+    pub show_project: bool,
+    /// Whether glyphs beyond ASCII can be shown.
+    pub utf8: bool,
+}
+
+/// The format.
+#[derive(Debug)]
+pub struct Pretty {
+    options: Options,
+    cells: Cells,
+    /// Whether an event has come from a cluster member.
+    clustered: bool,
+    /// The widest so far, up to a limit: columns do not jump about.
+    project_width: usize,
+    member_width: usize,
+    remote_width: usize,
+    previous: Option<DateTime<FixedOffset>>,
+    day: Option<NaiveDate>,
+    /// The operations that go on and the status that was last shown, oldest first.
+    operations: VecDeque<(String, String)>,
+}
+
+/// The parts of the line that is being made.
+#[derive(Debug, Default)]
+struct Cells {
+    time: Cell,
+    glyph: Cell,
+    kind: Cell,
+    project: Cell,
+    member: Cell,
+    remote: Cell,
+    what: Cell,
+    object: Cell,
+    requestor: Cell,
+    detail: Cell,
+}
+
+/// A part of a line: clean text, its width in columns, and how it is painted.
+#[derive(Debug)]
+struct Cell {
+    text: Vec<u8>,
+    style: Style,
+    /// Filled up with spaces to this width when something follows.
+    pad: usize,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self { text: Vec::new(), style: theme::PLAIN, pad: 0 }
+    }
+}
+
+/// How many operations are remembered; real servers run a few at a time.
+const OPERATIONS: usize = 256;
+
+/// No column is made wider than this for the sake of alignment.
+const WIDEST_COLUMN: usize = 16;
+
+/// How much of a fingerprint is shown where room is scarce, as in `lxc image list`.
+const FINGERPRINT: usize = 12;
+
+/// A detail shorter than this says nothing.
+const SHORTEST_DETAIL: usize = 8;
+
+impl Pretty {
+    /// Lines of that look.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            cells: Cells::default(),
+            clustered: false,
+            project_width: "default".len(),
+            member_width: 0,
+            remote_width: 0,
+            previous: None,
+            day: None,
+            operations: VecDeque::new(),
+        }
+    }
+
+    /// Appends the event's line. An operation that only goes on has none: one line at each change of its status.
+    pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
+        if event.operation().is_some_and(|operation| !self.has_changed(operation)) {
+            return;
+        }
+        self.cells.clear();
+        let time = event.timestamp();
+        self.rule(time, out);
+        self.time(event, time);
+        self.columns(event, remote);
+        if let Some(lifecycle) = event.lifecycle() {
+            self.lifecycle(lifecycle);
+        } else if let Some(operation) = event.operation() {
+            self.operation(operation);
+        } else if let Some(logging) = event.logging() {
+            self.logging(event.kind(), logging);
+        } else if let Some(security) = event.security() {
+            self.security(security);
+        } else {
+            self.unknown(event);
+        }
+        if let Some(width) = self.options.width {
+            self.cells.fit(width, event.kind() == Type::Lifecycle);
+        }
+        self.cells.write(out, self.options.surface.color);
+    }
+
+    /// Whether the operation's status is another than it was when it last had a line.
+    fn has_changed(&mut self, operation: Operation<'_>) -> bool {
+        let Some(id) = operation.id() else { return true };
+        let (id, status) = (id.cow(), operation.status_text().map(|status| status.cow()).unwrap_or_default());
+        let known = self.operations.iter().position(|(known, _)| *known == id);
+        if operation.status() != Status::Going {
+            known.map(|at| self.operations.remove(at));
+            return true;
+        }
+        match known {
+            Some(at) if self.operations[at].1 == status => false,
+            Some(at) => {
+                self.operations[at].1 = status.into_owned();
+                true
+            }
+            None => {
+                if self.operations.len() == OPERATIONS {
+                    self.operations.pop_front();
+                }
+                self.operations.push_back((id.into_owned(), status.into_owned()));
+                true
+            }
+        }
+    }
+
+    /// On a terminal a new day gets a line of its own.
+    fn rule(&mut self, time: Option<DateTime<FixedOffset>>, out: &mut Vec<u8>) {
+        let day = match (self.options.time, time) {
+            (TimeStyle::Local, Some(time)) => time.with_timezone(&Local).date_naive(),
+            (TimeStyle::Utc, Some(time)) => time.with_timezone(&Utc).date_naive(),
+            _ => return,
+        };
+        let before = self.day.replace(day);
+        if !self.options.surface.terminal || before.is_none_or(|before| before == day) {
+            return;
+        }
+        let dash = if self.options.utf8 { "──" } else { "--" };
+        theme::paint(out, self.options.surface.color, theme::DIM, |out| {
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{dash} {} {dash}", day.format("%A, %-d %B %Y"));
+        });
+        out.push(b'\n');
+    }
+
+    fn time(&mut self, event: &Event, time: Option<DateTime<FixedOffset>>) {
+        let cell = &mut self.cells.time;
+        cell.style = theme::DIM;
+        let Some(time) = time else {
+            cell.push_text(event.timestamp_text());
+            return;
+        };
+        let short = self.options.surface.terminal;
+        let text = &mut cell.text;
+        // Writing to a Vec cannot fail.
+        let _ = match self.options.time {
+            TimeStyle::Local if short => write!(text, "{}", time.with_timezone(&Local).format("%H:%M:%S%.3f")),
+            TimeStyle::Utc if short => write!(text, "{}", time.with_timezone(&Utc).format("%H:%M:%S%.3f")),
+            TimeStyle::Local | TimeStyle::Iso => {
+                write!(text, "{}", time.with_timezone(&Local).format("%Y-%m-%dT%H:%M:%S%.3f%:z"))
+            }
+            TimeStyle::Utc => write!(text, "{}", time.with_timezone(&Utc).format("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            TimeStyle::Delta => {
+                let since = self.previous.map_or(TimeDelta::zero(), |previous| time - previous);
+                write!(text, "{:>+10.3}", since.as_seconds_f64())
+            }
+        };
+        self.previous = Some(time);
+    }
+
+    fn columns(&mut self, event: &Event, remote: Option<&str>) {
+        let cells = &mut self.cells;
+        match event.kind() {
+            Type::Lifecycle => cells.kind.push("life"),
+            Type::Operation => cells.kind.push("op"),
+            Type::Logging => cells.kind.push("log"),
+            Type::Ovn => cells.kind.push("ovn"),
+            Type::Security => cells.kind.push("sec"),
+            Type::NetworkAcl => cells.kind.push("acl"),
+            Type::Other => cells.kind.push_text(Some(event.kind_text())),
+        }
+        cells.kind.style = theme::DIM;
+        cells.kind.pad = 4;
+        if self.options.show_project {
+            cells.project.push_text(event.project());
+            cells.project.align(&mut self.project_width, theme::CHANGE);
+        }
+        let member = event.location().filter(|location| !location.raw.is_empty() && !location.is("none"));
+        self.clustered |= member.is_some();
+        if self.clustered {
+            cells.member.push_text(member);
+            cells.member.align(&mut self.member_width, theme::KEY);
+        }
+        if let Some(remote) = remote {
+            cells.remote.push(remote);
+            cells.remote.align(&mut self.remote_width, theme::KEY);
+        }
+    }
+
+    fn glyph(&mut self, glyph: Glyph) {
+        let cell = &mut self.cells.glyph;
+        cell.pad = 1;
+        cell.style = glyph.style;
+        cell.push(if self.options.utf8 { glyph.shape } else { glyph.ascii });
+    }
+
+    /// Whether names that only machines read may be cut.
+    fn is_tight(&self) -> bool {
+        self.options.width.is_some()
+    }
+
+    fn lifecycle(&mut self, lifecycle: Lifecycle<'_>) {
+        let action = lifecycle.action().map(|action| action.cow()).unwrap_or_default();
+        let glyph = Glyph::of_action(&action);
+        self.glyph(glyph);
+        self.cells.what.push(&action);
+        self.cells.what.pad = 18;
+        self.cells.what.style = glyph.style;
+        let source = lifecycle.source().map(|source| source.cow()).unwrap_or_default();
+        self.object(&source);
+        self.requestor(lifecycle.requestor());
+        if let Some(context) = lifecycle.context() {
+            self.details(context);
+        }
+    }
+
+    fn operation(&mut self, operation: Operation<'_>) {
+        let status = operation.status();
+        self.glyph(Glyph::of_status(status));
+        self.cells.what.pad = 18;
+        let description = operation.description().or(operation.member("class").and_then(|class| class.as_text()));
+        self.cells.what.push_text(description);
+        let mut objects = operation.resource_paths();
+        if let Some(path) = objects.next() {
+            let path = path.cow();
+            self.object(&path);
+            // LXD 5.0 lists an instance twice, as a container too.
+            let first = Source::parse(&path);
+            let others = objects.filter(|path| Source::parse(&path.cow()).name != first.name).count();
+            if others > 0 {
+                let _ = write!(self.cells.object.text, " +{others}");
+            }
+        }
+        self.cells.detail.style = theme::PLAIN;
+        match status {
+            Status::Going => {
+                if !self.progress(operation) {
+                    let text = operation.status_text().filter(|status| !status.is("Running"));
+                    self.cells.detail.push_text(text);
+                }
+            }
+            Status::Success => self.duration(operation),
+            Status::Cancelled => self.cells.detail.push("cancelled"),
+            Status::Failure => {
+                self.cells.detail.style = theme::BAD;
+                self.cells.detail.push("Error: ");
+                self.cells.detail.push_text(operation.err());
+            }
+        }
+    }
+
+    /// What the operation says about how far it is, or what it runs.
+    fn progress(&mut self, operation: Operation<'_>) -> bool {
+        let Some(details) = operation.details() else { return false };
+        let progress =
+            details.members().find(|(key, _)| key.raw.ends_with("_progress")).and_then(|(_, text)| text.as_text());
+        match (progress.filter(|progress| !progress.raw.is_empty()), details.get("command")) {
+            (Some(progress), _) => self.cells.detail.push_text(Some(progress)),
+            (None, Some(command)) => self.cells.detail.push_value(command),
+            (None, None) => return false,
+        }
+        true
+    }
+
+    fn duration(&mut self, operation: Operation<'_>) {
+        let time = |text: Option<Text<'_>>| DateTime::parse_from_rfc3339(&text?.cow()).ok();
+        let (Some(from), Some(to)) = (time(operation.created_at()), time(operation.updated_at())) else { return };
+        let seconds = (to - from).as_seconds_f64().max(0.0);
+        let text = &mut self.cells.detail.text;
+        // Writing to a Vec cannot fail.
+        let _ = match seconds {
+            ..1.0 => write!(text, "{:.0} ms", seconds * 1e3),
+            1.0..60.0 => write!(text, "{seconds:.1} s"),
+            _ => write!(text, "{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0),
+        };
+    }
+
+    fn logging(&mut self, kind: Type, logging: Logging<'_>) {
+        let level = logging.level();
+        self.glyph(Glyph::of_level(level.unwrap_or(Level::Info)));
+        self.cells.what.style = match level {
+            Some(Level::Trace | Level::Debug) => theme::DIM,
+            Some(Level::Warning) => theme::WARN,
+            Some(Level::Error | Level::Fatal | Level::Panic) => theme::BAD,
+            Some(Level::Info) | None => theme::PLAIN,
+        };
+        if level.is_none() && kind == Type::Logging {
+            self.cells.what.push_text(logging.level_text());
+            self.cells.what.push(": ");
+        }
+        self.cells.what.push_text(logging.message());
+        if let Some(context) = logging.context() {
+            self.details(context);
+        }
+    }
+
+    fn security(&mut self, security: Security<'_>) {
+        let warns = security.level_text().is_some_and(|level| level.is("warning"));
+        self.glyph(Glyph::of_level(if warns { Level::Warning } else { Level::Info }));
+        self.cells.what.style = if warns { theme::WARN } else { theme::PLAIN };
+        self.cells.what.push_text(security.name());
+        self.cells.what.pad = 18;
+        self.cells.object.push_text(security.description());
+        self.requestor(security.requestor());
+        self.cells.detail.style = theme::DIM;
+        self.cells.detail.push_text(security.request_method());
+        self.cells.detail.push(" ");
+        self.cells.detail.push_text(security.request_path());
+    }
+
+    fn unknown(&mut self, event: &Event) {
+        self.glyph(Glyph::OTHER);
+        if let Some(metadata) = event.metadata() {
+            self.cells.what.push(metadata.raw());
+        }
+    }
+
+    fn object(&mut self, path: &str) {
+        let source = Source::parse(path);
+        let cell = &mut self.cells.object;
+        cell.style = theme::OBJECT;
+        cell.pad = 14;
+        if source.kind == EntityKind::Other {
+            // Some resources have paths of their own making: what matters stands last.
+            let plain = path.split('?').next().unwrap_or_default();
+            cell.push(plain.strip_prefix("/1.0/").unwrap_or(plain));
+            return;
+        }
+        cell.push(source.kind.name());
+        if !source.name.is_empty() {
+            cell.push(" ");
+            cell.push(shortened(&source.name, self.options.width.is_some()));
+        }
+    }
+
+    fn requestor(&mut self, requestor: Option<Requestor<'_>>) {
+        let Some(requestor) = requestor.filter(|requestor| !requestor.username.raw.is_empty()) else { return };
+        let tight = self.is_tight();
+        let cell = &mut self.cells.requestor;
+        cell.style = theme::DIM;
+        cell.push("by ");
+        cell.push_text(Some(requestor.protocol));
+        cell.push("/");
+        cell.push(shortened(&requestor.username.cow(), tight));
+    }
+
+    /// The members of a context; an old name without its key.
+    fn details(&mut self, context: Value<'_>) {
+        let cell = &mut self.cells.detail;
+        cell.style = theme::DIM;
+        for (key, value) in context.members() {
+            if !cell.text.is_empty() {
+                cell.push(" ");
+            }
+            if key.is("old_name") {
+                cell.push("was ");
+            } else {
+                cell.push_text(Some(key));
+                cell.push("=");
+            }
+            cell.push_value(value);
+        }
+    }
+}
+
+/// A fingerprint, cut where room is scarce.
+fn shortened(name: &str, tight: bool) -> &str {
+    let is_fingerprint = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if tight && is_fingerprint { &name[..FINGERPRINT] } else { name }
+}
+
+impl Cells {
+    fn all(&mut self) -> [&mut Cell; 10] {
+        let Self { time, glyph, kind, project, member, remote, what, object, requestor, detail } = self;
+        [time, glyph, kind, project, member, remote, what, object, requestor, detail]
+    }
+
+    fn clear(&mut self) {
+        for cell in self.all() {
+            cell.text.clear();
+            cell.pad = 0;
+            cell.style = theme::PLAIN;
+        }
+    }
+
+    /// The columns that the whole line takes.
+    fn width(&mut self) -> usize {
+        let mut width = 0;
+        let mut last = 0;
+        for cell in self.all() {
+            if cell.is_shown() {
+                last = width + cell.width();
+                width += cell.width().max(cell.pad) + cell.gap();
+            }
+        }
+        last
+    }
+
+    /// Makes the line fit: detail, requestor, member, project give way in that order, then what it happened to, the
+    /// remote, the type and the time. An action never does.
+    fn fit(&mut self, columns: usize, keep_what: bool) {
+        let excess = self.width().saturating_sub(columns);
+        if excess == 0 {
+            return;
+        }
+        self.detail.shorten(excess, SHORTEST_DETAIL);
+        let drops: [fn(&mut Self) -> &mut Cell; 6] = [
+            |cells| &mut cells.requestor,
+            |cells| &mut cells.member,
+            |cells| &mut cells.project,
+            |cells| &mut cells.remote,
+            |cells| &mut cells.kind,
+            |cells| &mut cells.time,
+        ];
+        for (step, cell) in drops.into_iter().enumerate() {
+            // A message is not an action: better a part of it than a line without its time.
+            if step == 3 {
+                let excess = self.width().saturating_sub(columns);
+                self.object.shorten(excess, SHORTEST_DETAIL);
+                let excess = self.width().saturating_sub(columns);
+                if !keep_what {
+                    self.what.shorten(excess, SHORTEST_DETAIL);
+                }
+            }
+            if self.width() <= columns {
+                return;
+            }
+            cell(self).drop();
+        }
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>, color: bool) {
+        let mut owed = 0;
+        for cell in self.all() {
+            if !cell.is_shown() {
+                continue;
+            }
+            if !cell.text.is_empty() {
+                out.resize(out.len() + owed, b' ');
+                owed = 0;
+                if cell.style == theme::PLAIN {
+                    out.extend_from_slice(&cell.text);
+                } else {
+                    theme::paint(out, color, cell.style, |out| out.extend_from_slice(&cell.text));
+                }
+            }
+            let width = cell.width();
+            owed += cell.gap() + cell.pad.max(width) - width;
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Cell {
+    fn push(&mut self, text: &str) {
+        sanitize::push(&mut self.text, text);
+    }
+
+    fn push_text(&mut self, text: Option<Text<'_>>) {
+        match text.map(|text| text.cow()) {
+            Some(Cow::Borrowed(text)) => self.push(text),
+            Some(Cow::Owned(text)) => self.push(&text),
+            None => {}
+        }
+    }
+
+    /// A value in as few characters as it takes: words without quotes, lists of words as words.
+    fn push_value(&mut self, value: Value<'_>) {
+        match value.kind() {
+            Kind::String(text) => {
+                let text = text.cow();
+                if text.is_empty() || text.contains([' ', '"', '=']) {
+                    self.push(&format!("{text:?}"));
+                } else {
+                    self.push(&text);
+                }
+            }
+            Kind::Array(items) => {
+                for (at, item) in items.enumerate() {
+                    if at > 0 {
+                        self.push(" ");
+                    }
+                    self.push_value(item);
+                }
+            }
+            _ => self.push(value.raw()),
+        }
+    }
+
+    /// A column as wide as its widest text so far.
+    fn align(&mut self, widest: &mut usize, style: Style) {
+        *widest = self.width().min(WIDEST_COLUMN).max(*widest);
+        self.pad = *widest;
+        self.style = style;
+    }
+
+    fn is_shown(&self) -> bool {
+        !self.text.is_empty() || self.pad > 0
+    }
+
+    /// The space after it: narrow parts stand close to what follows.
+    fn gap(&self) -> usize {
+        if self.pad == 1 || self.style == theme::DIM && self.pad == 0 { 1 } else { 2 }
+    }
+
+    fn width(&self) -> usize {
+        match std::str::from_utf8(&self.text) {
+            Ok(text) if text.is_ascii() => text.len(),
+            Ok(text) => text.width(),
+            Err(_) => self.text.len(),
+        }
+    }
+
+    fn drop(&mut self) {
+        self.text.clear();
+        self.pad = 0;
+    }
+
+    /// Takes off `excess` columns and shows that something is missing; drops it when less than `shortest` is left.
+    fn shorten(&mut self, excess: usize, shortest: usize) {
+        if excess == 0 {
+            return;
+        }
+        let keep = self.width().saturating_sub(excess);
+        if keep < shortest {
+            return self.drop();
+        }
+        let text = String::from_utf8_lossy(&self.text);
+        let mut width = 0;
+        let end = text.char_indices().find(|(_, character)| {
+            width += character.width().unwrap_or(0);
+            // One column is the ellipsis'.
+            width >= keep
+        });
+        let end = end.map_or(text.len(), |(end, _)| end);
+        let ellipsis = if text.is_ascii() { "~" } else { "…" };
+        let mut short = text.as_bytes()[..end].to_vec();
+        short.extend_from_slice(ellipsis.as_bytes());
+        self.text = short;
+        self.pad = self.pad.min(keep);
+    }
+}

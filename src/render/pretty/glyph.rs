@@ -1,0 +1,88 @@
+//! One character that tells at a glance what kind of thing happened. Actions are judged by their ending, so that those
+//! not yet invented have theirs.
+
+use owo_colors::Style;
+
+use super::theme;
+use crate::event::{Level, Status};
+
+/// A glyph, the ASCII one for terminals without UTF-8, and its colour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Glyph {
+    pub(super) shape: &'static str,
+    pub(super) ascii: &'static str,
+    pub(super) style: Style,
+}
+
+const fn glyph(shape: &'static str, ascii: &'static str, style: Style) -> Glyph {
+    Glyph { shape, ascii, style }
+}
+
+impl Glyph {
+    /// Something that has no glyph of its own.
+    pub(super) const OTHER: Self = glyph("·", "*", theme::PLAIN);
+
+    /// By the ending of a lifecycle action.
+    pub(super) fn of_action(action: &str) -> Self {
+        match action.rsplit('-').next().unwrap_or_default() {
+            "created" | "added" | "enabled" => glyph("+", "+", theme::GOOD),
+            "deleted" | "removed" | "disabled" => glyph("−", "-", theme::BAD),
+            "started" | "resumed" | "run" => glyph("▶", ">", theme::GOOD),
+            "stopped" | "shutdown" => glyph("■", "#", theme::WARN),
+            "paused" => glyph("‖", "=", theme::WARN),
+            "updated" => glyph("~", "~", theme::CHANGE),
+            "renamed" | "migrated" | "evacuated" => glyph("→", "/", theme::CHANGE),
+            "restarted" | "restored" | "refreshed" | "reset" | "healed" => glyph("↻", "@", theme::CHANGE),
+            "retrieved" => glyph("↓", "<", theme::PLAIN),
+            "pushed" => glyph("↑", "^", theme::PLAIN),
+            "exec" | "console" => glyph("»", "$", theme::PLAIN),
+            "ready" | "acknowledged" => glyph("✓", "v", theme::GOOD),
+            "cancelled" => glyph("✗", "x", theme::BAD),
+            _ => Self::OTHER,
+        }
+    }
+
+    /// By how far an operation is.
+    pub(super) fn of_status(status: Status) -> Self {
+        match status {
+            Status::Going => glyph("…", ".", theme::DIM),
+            Status::Success => glyph("✓", "v", theme::GOOD),
+            Status::Failure => glyph("✗", "x", theme::BAD),
+            Status::Cancelled => glyph("✗", "x", theme::WARN),
+        }
+    }
+
+    /// By how grave a log line is.
+    pub(super) fn of_level(level: Level) -> Self {
+        match level {
+            Level::Trace | Level::Debug | Level::Info => glyph(" ", " ", theme::PLAIN),
+            Level::Warning => glyph("!", "!", theme::WARN),
+            Level::Error | Level::Fatal | Level::Panic => glyph("!", "!", theme::BAD),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_decides() {
+        for (action, shape) in [
+            ("instance-created", "+"),
+            ("network-acl-deleted", "−"),
+            ("instance-started", "▶"),
+            ("instance-shutdown", "■"),
+            ("instance-paused", "‖"),
+            ("config-updated", "~"),
+            ("profile-renamed", "→"),
+            ("storage-volume-restored", "↻"),
+            ("instance-restarted", "↻"),
+            ("thing-of-the-future-created", "+"),
+            ("instance-levitated", "·"),
+            ("", "·"),
+        ] {
+            assert_eq!(Glyph::of_action(action).shape, shape, "{action}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Keeps text from a server from acting on a terminal: control characters, and those that change the direction of
+//! writing, are shown as escapes.
+
+use std::io::Write as _;
+
+/// Whether `character` does something other than to show itself: C0, DEL, C1, line and paragraph separators, and the
+/// bidi controls (Unicode's `Bidi_Control` property).
+#[must_use]
+pub fn is_control(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// Whether `text` holds any of them.
+#[must_use]
+pub fn is_dangerous(text: &str) -> bool {
+    // In UTF-8 all of them are below space, DEL, or begin with one of these three bytes.
+    text.bytes().any(|byte| matches!(byte, 0..=0x1f | 0x7f | 0xc2 | 0xd8 | 0xe2)) && text.chars().any(is_control)
+}
+
+/// Appends `text` with its control characters as escapes: `\n`, `\x1b`, `\u{202e}`.
+pub fn push(out: &mut Vec<u8>, text: &str) {
+    if !is_dangerous(text) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let mut clean = 0;
+    for (at, character) in text.char_indices().filter(|(_, character)| is_control(*character)) {
+        out.extend_from_slice(&text.as_bytes()[clean..at]);
+        clean = at + character.len_utf8();
+        // Writing to a Vec cannot fail.
+        let _ = match character {
+            '\n' => write!(out, "\\n"),
+            '\r' => write!(out, "\\r"),
+            '\t' => write!(out, "\\t"),
+            '\0'..='\u{ff}' => write!(out, "\\x{:02x}", u32::from(character)),
+            _ => write!(out, "\\u{{{:x}}}", u32::from(character)),
+        };
+    }
+    out.extend_from_slice(&text.as_bytes()[clean..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let mut out = Vec::new();
+        push(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn controls_are_shown_and_all_else_stays() {
+        assert_eq!(shown("a\x1b[31mb\r\n\tc\x7f\u{9b}\u{202e}d"), "a\\x1b[31mb\\r\\n\\tc\\x7f\\x9b\\u{202e}d");
+        assert_eq!(shown("ünï 漢字 😀 ’ \u{a0}"), "ünï 漢字 😀 ’ \u{a0}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_gets_through(text: String) {
+            prop_assert!(!shown(&text).chars().any(is_control));
+            prop_assert!(is_dangerous(&text) || shown(&text) == text);
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! The layout of scalars, mappings and sequences: libyaml's emitter as go-yaml v2 carries it, without what JSON cannot
+//! ask for (flow style but for empty collections, anchors, tags, several documents).
+
+use owo_colors::Style as Ink;
+
+use super::super::{sanitize, theme};
+use super::resolve;
+
+/// libyaml folds at the first space after this column.
+const WIDTH: usize = 80;
+
+/// How far each level is indented.
+const INDENT: usize = 2;
+
+/// A key longer than this, in bytes, is written with a question mark.
+const LONGEST_SIMPLE_KEY: usize = 128;
+
+/// The state of libyaml's emitter, by its names.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the states of libyaml's emitter")]
+pub(super) struct Emitter<'o> {
+    pub(super) out: &'o mut Vec<u8>,
+    pub(super) color: bool,
+    /// Whether bidi controls and the like must be escaped too.
+    pub(super) delicate: bool,
+    /// In characters.
+    column: usize,
+    indent: usize,
+    /// Whether what was written last is white space.
+    whitespace: bool,
+    /// Whether the line holds nothing but indentation and indicators so far.
+    indention: bool,
+}
+
+/// What stands before a scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is a key, followed by a colon on the same line.
+    SimpleKey,
+    /// It is a value, an item or an explicit key.
+    Free,
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    Literal,
+}
+
+/// What a scalar's characters allow (`yaml_emitter_analyze_scalar`).
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the characters allow or not")]
+struct Analysis {
+    multiline: bool,
+    plain: bool,
+    single_quoted: bool,
+    block: bool,
+}
+
+// What the bytes of a scalar may be.
+const SPACE: u8 = 1;
+/// `:` and `#`, which matter next to a space.
+const BESIDE_SPACE: u8 = 2;
+/// Quotes and backslash, which double quotes must escape.
+const QUOTED: u8 = 4;
+/// Anything that is not printable ASCII.
+const UNUSUAL: u8 = 8;
+const NEWLINE: u8 = 16;
+
+static CLASS: [u8; 256] = {
+    let mut table = [UNUSUAL; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        table[byte] = 0;
+        byte += 1;
+    }
+    table[b' ' as usize] = SPACE;
+    table[b':' as usize] = BESIDE_SPACE;
+    table[b'#' as usize] = BESIDE_SPACE;
+    table[b'"' as usize] = QUOTED;
+    table[b'\\' as usize] = QUOTED;
+    table[b'\n' as usize] = UNUSUAL | NEWLINE;
+    table
+};
+
+impl<'o> Emitter<'o> {
+    /// At the beginning of a document.
+    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool) -> Self {
+        Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true }
+    }
+
+    /// Ends the document.
+    pub(super) fn end(mut self) {
+        self.indent = 0;
+        self.write_indent();
+    }
+
+    /// Begins a mapping inside another value; what comes back is to be given to [`Self::leave`].
+    pub(super) fn enter_mapping(&mut self) -> usize {
+        let outer = self.indent;
+        self.indent += INDENT;
+        outer
+    }
+
+    /// Begins a sequence. As a mapping's value, on the line of its key, it is not indented.
+    pub(super) fn enter_sequence(&mut self, in_mapping: bool) -> usize {
+        let indentless = in_mapping && !self.indention;
+        let outer = self.indent;
+        self.indent += if indentless { 0 } else { INDENT };
+        outer
+    }
+
+    /// Ends a mapping or sequence.
+    pub(super) fn leave(&mut self, indent: usize) {
+        self.indent = indent;
+    }
+
+    /// Begins an item of a sequence.
+    pub(super) fn item(&mut self) {
+        self.write_indent();
+        self.indicator("-", true, false, true);
+    }
+
+    /// A member's key, up to where its value begins.
+    pub(super) fn key(&mut self, text: &str) {
+        self.write_indent();
+        if text.len() <= LONGEST_SIMPLE_KEY && !is_multiline(text) {
+            self.scalar(text, Place::SimpleKey, theme::KEY);
+            self.indicator(":", false, false, false);
+        } else {
+            self.indicator("?", true, false, true);
+            self.scalar(text, Place::Free, theme::KEY);
+            self.write_indent();
+            self.indicator(":", true, false, true);
+        }
+    }
+
+    /// `[]` or `{}`
+    pub(super) fn empty(&mut self, brackets: &str) {
+        self.indicator(brackets, true, false, false);
+    }
+
+    /// A number, `true`, `false` or `null`, in a form that every reader takes for what it is.
+    pub(super) fn verbatim(&mut self, parts: &[&str]) {
+        self.separate();
+        theme::paint(self.out, self.color, theme::NUMBER, |out| {
+            for part in parts {
+                out.extend_from_slice(part.as_bytes());
+            }
+        });
+        self.column += parts.iter().map(|part| part.len()).sum::<usize>();
+        self.whitespace = false;
+        self.indention = false;
+    }
+
+    /// A string value.
+    pub(super) fn string(&mut self, text: &str) {
+        self.scalar(text, Place::Free, theme::STRING);
+    }
+
+    fn scalar(&mut self, text: &str, place: Place, ink: Ink) {
+        let seen = text.bytes().fold(0, |seen, byte| seen | CLASS[usize::from(byte)]);
+        let style = self.style(text, seen, place);
+        if self.color {
+            // The separating space comes before the colour.
+            self.separate();
+            let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.prefix_formatter()));
+        }
+        // The lines of a scalar stand one level deeper than what it belongs to.
+        self.indent += INDENT;
+        match style {
+            Style::Plain => self.plain(text, seen, place),
+            Style::SingleQuoted => self.single_quoted(text, place),
+            Style::DoubleQuoted => self.double_quoted(text, seen, place),
+            Style::Literal => self.literal(text),
+        }
+        self.indent -= INDENT;
+        if self.color {
+            let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.suffix_formatter()));
+        }
+    }
+
+    /// go-yaml's choice (`encode.go`, `stringv`), then libyaml's (`yaml_emitter_select_scalar_style`).
+    fn style(&self, text: &str, seen: u8, place: Place) -> Style {
+        let simple_key = place == Place::SimpleKey;
+        let analysis = self.analyze(text, seen);
+        let mut style = if seen & NEWLINE != 0 {
+            Style::Literal
+        } else if resolve::is_string(text) || (simple_key && text == "=") {
+            // As a key every reader takes the equals sign for itself.
+            Style::Plain
+        } else {
+            Style::DoubleQuoted
+        };
+        if simple_key && analysis.multiline {
+            style = Style::DoubleQuoted;
+        }
+        if style == Style::Plain && !analysis.plain {
+            style = Style::SingleQuoted;
+        }
+        if style == Style::SingleQuoted && !analysis.single_quoted {
+            style = Style::DoubleQuoted;
+        }
+        if style == Style::Literal && (!analysis.block || simple_key) {
+            style = Style::DoubleQuoted;
+        }
+        style
+    }
+
+    fn analyze(&self, text: &str, seen: u8) -> Analysis {
+        let bytes = text.as_bytes();
+        let Some(&first) = bytes.first() else {
+            return Analysis { multiline: false, plain: true, single_quoted: true, block: false };
+        };
+        let begins_like_markup = match first {
+            b'#' | b',' | b'[' | b']' | b'{' | b'}' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%' | b'@'
+            | b'`' => true,
+            b'?' | b':' | b'-' => {
+                bytes.get(1).is_none_or(|next| matches!(next, b' ' | b'\t')) || text.starts_with("---")
+            }
+            b'.' => text.starts_with("..."),
+            _ => false,
+        };
+        if seen & (BESIDE_SPACE | UNUSUAL) == 0 {
+            let edge_space = first == b' ' || bytes.last() == Some(&b' ');
+            return Analysis {
+                multiline: false,
+                plain: !begins_like_markup && !edge_space,
+                single_quoted: true,
+                block: bytes.last() != Some(&b' '),
+            };
+        }
+        self.analyze_slowly(text, begins_like_markup)
+    }
+
+    fn analyze_slowly(&self, text: &str, begins_like_markup: bool) -> Analysis {
+        let mut markup = begins_like_markup;
+        let (mut special, mut breaks, mut edge, mut trailing_space) = (false, false, false, false);
+        let (mut break_space, mut space_break) = (false, false);
+        let (mut previous_space, mut previous_break) = (false, false);
+        let mut after_blank = true;
+        for (at, character) in text.char_indices() {
+            let next = at + character.len_utf8();
+            let (is_first, is_last) = (at == 0, next == text.len());
+            if !is_first {
+                let before_blank = is_last || matches!(text.as_bytes()[next], b' ' | b'\t');
+                markup |= (character == ':' && before_blank) || (character == '#' && after_blank);
+            }
+            special |= !is_printable(character) || self.is_unsafe(character);
+            if character == ' ' {
+                edge |= is_first || is_last;
+                trailing_space |= is_last;
+                break_space |= previous_break;
+                (previous_space, previous_break) = (true, false);
+            } else if is_break(character) {
+                breaks = true;
+                edge |= is_first || is_last;
+                space_break |= previous_space;
+                (previous_space, previous_break) = (false, true);
+            } else {
+                (previous_space, previous_break) = (false, false);
+            }
+            after_blank = matches!(character, ' ' | '\t') || is_break(character);
+        }
+        let hopeless = space_break || special;
+        Analysis {
+            multiline: breaks,
+            plain: !(edge || break_space || hopeless || breaks || markup),
+            single_quoted: !(break_space || hopeless),
+            block: !(trailing_space || hopeless),
+        }
+    }
+
+    /// Whether the character must not reach a terminal.
+    fn is_unsafe(&self, character: char) -> bool {
+        self.delicate && character != '\n' && sanitize::is_control(character)
+    }
+
+    /// Whether all of the text stays before the column at which lines are folded.
+    fn fits(&self, text: &str) -> bool {
+        self.column + text.len() <= WIDTH
+    }
+
+    fn plain(&mut self, text: &str, seen: u8, place: Place) {
+        if !text.is_empty() {
+            self.separate();
+        }
+        if place == Place::SimpleKey || seen & SPACE == 0 || self.fits(text) {
+            self.copy(text);
+        } else {
+            self.fold(text);
+        }
+        self.whitespace = false;
+        self.indention = false;
+    }
+
+    fn single_quoted(&mut self, text: &str, place: Place) {
+        self.indicator("'", true, false, false);
+        let mut broken = false;
+        let mut spaces = false;
+        for (at, character) in text.char_indices() {
+            if character == ' ' {
+                let inside = at > 0 && at + 1 < text.len();
+                let next_is_space = text.as_bytes().get(at + 1) == Some(&b' ');
+                if place == Place::Free && !spaces && self.column > WIDTH && inside && !next_is_space {
+                    self.write_indent();
+                } else {
+                    self.put(' ');
+                }
+                spaces = true;
+            } else if is_break(character) {
+                if !broken && character == '\n' {
+                    self.newline();
+                }
+                self.put_break(character);
+                self.indention = true;
+                broken = true;
+            } else {
+                if broken {
+                    self.write_indent();
+                }
+                if character == '\'' {
+                    self.put('\'');
+                }
+                self.put(character);
+                self.indention = false;
+                (spaces, broken) = (false, false);
+            }
+        }
+        self.indicator("'", false, false, false);
+    }
+
+    fn double_quoted(&mut self, text: &str, seen: u8, place: Place) {
+        self.indicator("\"", true, false, false);
+        if seen & (QUOTED | UNUSUAL) == 0 && (seen & SPACE == 0 || place == Place::SimpleKey || self.fits(text)) {
+            self.copy(text);
+        } else {
+            // go-yaml looks for a byte order mark at the start of the text whatever character it is at, and so escapes
+            // all of a text that starts with one.
+            let all = text.starts_with('\u{feff}');
+            let mut spaces = false;
+            for (at, character) in text.char_indices() {
+                let plain = is_printable(character) && !is_break(character) && !self.is_unsafe(character);
+                if all || !plain || matches!(character, '"' | '\\') {
+                    self.escape(character);
+                    spaces = false;
+                } else if character == ' ' {
+                    let inside = at > 0 && at + 1 < text.len();
+                    if place == Place::Free && !spaces && self.column > WIDTH && inside {
+                        self.write_indent();
+                        if text.as_bytes().get(at + 1) == Some(&b' ') {
+                            self.put('\\');
+                        }
+                    } else {
+                        self.put(' ');
+                    }
+                    spaces = true;
+                } else {
+                    self.put(character);
+                    spaces = false;
+                }
+            }
+        }
+        self.indicator("\"", false, false, false);
+    }
+
+    fn escape(&mut self, character: char) {
+        use std::io::Write as _;
+        let short = match character {
+            '\0' => '0',
+            '\x07' => 'a',
+            '\x08' => 'b',
+            '\t' => 't',
+            '\n' => 'n',
+            '\x0b' => 'v',
+            '\x0c' => 'f',
+            '\r' => 'r',
+            '\x1b' => 'e',
+            '"' => '"',
+            '\\' => '\\',
+            '\u{85}' => 'N',
+            '\u{a0}' => '_',
+            '\u{2028}' => 'L',
+            '\u{2029}' => 'P',
+            _ => {
+                let code = u32::from(character);
+                let start = self.out.len();
+                // Writing to a Vec cannot fail.
+                let _ = match code {
+                    0..=0xff => write!(self.out, "\\x{code:02X}"),
+                    0x100..=0xffff => write!(self.out, "\\u{code:04X}"),
+                    _ => write!(self.out, "\\U{code:08X}"),
+                };
+                self.column += self.out.len() - start;
+                return;
+            }
+        };
+        self.put('\\');
+        self.put(short);
+    }
+
+    fn literal(&mut self, text: &str) {
+        self.indicator("|", true, false, false);
+        if text.starts_with(|first: char| first == ' ' || is_break(first)) {
+            self.indicator("2", false, false, false);
+        }
+        let mut last = text.chars().rev();
+        match (last.next(), last.next()) {
+            (Some(end), _) if !is_break(end) => self.indicator("-", false, false, false),
+            (_, None) => self.indicator("+", false, false, false),
+            (_, Some(before)) if is_break(before) => self.indicator("+", false, false, false),
+            _ => {}
+        }
+        self.newline();
+        self.indention = true;
+        self.whitespace = true;
+        let mut broken = true;
+        for character in text.chars() {
+            if is_break(character) {
+                self.put_break(character);
+                self.indention = true;
+                broken = true;
+            } else {
+                if broken {
+                    self.write_indent();
+                }
+                self.put(character);
+                self.indention = false;
+                broken = false;
+            }
+        }
+    }
+
+    /// Writes text that holds no breaks, folding it at spaces once the line is full.
+    fn fold(&mut self, text: &str) {
+        let mut spaces = false;
+        for (at, character) in text.char_indices() {
+            if character == ' ' {
+                if !spaces && self.column > WIDTH && text.as_bytes().get(at + 1) != Some(&b' ') {
+                    self.write_indent();
+                } else {
+                    self.put(' ');
+                }
+                spaces = true;
+            } else {
+                self.put(character);
+                self.indention = false;
+                spaces = false;
+            }
+        }
+    }
+
+    fn put(&mut self, character: char) {
+        let mut bytes = [0; 4];
+        self.out.extend_from_slice(character.encode_utf8(&mut bytes).as_bytes());
+        self.column += 1;
+    }
+
+    fn copy(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+        // Only whether it is beyond the width matters, and no line of what is copied is folded.
+        self.column += text.len();
+    }
+
+    /// A break of the text itself; only a newline is one to us.
+    fn put_break(&mut self, character: char) {
+        if character == '\n' {
+            self.newline();
+        } else {
+            self.put(character);
+            self.column = 0;
+        }
+    }
+
+    fn newline(&mut self) {
+        self.out.push(b'\n');
+        self.column = 0;
+    }
+
+    /// The space between an indicator and a scalar.
+    fn separate(&mut self) {
+        if !self.whitespace {
+            self.out.push(b' ');
+            self.column += 1;
+            self.whitespace = true;
+        }
+    }
+
+    fn indicator(&mut self, indicator: &str, needs_space: bool, is_space: bool, is_indention: bool) {
+        if needs_space {
+            self.separate();
+        }
+        self.out.extend_from_slice(indicator.as_bytes());
+        self.column += indicator.len();
+        self.whitespace = is_space;
+        self.indention = self.indention && is_indention;
+    }
+
+    fn write_indent(&mut self) {
+        let indent = self.indent;
+        if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
+            self.newline();
+        }
+        while self.column < indent {
+            self.out.push(b' ');
+            self.column += 1;
+        }
+        self.whitespace = true;
+        self.indention = true;
+    }
+}
+
+fn is_multiline(text: &str) -> bool {
+    text.chars().any(is_break)
+}
+
+/// libyaml's idea of printable characters. Tabs are not, and nothing beyond the basic plane is.
+fn is_printable(character: char) -> bool {
+    matches!(character, '\n' | '\x20'..='\x7e' | '\u{a0}'..='\u{feff}' | '\u{ff00}'..='\u{fffd}')
+        && character != '\u{feff}'
+}
+
+/// libyaml's line breaks.
+fn is_break(character: char) -> bool {
+    matches!(character, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}

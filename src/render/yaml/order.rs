@@ -1,0 +1,134 @@
+//! go-yaml v2's order of keys (`sorter.go`): numbers inside keys by their value, letters after everything else.
+
+use std::cmp::{Ordering, Reverse};
+
+/// Mappings of up to this many members are small: most are.
+const SMALL: usize = 12;
+
+/// Sorts keys, given by any number, by `compare`. go-yaml's order is none in the strict sense (`9a` < `10` < `99` < `9a`),
+/// which the standard library's sorts answer with a panic; a merge sort always ends.
+pub(super) fn sort(keys: &mut [u32], spare: &mut Vec<u32>, compare: &impl Fn(u32, u32) -> Ordering) {
+    if keys.len() <= SMALL {
+        for end in 1..keys.len() {
+            let mut at = end;
+            while at > 0 && compare(keys[at], keys[at - 1]).is_lt() {
+                keys.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+        return;
+    }
+    let middle = keys.len() / 2;
+    sort(&mut keys[..middle], spare, compare);
+    sort(&mut keys[middle..], spare, compare);
+    spare.clear();
+    spare.extend_from_slice(&keys[..middle]);
+    let (mut left, mut right, mut at) = (0, middle, 0);
+    while left < spare.len() {
+        if right < keys.len() && compare(keys[right], spare[left]).is_lt() {
+            keys[at] = keys[right];
+            right += 1;
+        } else {
+            keys[at] = spare[left];
+            left += 1;
+        }
+        at += 1;
+    }
+}
+
+/// Leaves out keys that come again later, given in the order in which they came.
+pub(super) fn drop_doubles<N: Ord>(keys: &mut Vec<u32>, start: usize, name: impl Fn(u32) -> N) {
+    if keys.len() - start <= SMALL {
+        let mut at = start;
+        while at < keys.len() {
+            let this = name(keys[at]);
+            if keys[at + 1..].iter().any(|later| name(*later) == this) {
+                keys.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        return;
+    }
+    // Later ones first, so that the last of doubles is the one that stays.
+    keys[start..].sort_by_cached_key(|key| (name(*key), Reverse(*key)));
+    let mut doubles = keys.split_off(start);
+    doubles.dedup_by(|a, b| name(*a) == name(*b));
+    keys.append(&mut doubles);
+}
+
+/// Which key comes first. Only equal texts are equal.
+pub(super) fn compare(a: &str, b: &str) -> Ordering {
+    let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    if common == a.len().min(b.len()) {
+        return a.len().cmp(&b.len());
+    }
+    let start = (0..=common).rev().find(|at| a.is_char_boundary(*at)).unwrap_or(0);
+    let (Some(x), Some(y)) = (a[start..].chars().next(), b[start..].chars().next()) else {
+        return a.cmp(b);
+    };
+    match (x.is_alphabetic(), y.is_alphabetic()) {
+        (true, true) => return x.cmp(&y),
+        (true, false) => return Ordering::Greater,
+        (false, true) => return Ordering::Less,
+        (false, false) => {}
+    }
+    // A zero inside a number counts as a digit of it, one before a number does not.
+    let inside = (x == '0' || y == '0') && ends_in_a_number(&a[..start]);
+    let (a_value, a_digits) = number(&a[start..], inside);
+    let (b_value, b_digits) = number(&b[start..], inside);
+    a_value.cmp(&b_value).then(a_digits.cmp(&b_digits)).then(x.cmp(&y))
+}
+
+/// Whether the digits at the end of `text` are not all zeros.
+fn ends_in_a_number(text: &str) -> bool {
+    text.chars().rev().take_while(|character| is_digit(*character)).any(|digit| digit != '0')
+}
+
+/// The value of the digits at the start of `text`, as Go's wrapping 64 bits have it, and how many there are.
+fn number(text: &str, inside: bool) -> (i64, usize) {
+    text.chars().take_while(|character| is_digit(*character)).fold((i64::from(inside), 0), |(value, digits), digit| {
+        let digit = i64::from(u32::from(digit)) - i64::from(b'0');
+        (value.wrapping_mul(10).wrapping_add(digit), digits + 1)
+    })
+}
+
+/// Go's `unicode.IsDigit`, for ASCII: no key of an event has other digits.
+fn is_digit(character: char) -> bool {
+    character.is_ascii_digit()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{compare, drop_doubles, sort};
+
+    #[test]
+    fn numbers_by_value_and_letters_last() {
+        let sorted = ["", "-", "_", "1", "1b", "2", "10", "A", "a", "a-b", "a1", "a2", "a10", "ab", "é"];
+        for pair in sorted.windows(2) {
+            assert!(compare(pair[0], pair[1]).is_lt(), "{pair:?}");
+            assert!(compare(pair[1], pair[0]).is_gt(), "{pair:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sorting_ends_and_keeps_every_key(names in prop::collection::vec("[019a_-]{0,4}", 0..60)) {
+            let mut keys: Vec<_> = (0..).take(names.len()).collect();
+            sort(&mut keys, &mut Vec::new(), &|a, b| compare(&names[a as usize], &names[b as usize]));
+            keys.sort_unstable();
+            prop_assert!((0..).take(names.len()).eq(keys));
+        }
+
+        #[test]
+        fn of_doubles_the_last_stays(names in prop::collection::vec("[ab]{0,3}", 0..40)) {
+            let mut keys: Vec<_> = (0..).take(names.len()).collect();
+            drop_doubles(&mut keys, 0, |key| &names[key as usize]);
+            keys.sort_unstable();
+            let last = |key: &u32| !names[*key as usize + 1..].contains(&names[*key as usize]);
+            prop_assert!((0..).take(names.len()).filter(last).eq(keys));
+        }
+    }
+}

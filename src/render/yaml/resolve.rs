@@ -1,0 +1,272 @@
+//! Which plain scalars a YAML reader would take for something else than a string.
+//!
+//! go-yaml v2 quotes what its own `resolve.go` would resolve. That is here, made a little wider: what `PyYAML` (YAML 1.1)
+//! or the core schema of YAML 1.2 would resolve is included, so that every reader gets the string back.
+
+/// Whether a string may stand plain, as far as its meaning goes.
+pub(super) fn is_string(text: &str) -> bool {
+    let Some(&first) = text.as_bytes().first() else {
+        return false;
+    };
+    match first {
+        b'0'..=b'9' | b'+' | b'-' | b'.' => {
+            !(is_number(text) || is_base_60(text) || is_special_float(text) || is_timestamp(text))
+        }
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => !is_word(text),
+        // The value and merge keys of YAML 1.1, which go-yaml forgets to quote.
+        b'=' => text != "=",
+        b'<' => text != "<<",
+        _ => true,
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    matches!(
+        text,
+        "y" | "Y"
+            | "yes"
+            | "Yes"
+            | "YES"
+            | "true"
+            | "True"
+            | "TRUE"
+            | "on"
+            | "On"
+            | "ON"
+            | "n"
+            | "N"
+            | "no"
+            | "No"
+            | "NO"
+            | "false"
+            | "False"
+            | "FALSE"
+            | "off"
+            | "Off"
+            | "OFF"
+            | "~"
+            | "null"
+            | "Null"
+            | "NULL"
+    )
+}
+
+fn is_special_float(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
+}
+
+/// Takes bytes off the front of a text.
+struct Scan<'t>(&'t [u8]);
+
+impl Scan<'_> {
+    fn take(&mut self, wanted: impl Fn(u8) -> bool) -> usize {
+        let count = self.0.iter().take_while(|byte| wanted(**byte)).count();
+        self.0 = &self.0[count..];
+        count
+    }
+
+    fn one(&mut self, wanted: &[u8]) -> bool {
+        let found = self.0.first().is_some_and(|byte| wanted.contains(byte));
+        self.0 = &self.0[usize::from(found)..];
+        found
+    }
+
+    fn digits(&mut self) -> usize {
+        self.take(|byte| byte.is_ascii_digit())
+    }
+
+    /// Digits, among which underscores count for nothing; how many digits there were.
+    fn loose_digits(&mut self, wanted: impl Fn(u8) -> bool) -> usize {
+        let start = self.0;
+        let taken = self.take(|byte| wanted(byte) || byte == b'_');
+        start[..taken].iter().filter(|byte| **byte != b'_').count()
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Integers of any base and decimal floats, with underscores anywhere after the sign.
+fn is_number(text: &str) -> bool {
+    let mut scan = Scan(text.as_bytes());
+    scan.one(b"+-");
+    scan.take(|byte| byte == b'_');
+    let after_sign = scan.0;
+    if scan.one(b"0") {
+        let decimal: Option<fn(u8) -> bool> = match scan.0.first() {
+            Some(b'x' | b'X') => Some(|byte| byte.is_ascii_hexdigit()),
+            Some(b'o' | b'O') => Some(|byte| matches!(byte, b'0'..=b'7')),
+            Some(b'b' | b'B') => Some(|byte| matches!(byte, b'0' | b'1')),
+            _ => None,
+        };
+        if let Some(is_digit) = decimal {
+            scan.0 = &scan.0[1..];
+            // PyYAML takes underscores alone for digits.
+            let underscores = scan.0.contains(&b'_');
+            return (scan.loose_digits(is_digit) > 0 || underscores) && scan.is_done();
+        }
+    }
+    scan.0 = after_sign;
+    let whole = scan.loose_digits(|byte| byte.is_ascii_digit());
+    let mut fraction = 0;
+    if scan.one(b".") {
+        fraction = scan.loose_digits(|byte| byte.is_ascii_digit());
+    }
+    if whole + fraction == 0 {
+        return false;
+    }
+    if scan.one(b"eE") {
+        scan.one(b"+-");
+        if scan.loose_digits(|byte| byte.is_ascii_digit()) == 0 {
+            return false;
+        }
+    }
+    scan.is_done()
+}
+
+/// Sexagesimal numbers: `190:20:30.15`.
+fn is_base_60(text: &str) -> bool {
+    if !text.contains(':') {
+        return false;
+    }
+    let mut scan = Scan(text.as_bytes());
+    scan.one(b"+-");
+    if !scan.0.first().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
+    scan.loose_digits(|byte| byte.is_ascii_digit());
+    let mut groups = 0;
+    while scan.one(b":") {
+        let group = scan.0;
+        let digits = scan.digits();
+        if digits == 0 || digits > 2 || (digits == 2 && group[0] > b'5') {
+            return false;
+        }
+        groups += 1;
+    }
+    if groups > 0 && scan.one(b".") {
+        scan.loose_digits(|byte| byte.is_ascii_digit());
+    }
+    groups > 0 && scan.is_done()
+}
+
+/// Dates and times as go-yaml and `PyYAML` know them. Those out of range count too: `PyYAML` fails on them.
+fn is_timestamp(text: &str) -> bool {
+    let mut scan = Scan(text.as_bytes());
+    let one_or_two = |scan: &mut Scan<'_>| matches!(scan.digits(), 1 | 2);
+    if scan.digits() != 4 || !scan.one(b"-") || !one_or_two(&mut scan) || !scan.one(b"-") || !one_or_two(&mut scan) {
+        return false;
+    }
+    if scan.is_done() {
+        return true;
+    }
+    if !scan.one(b"Tt") && scan.take(|byte| matches!(byte, b' ' | b'\t')) == 0 {
+        return false;
+    }
+    if !one_or_two(&mut scan) || !scan.one(b":") || !one_or_two(&mut scan) || !scan.one(b":") || !one_or_two(&mut scan)
+    {
+        return false;
+    }
+    if scan.one(b".,") {
+        scan.digits();
+    }
+    scan.take(|byte| matches!(byte, b' ' | b'\t'));
+    if scan.one(b"+-") {
+        if !one_or_two(&mut scan) || (scan.one(b":") && scan.digits() != 2) {
+            return false;
+        }
+    } else {
+        scan.one(b"Z");
+    }
+    scan.is_done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_string;
+
+    #[test]
+    fn what_readers_take_for_something_else_is_no_string() {
+        for text in [
+            "",
+            "~",
+            "null",
+            "Null",
+            "yes",
+            "No",
+            "on",
+            "OFF",
+            "y",
+            "N",
+            "true",
+            "False",
+            "0",
+            "-1",
+            "+12",
+            "1_000",
+            "0x1F",
+            "0o17",
+            "017",
+            "0b101",
+            "-0b1",
+            "1.5",
+            ".5",
+            "5.",
+            "1e3",
+            "1E+3",
+            "1.e-3",
+            "+.5",
+            "-.inf",
+            "+.INF",
+            ".NaN",
+            "1:20",
+            "190:20:30.15",
+            "2021-03-14",
+            "2021-3-4",
+            "2021-03-14T00:00:00Z",
+            "2021-03-14t1:2:3.5+01:00",
+            "2021-03-14 01:02:03",
+            "2001-12-14 21:59:43.10 -5",
+            "2021-13-45",
+            "=",
+            "<<",
+            "0x_",
+            "1e999",
+        ] {
+            assert!(!is_string(text), "{text}");
+        }
+        for text in [
+            "a",
+            "yess",
+            "nul",
+            "-",
+            "+",
+            ".",
+            "1a",
+            "10.0.0.1",
+            "1.2.3",
+            "0xg",
+            "1e",
+            "1e+",
+            "-a",
+            "2021-03",
+            "1:2:",
+            "1:60",
+            "12:345",
+            "93506aed-c22c",
+            "2021-03-14T",
+            "==",
+            "<",
+            "/1.0",
+            "...",
+            "0o8",
+            "_1",
+            "e3",
+            "2021-03-14x",
+        ] {
+            assert!(is_string(text), "{text}");
+        }
+    }
+}

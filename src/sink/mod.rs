@@ -1,0 +1,3 @@
+//! Where rendered events go. Only this step writes.
+
+pub mod stdout;

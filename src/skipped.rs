@@ -1,0 +1,102 @@
+//! Keeps account of messages that are no events: each kind is told once, with an example, and counted.
+
+use log::warn;
+
+use crate::event::json::JsonError;
+use crate::event::{Malformed, RemoteId};
+
+/// How much of a message is shown, in characters.
+const EXCERPT: usize = 60;
+
+/// What was skipped so far.
+#[derive(Debug)]
+pub struct Skipped {
+    /// What the source is called, by remote.
+    names: Vec<String>,
+    counts: Vec<(RemoteId, Kind, u64)>,
+}
+
+/// What is wrong with a message, without the particulars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    NotJson,
+    TooDeep,
+    NotAnEvent,
+    NoType,
+    Binary,
+}
+
+impl Kind {
+    fn of(why: Malformed) -> Self {
+        match why {
+            Malformed::Json(JsonError::TooDeep) => Self::TooDeep,
+            Malformed::Json(_) => Self::NotJson,
+            Malformed::NotAnObject => Self::NotAnEvent,
+            Malformed::NoType => Self::NoType,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NotJson => "not JSON",
+            Self::TooDeep => "nested too deep",
+            Self::NotAnEvent => "not a JSON object",
+            Self::NoType => "without a \"type\"",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+impl Skipped {
+    /// Nothing skipped yet, of remotes with these names.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        Self { names, counts: Vec::new() }
+    }
+
+    /// A message is no event. Lines of a recording are all told, by their number.
+    pub fn malformed(&mut self, remote: RemoteId, line: Option<u64>, why: Malformed, text: &str) {
+        let excerpt = excerpt(text);
+        if let Some(number) = line {
+            warn!("{}: line {number}: {why}; skipped: {excerpt}", self.name(remote));
+        } else if self.count(remote, Kind::of(why)) == 1 {
+            warn!("{}: skipped a message that is {why}: {excerpt}", self.name(remote));
+        }
+    }
+
+    /// A message is binary, which events never are.
+    pub fn binary(&mut self, remote: RemoteId) {
+        if self.count(remote, Kind::Binary) == 1 {
+            warn!("{}: skipped a message that is binary", self.name(remote));
+        }
+    }
+
+    /// Tells how many there were of each kind of which there was more than the one that was shown.
+    pub fn tell(&self) {
+        for (remote, kind, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
+            warn!("{}: skipped {count} messages that are {}", self.name(*remote), kind.name());
+        }
+    }
+
+    fn name(&self, remote: RemoteId) -> &str {
+        self.names.get(usize::from(remote.0)).map_or("", String::as_str)
+    }
+
+    fn count(&mut self, remote: RemoteId, kind: Kind) -> u64 {
+        let known = self.counts.iter_mut().find(|(of, what, _)| (*of, *what) == (remote, kind));
+        if let Some((_, _, count)) = known {
+            *count += 1;
+            return *count;
+        }
+        self.counts.push((remote, kind, 1));
+        1
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    let text = text.trim_ascii();
+    match text.char_indices().nth(EXCERPT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,72 @@
+//! The built-in demonstration: a stand-in server on a private unix socket that plays a recorded session of a real
+//! LXD 5.0.2 over a real WebSocket, to the ordinary client.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::DateTime;
+use futures_util::SinkExt as _;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+
+/// What the server sends, one event a line.
+const SESSION: &str = include_str!("demo.ndjson");
+
+/// The stand-in server.
+#[derive(Debug)]
+pub struct Demo {
+    listener: UnixListener,
+    directory: TempDir,
+}
+
+impl Demo {
+    /// Listens on a socket that only this user can reach.
+    pub fn new() -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("lxmon-demo-")
+            .tempdir()
+            .context("creating a directory for the demonstration's socket")?;
+        let listener = UnixListener::bind(socket(&directory)).context("creating the demonstration's socket")?;
+        Ok(Self { listener, directory })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.directory)
+    }
+
+    /// Plays the session to the first client at the pace at which it was recorded, then closes the connection.
+    pub async fn serve(&self) -> anyhow::Result<()> {
+        let (stream, _) = self.listener.accept().await?;
+        play(stream).await
+    }
+}
+
+fn socket(directory: &TempDir) -> PathBuf {
+    directory.path().join("unix.socket")
+}
+
+async fn play(stream: UnixStream) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Stamped<'a> {
+        timestamp: &'a str,
+    }
+    let mut socket = accept_async(stream).await?;
+    let started = tokio::time::Instant::now();
+    let mut first = None;
+    for line in SESSION.lines() {
+        let stamped: Stamped<'_> = serde_json::from_str(line)?;
+        let time = DateTime::parse_from_rfc3339(stamped.timestamp)?;
+        // The servers' goroutines change places of neighbours: those are sent as they came.
+        let after = (time - *first.get_or_insert(time)).to_std().unwrap_or(Duration::ZERO);
+        tokio::time::sleep_until(started + after).await;
+        socket.send(Message::text(format!("{line}\n"))).await?;
+    }
+    socket.close(None).await?;
+    Ok(())
+}

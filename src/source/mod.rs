@@ -1,0 +1,8 @@
+//! Where messages come from: servers, a file, or the built-in demonstration. Only this step touches the network.
+
+pub mod backoff;
+pub mod demo;
+pub mod dial;
+pub mod replay;
+pub mod server;
+pub mod websocket;

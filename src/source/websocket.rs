@@ -1,0 +1,372 @@
+//! Subscribes to a server's events over any byte stream: one HTTP request, upgraded to a WebSocket.
+//!
+//! The request is written and its answer read here, because a refusal carries a body that says why, and WebSocket
+//! libraries drop it; frames are tungstenite's business.
+
+use std::fmt::Write as _;
+use std::io;
+
+use anyhow::Context as _;
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use log::debug;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::event::Message;
+
+/// The longest message that is taken, in bytes.
+pub const MAX_MESSAGE: usize = 64 << 20;
+
+/// The longest answer to the request that is read, head and body alike, in bytes.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// What is asked of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Event types; none asks for all that are permitted.
+    pub types: Vec<String>,
+    /// The projects.
+    pub projects: Projects,
+}
+
+/// Which projects' events are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Projects {
+    /// The remote's own project, else the server's default.
+    #[default]
+    Default,
+    /// This one.
+    One(String),
+    /// All of them.
+    All,
+}
+
+impl Request {
+    /// The path and query; `default_project` is the remote's own project. Sent even where it is the server's default
+    /// anyway, as an answer to what was asked.
+    #[must_use]
+    pub fn target(&self, prefix: &str, default_project: Option<&str>) -> String {
+        let mut target = format!("{prefix}/1.0/events");
+        let mut separator = '?';
+        let mut add = |name: &str, value: &str| {
+            target.push(separator);
+            target.push_str(name);
+            target.push('=');
+            for byte in value.bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b',' => {
+                        target.push(char::from(byte));
+                    }
+                    // Writing to a String cannot fail.
+                    _ => _ = write!(target, "%{byte:02X}"),
+                }
+            }
+            separator = '&';
+        };
+        if !self.types.is_empty() {
+            add("type", &self.types.join(","));
+        }
+        match (&self.projects, default_project) {
+            (Projects::All, _) => add("all-projects", "true"),
+            (Projects::One(project), _) => add("project", project),
+            (Projects::Default, Some(project)) => add("project", project),
+            (Projects::Default, None) => {}
+        }
+        target
+    }
+}
+
+/// Why a server did not let us subscribe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// What the server said.
+    pub text: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the server refuses ({}): {}", self.status, self.text)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The other end speaks no HTTP, or not that of an LXD or Incus server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAServer(String);
+
+impl std::fmt::Display for NotAServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotAServer {}
+
+/// One thing that came from the server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// An event.
+    Text(Message),
+    /// A binary message: none of the servers sends these.
+    Binary,
+    /// A ping or pong: a sign of life.
+    Control,
+}
+
+/// A live subscription.
+#[derive(Debug)]
+pub struct Subscription<S> {
+    socket: WebSocketStream<S>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
+    /// Sends the request for `target` with `authorization` as header, if any, and reads the answer.
+    ///
+    /// # Errors
+    /// [`Refusal`] with what the server said, [`NotAServer`], or an [`io::Error`].
+    pub async fn open(mut stream: S, host: &str, target: &str, authorization: Option<&str>) -> anyhow::Result<Self> {
+        let key = generate_key();
+        let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+        debug!("GET {target} HTTP/1.1");
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lxmon/{}\r\n{authorization}Connection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        stream.write_all(request.as_bytes()).await.context("sending the request")?;
+        stream.flush().await.context("sending the request")?;
+
+        let mut answer = Vec::with_capacity(1024);
+        let head = read_head(&mut stream, &mut answer).await?;
+        debug!("answer: {} {}", head.status, head.reason);
+        if head.status != 101 {
+            let body = read_body(&mut stream, answer.split_off(head.length), &head).await;
+            let text = error_text(&body).unwrap_or_else(|| format!("{} without a reason", head.reason));
+            let refusal = Refusal { status: head.status, text };
+            // An answer that no LXD or Incus gives: another kind of server listens here.
+            if !head.json && refusal.status != 401 && refusal.status != 503 {
+                let why = format!("not an LXD or Incus server: it answers {} {}", head.status, head.reason);
+                return Err(NotAServer(why).into());
+            }
+            return Err(refusal.into());
+        }
+        if head.accept.as_deref() != Some(&*derive_accept_key(key.as_bytes())) {
+            return Err(
+                NotAServer("not an LXD or Incus server: it accepts a WebSocket with the wrong key".into()).into()
+            );
+        }
+        let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+        let early = answer.split_off(head.length);
+        let socket = WebSocketStream::from_partially_read(stream, early, Role::Client, Some(config)).await;
+        Ok(Self { socket })
+    }
+
+    /// Waits for a frame, then adds all that can be had without waiting, up to about `enough` bytes of text.
+    ///
+    /// # Errors
+    /// Why the connection is lost. What was received before is in `burst`.
+    pub async fn read(&mut self, burst: &mut Vec<Frame>, enough: usize) -> Result<(), Lost> {
+        let mut bytes = 0;
+        let mut next = self.socket.next().await;
+        loop {
+            let frame = match next {
+                Some(Ok(tungstenite::Message::Text(text))) => {
+                    bytes += text.len();
+                    Frame::Text(text)
+                }
+                Some(Ok(tungstenite::Message::Binary(_))) => Frame::Binary,
+                Some(Ok(tungstenite::Message::Close(close))) => return Err(Lost::closed(close)),
+                Some(Ok(_)) => Frame::Control,
+                Some(Err(error)) => return Err(Lost::from(error)),
+                None => return Err(Lost("the server closed the connection".into())),
+            };
+            burst.push(frame);
+            if bytes >= enough {
+                return Ok(());
+            }
+            next = match self.socket.next().now_or_never() {
+                Some(next) => next,
+                None => return Ok(()),
+            };
+        }
+    }
+
+    /// Asks the server for a sign of life.
+    pub async fn ping(&mut self) -> Result<(), Lost> {
+        let ping = tungstenite::Message::Ping(tungstenite::Bytes::new());
+        self.socket.send(ping).await.map_err(Lost::from)
+    }
+}
+
+/// Why a connection is lost, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost(pub String);
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "connection lost: {}", self.0)
+    }
+}
+
+impl std::error::Error for Lost {}
+
+impl Lost {
+    fn closed(close: Option<tungstenite::protocol::CloseFrame>) -> Self {
+        match close {
+            Some(close) if !close.reason.is_empty() => {
+                Self(format!("the server closed the connection: {} (code {})", close.reason, close.code))
+            }
+            Some(close) => Self(format!("the server closed the connection (code {})", close.code)),
+            None => Self("the server closed the connection".into()),
+        }
+    }
+}
+
+impl From<tungstenite::Error> for Lost {
+    fn from(error: tungstenite::Error) -> Self {
+        use tungstenite::Error;
+        use tungstenite::error::{CapacityError, ProtocolError};
+        Self(match error {
+            // The servers end without a Close frame; so does everything that dies.
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            | Error::ConnectionClosed
+            | Error::AlreadyClosed => "the server closed the connection".into(),
+            Error::Capacity(CapacityError::MessageTooLong { size, .. }) => {
+                format!("the server sent a message of {size} bytes; at most {MAX_MESSAGE} are taken")
+            }
+            Error::Utf8(_) => "the server sent a message that is not UTF-8".into(),
+            Error::Protocol(error) => format!("the server broke the WebSocket protocol: {error}"),
+            Error::Io(error) => error.to_string(),
+            error => error.to_string(),
+        })
+    }
+}
+
+/// The head of an HTTP answer.
+#[derive(Debug)]
+struct Head {
+    /// Where the body begins.
+    length: usize,
+    status: u16,
+    reason: String,
+    json: bool,
+    content_length: Option<usize>,
+    chunked: bool,
+    accept: Option<String>,
+}
+
+/// Reads into `answer` until the head is complete; more than the head may have been read then.
+async fn read_head(stream: &mut (impl AsyncRead + Unpin), answer: &mut Vec<u8>) -> anyhow::Result<Head> {
+    let garbage = |what: &str| NotAServer(format!("not an LXD or Incus server: {what}"));
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(answer) {
+            Ok(httparse::Status::Complete(length)) => return Ok(Head::new(length, &response)),
+            Ok(httparse::Status::Partial) => {}
+            Err(_) => return Err(garbage("it does not answer in HTTP").into()),
+        }
+        if answer.len() > MAX_ANSWER {
+            return Err(garbage("its answer has no end").into());
+        }
+        match stream.read_buf(answer).await {
+            Ok(0) if answer.is_empty() => return Err(garbage("it closes the connection without an answer").into()),
+            Ok(0) => return Err(garbage("it closes the connection within its answer").into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && answer.is_empty() => {
+                return Err(garbage("it closes the connection without an answer").into());
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context("reading the server's answer")),
+        }
+    }
+}
+
+impl Head {
+    fn new(length: usize, response: &httparse::Response<'_, '_>) -> Self {
+        let header = |name: &str| {
+            let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(header.value).ok().map(str::trim)
+        };
+        Self {
+            length,
+            status: response.code.unwrap_or_default(),
+            reason: response.reason.unwrap_or_default().to_owned(),
+            json: header("content-type").is_some_and(|kind| kind.starts_with("application/json")),
+            content_length: header("content-length").and_then(|length| length.parse().ok()),
+            chunked: header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")),
+            accept: header("sec-websocket-accept").map(str::to_owned),
+        }
+    }
+}
+
+/// Reads what there is of the body, at most [`MAX_ANSWER`]; a body that breaks off is better than none.
+async fn read_body(stream: &mut (impl AsyncRead + Unpin), mut body: Vec<u8>, head: &Head) -> Vec<u8> {
+    let complete = |body: &[u8]| match head.content_length {
+        Some(length) => body.len() >= length,
+        None if head.chunked => body.ends_with(b"\r\n0\r\n\r\n") || body == b"0\r\n\r\n",
+        None => false,
+    };
+    while !complete(&body) && body.len() < MAX_ANSWER {
+        match stream.read_buf(&mut body).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    if head.chunked { unchunk(&body) } else { body }
+}
+
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(body.len());
+    while let Ok(httparse::Status::Complete((start, size))) = httparse::parse_chunk_size(body) {
+        let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size)).filter(|end| *end <= body.len());
+        let Some(end) = end.filter(|_| size > 0) else { break };
+        whole.extend_from_slice(&body[start..end]);
+        body = body[end..].strip_prefix(b"\r\n").unwrap_or(&body[end..]);
+    }
+    whole
+}
+
+/// The `error` of an LXD or Incus error body.
+fn error_text(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: String,
+    }
+    serde_json::from_slice::<Body>(body).ok().map(|body| body.error).filter(|error| !error.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_says_what_is_wanted() {
+        let request =
+            |types: &[&str], projects| Request { types: types.iter().map(ToString::to_string).collect(), projects };
+        for (request, default_project, target) in [
+            (request(&[], Projects::Default), None, "/1.0/events"),
+            (request(&[], Projects::Default), Some("web"), "/1.0/events?project=web"),
+            (
+                request(&["lifecycle", "operation"], Projects::All),
+                Some("web"),
+                "/1.0/events?type=lifecycle,operation&all-projects=true",
+            ),
+            (request(&["a b&c"], Projects::One("ü/?".into())), None, "/1.0/events?type=a%20b%26c&project=%C3%BC%2F%3F"),
+        ] {
+            assert_eq!(request.target("", default_project), target);
+        }
+    }
+
+    #[test]
+    fn chunks_are_joined() {
+        assert_eq!(unchunk(b"4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n"), b"Wikipedia");
+        assert_eq!(unchunk(b"ffffffffffffffff\r\nx"), b"");
+        assert_eq!(unchunk(b"zz"), b"");
+    }
+}

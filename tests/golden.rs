@@ -1,0 +1,105 @@
+//! What `lxc` printed for real and for wicked events, compared with what we print.
+
+use std::fmt::Write as _;
+
+use lxmon::event::json::Tape;
+use lxmon::event::{Event, Message, RemoteId};
+use lxmon::render::Surface;
+use lxmon::render::logfmt::Logfmt;
+use lxmon::render::yaml::Yaml;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct YamlPair {
+    event: String,
+    yaml: String,
+    reads_back: bool,
+}
+
+#[derive(Deserialize)]
+struct LinePair {
+    event: String,
+    line: String,
+}
+
+fn pairs<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn event(text: &str) -> Event {
+    Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+}
+
+fn yaml(text: &str) -> String {
+    let mut out = Vec::new();
+    Yaml::new(Surface::default()).render(&event(text), None, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Up to five differences, so that a failure shows what is wrong and not everything that is.
+fn report(differences: &[(String, String, String)], total: usize) {
+    let mut text = String::new();
+    for (event, theirs, ours) in differences.iter().take(5) {
+        write!(text, "\n{event}\n--- lxc\n{theirs}\n--- lxmon\n{ours}\n").unwrap();
+    }
+    assert!(differences.is_empty(), "{} of {total} differ:{text}", differences.len());
+}
+
+#[test]
+fn yaml_is_byte_for_byte_what_lxc_prints() {
+    let mut differences = Vec::new();
+    let mut total = 0;
+    for text in [
+        include_str!("data/golden/adversarial.lxc-yaml.ndjson"),
+        include_str!("data/golden/incus-6.0.4.lxc-yaml.ndjson"),
+        include_str!("data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),
+    ] {
+        for pair in pairs::<YamlPair>(text) {
+            // Where lxc's text is not the event, ours differs; tests/yaml.rs reads it back.
+            if !pair.reads_back {
+                continue;
+            }
+            total += 1;
+            let ours = yaml(&pair.event);
+            if ours.strip_prefix("---\n") != Some(&pair.yaml) {
+                differences.push((pair.event, pair.yaml, ours));
+            }
+        }
+    }
+    assert!(total > 1000);
+    report(&differences, total);
+}
+
+#[test]
+fn logfmt_is_byte_for_byte_what_lxc_prints() {
+    let mut differences = Vec::new();
+    let mut total = 0;
+    for text in [
+        include_str!("data/golden/incus-6.0.4.lxc-pretty.ndjson"),
+        include_str!("data/golden/lxd-5.0.2-cluster.lxc-pretty.ndjson"),
+    ] {
+        for pair in pairs::<LinePair>(text) {
+            // lxc prints what is nested in operations as Go's maps; ours is JSON.
+            if pair.event.starts_with("{\"type\":\"operation\"") {
+                continue;
+            }
+            total += 1;
+            let mut out = Vec::new();
+            Logfmt::new(Surface::default()).render(&event(&pair.event), None, &mut out);
+            let ours = String::from_utf8(out).unwrap();
+            if ours.trim_end_matches('\n') != pair.line {
+                differences.push((pair.event, pair.line, ours));
+            }
+        }
+    }
+    assert!(total > 100);
+    report(&differences, total);
+}
+
+#[test]
+fn the_example_of_the_documentation() {
+    let text = r#"{"type":"lifecycle","timestamp":"2021-03-14T00:00:00Z","metadata":{"action":"network-updated","source":"/1.0/networks/lxdbr0","requestor":{"username":"root","protocol":"unix"}},"location":"cluster_name"}"#;
+    let expected = "---\nlocation: cluster_name\nmetadata:\n  action: network-updated\n  requestor:\n    protocol: unix\n    \
+                    username: root\n  source: /1.0/networks/lxdbr0\ntimestamp: \"2021-03-14T00:00:00Z\"\ntype: lifecycle\n";
+    assert_eq!(yaml(text), expected);
+}
