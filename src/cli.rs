@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{ArgAction, Parser, ValueEnum, ValueHint};
 
 use crate::event::Level;
@@ -31,31 +31,31 @@ pub struct Cli {
     pub remotes: Vec<String>,
 
     /// Event type, such as lifecycle, operation or logging; comma-separated or repeated
-    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_pattern, help_heading = "Select")]
     pub types: Vec<String>,
 
     /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only
-    #[arg(short, long = "action", value_name = "GLOB", value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub actions: Vec<String>,
 
     /// Events about these instances
-    #[arg(short, long = "instance", value_name = "GLOB", value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(short, long = "instance", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub instances: Vec<String>,
 
     /// Path of what a lifecycle event happened to, such as '/1.0/networks/*'
-    #[arg(long = "source", value_name = "GLOB", value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(long = "source", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub sources: Vec<String>,
 
     /// Who asked for it: protocol/username, or username
-    #[arg(long = "requestor", value_name = "GLOB", value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub requestors: Vec<String>,
 
     /// Cluster member that the event comes from
-    #[arg(long = "location", value_name = "GLOB", value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(long = "location", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub locations: Vec<String>,
 
     /// Project; repeatable [default: the remote's project, else 'default']
-    #[arg(long = "project", value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = "Select")]
+    #[arg(long = "project", value_name = "NAME", value_parser = parse_pattern, help_heading = "Select")]
     pub projects: Vec<String>,
 
     /// Events of every project
@@ -66,18 +66,9 @@ pub struct Cli {
     #[arg(long, value_name = "LEVEL", value_parser = LevelParser, help_heading = "Select")]
     pub loglevel: Option<Level>,
 
-    /// Output format
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        env = "LXMON_FORMAT",
-        hide_env_values = true,
-        default_value = "yaml",
-        overrides_with = "pretty",
-        help_heading = "Print"
-    )]
-    pub format: Format,
+    /// Output format [default: yaml, or what `LXMON_FORMAT` says]
+    #[arg(short, long, value_name = "FORMAT", overrides_with = "pretty", help_heading = "Print")]
+    pub format: Option<Format>,
 
     /// Short for --format=pretty
     #[arg(short, long, overrides_with = "format", help_heading = "Print")]
@@ -96,7 +87,7 @@ pub struct Cli {
     pub no_trunc: bool,
 
     /// Exit 0 after N matching events
-    #[arg(short = 'n', long, value_name = "N", help_heading = "Stop")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = "Stop")]
     pub count: Option<NonZeroU64>,
 
     /// Exit after this long: with --count with status 124, else with 0
@@ -156,7 +147,7 @@ pub struct Cli {
     pub debug: bool,
 
     /// List the lifecycle actions: name, servers that have it, meaning, further context keys
-    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = NonEmptyStringValueParser::new(), help_heading = "Other")]
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = parse_pattern, help_heading = "Other")]
     pub list_actions: Option<Option<String>>,
 
     /// Print the completions for a shell
@@ -211,6 +202,19 @@ impl TypedValueParser for LevelParser {
             if level == Level::Warning { value.alias("warn") } else { value }
         })))
     }
+}
+
+/// Takes any text with something in it, after the `!` that excludes too.
+fn parse_pattern(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("it is empty; leave the option out to select everything".to_owned()),
+        "!" => Err("nothing stands after the '!' that excludes".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn parse_count(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "expected a number from 1 on".to_owned())
 }
 
 /// Reads `500ms`, `10s`, `2m30s`, `1h`, or a bare `0`.

@@ -3,8 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+
 use crate::cli::{Cli, When};
 use crate::event::{Type, catalogue};
+use crate::exit::Fault;
 use crate::filter::{Filter, excludes};
 use crate::remote::{self, Environment, Flavour, Remote, Wanted};
 use crate::render::{Format, Surface, pretty};
@@ -73,7 +76,7 @@ impl Config {
     /// The options contradict each other, or the client configuration is broken or does not know a remote.
     pub fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
         let source = source(cli, environment)?;
-        let format = if cli.pretty { Format::Pretty } else { cli.format };
+        let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
         let surface = Surface { color: colors(cli.color, environment, terminal), terminal: terminal.is_terminal };
         let one_project = matches!(&source, Source::Servers(_)) && request.projects != Projects::All;
@@ -116,6 +119,21 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
     };
     let wanted = Wanted { words: &cli.remotes, flavour, force_local: cli.force_local };
     remote::resolve(&wanted, environment).map(Source::Servers)
+}
+
+/// What the command line says, else the environment, else YAML.
+fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
+    let asked = if cli.pretty { Some(Format::Pretty) } else { cli.format };
+    match (asked, environment.var("LXMON_FORMAT")) {
+        (Some(format), _) => Ok(format),
+        (None, None) => Ok(Format::Yaml),
+        (None, Some(name)) => Format::from_str(name, true).map_err(|_| {
+            let names = Format::value_variants().iter().filter_map(Format::to_possible_value);
+            let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
+            Fault::usage(format!("LXMON_FORMAT is {name:?}, which is no format"))
+                .hint(format!("formats: {}", names.join(", ")))
+        }),
+    }
 }
 
 /// The types to ask a server for. Exclusions cannot be asked for; a positive action can only be that of a lifecycle

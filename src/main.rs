@@ -9,7 +9,12 @@ use lxmon::exit::Exit;
 use lxmon::{notice, run, signals};
 
 fn main() -> ExitCode {
-    let exit = run(&Cli::parse()).unwrap_or_else(|error| notice::fail(&error));
+    let exit = match Cli::try_parse() {
+        Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
+        // Help and version are no errors, and clap knows how to show them.
+        Err(shown) if !shown.use_stderr() => shown.exit(),
+        Err(error) => notice::misuse(&error),
+    };
     if let Exit::Signal(signal) = exit {
         signals::die_by(signal);
     }

@@ -18,6 +18,7 @@ use crate::signals::Signals;
 use crate::sink::stdout;
 use crate::source::demo::Demo;
 use crate::source::server::Follow;
+use crate::source::websocket::Lost;
 use crate::writer::{Ended, Writer};
 
 /// How long what is queued may take to get out once a signal or the timeout has asked for the end.
@@ -128,7 +129,7 @@ async fn play_demo(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     served.context("the demonstration's server")?;
     match followed {
         // The server's end is the session's end.
-        Err(error) if error.is::<crate::source::websocket::Lost>() => Ok(()),
+        Err(error) if error.is::<Lost>() => Ok(()),
         outcome => outcome.context("following the demonstration's server"),
     }
 }

@@ -3,6 +3,7 @@
 //! `warn!` is for notices, silent with `--quiet`; `info!` for `--verbose`, `debug!` for `--debug`. Nothing that a
 //! server sent reaches the terminal as a control character.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -67,9 +68,39 @@ pub fn fail(error: &anyhow::Error) -> Exit {
     fault.exit()
 }
 
+/// Prints what clap has to say of a command line, in the form of all errors.
+#[must_use]
+pub fn misuse(error: &clap::Error) -> Exit {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let what = paragraphs.next().unwrap_or_default().strip_prefix("error: ").unwrap_or(&text);
+    say(&format!("lxmon: {}", what.split_whitespace().collect::<Vec<_>>().join(" ")));
+    let tips = paragraphs.filter_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    // There is no option here that would take such a value.
+    for tip in tips.filter(|tip| !tip.contains("use '--")) {
+        say(&format!("hint: {tip}"));
+    }
+    say("hint: `lxmon --help` shows all options");
+    Exit::Usage
+}
+
+/// Rust puts the system's number behind the text of an error; it tells users nothing.
+fn without_numbers(line: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = line.split_once(" (os error ") else {
+        return Cow::Borrowed(line);
+    };
+    match rest.split_once(')') {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Cow::Owned(format!("{before}{}", without_numbers(after)))
+        }
+        _ => Cow::Borrowed(line),
+    }
+}
+
 fn say(line: &str) {
+    let line = without_numbers(line);
     let mut out = Vec::with_capacity(line.len() + 1);
-    sanitize::push(&mut out, line);
+    sanitize::push(&mut out, &line);
     out.push(b'\n');
     // Where stderr is gone there is nobody left to tell.
     let _ = std::io::stderr().write_all(&out);

@@ -50,12 +50,6 @@ impl<'a> Operation<'a> {
         self.metadata.get_text("created_at")
     }
 
-    /// When it last changed, as the server wrote it.
-    #[must_use]
-    pub fn updated_at(&self) -> Option<Text<'a>> {
-        self.metadata.get_text("updated_at")
-    }
-
     /// The word for its status, such as `Running`.
     #[must_use]
     pub fn status_text(&self) -> Option<Text<'a>> {

@@ -135,7 +135,7 @@ impl Pretty {
         if let Some(lifecycle) = event.lifecycle() {
             self.lifecycle(lifecycle);
         } else if let Some(operation) = event.operation() {
-            self.operation(operation);
+            self.operation(operation, time);
         } else if let Some(logging) = event.logging() {
             self.logging(event.kind(), logging);
         } else if let Some(security) = event.security() {
@@ -162,7 +162,8 @@ impl Pretty {
             Some(at) if self.operations[at].1 == status => false,
             Some(at) => {
                 self.operations[at].1 = status.into_owned();
-                true
+                // That a pending operation runs is no news to people.
+                !self.options.surface.terminal
             }
             None => {
                 if self.operations.len() == OPERATIONS {
@@ -274,8 +275,9 @@ impl Pretty {
         }
     }
 
-    fn operation(&mut self, operation: Operation<'_>) {
+    fn operation(&mut self, operation: Operation<'_>, time: Option<DateTime<FixedOffset>>) {
         let status = operation.status();
+        let tight = self.is_tight();
         self.glyph(Glyph::of_status(status));
         self.cells.what.pad = 18;
         let description = operation.description().or(operation.member("class").and_then(|class| class.as_text()));
@@ -295,11 +297,11 @@ impl Pretty {
         match status {
             Status::Going => {
                 if !self.progress(operation) {
-                    let text = operation.status_text().filter(|status| !status.is("Running"));
+                    let text = operation.status_text().filter(|status| !tight && !status.is("Running"));
                     self.cells.detail.push_text(text);
                 }
             }
-            Status::Success => self.duration(operation),
+            Status::Success => self.duration(operation, time),
             Status::Cancelled => self.cells.detail.push("cancelled"),
             Status::Failure => {
                 self.cells.detail.style = theme::BAD;
@@ -322,9 +324,10 @@ impl Pretty {
         true
     }
 
-    fn duration(&mut self, operation: Operation<'_>) {
-        let time = |text: Option<Text<'_>>| DateTime::parse_from_rfc3339(&text?.cow()).ok();
-        let (Some(from), Some(to)) = (time(operation.created_at()), time(operation.updated_at())) else { return };
+    /// From the operation's beginning to the event that tells of its end: LXD leaves `updated_at` as it was.
+    fn duration(&mut self, operation: Operation<'_>, end: Option<DateTime<FixedOffset>>) {
+        let begin = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
+        let (Some(from), Some(to)) = (begin, end) else { return };
         let seconds = (to - from).as_seconds_f64().max(0.0);
         let text = &mut self.cells.detail.text;
         // Writing to a Vec cannot fail.

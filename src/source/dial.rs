@@ -1,6 +1,7 @@
 //! Opens the byte stream to a server.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 use crate::exit::Fault;
-use crate::remote::{Address, Remote};
+use crate::remote::{Address, Flavour, Remote};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -33,21 +34,24 @@ pub async fn dial(remote: &Remote) -> anyhow::Result<Stream> {
 
 /// What a failed connect to a local socket means.
 fn unix_fault(path: &Path, error: &io::Error, remote: &Remote) -> Fault {
-    let path = path.display();
-    let group = match remote.flavour {
-        crate::remote::Flavour::Lxd => "lxd",
-        crate::remote::Flavour::Incus => "incus-admin",
+    // The name of `unix:PATH` says where already.
+    let shown = path.display().to_string();
+    let at = if remote.name.ends_with(&shown) { String::new() } else { format!("{shown}: ") };
+    let (flavour, group) = match remote.flavour {
+        Flavour::Lxd => ("LXD", "lxd"),
+        Flavour::Incus => ("Incus", "incus-admin"),
     };
-    match error.kind() {
-        io::ErrorKind::NotFound => Fault::failed(format!("{path}: there is no such socket")).hint(format!(
-            "is {} installed and running? `unix:PATH` follows a socket in another place",
-            remote.flavour
-        )),
-        io::ErrorKind::PermissionDenied => Fault::failed(format!("{path}: permission denied"))
+    let is_socket = path.metadata().map(|metadata| metadata.file_type().is_socket());
+    match (error.kind(), is_socket) {
+        (io::ErrorKind::NotFound, _) => Fault::failed(format!("{at}there is no such socket"))
+            .hint(format!("is {flavour} installed and running? `lxmon unix:PATH` follows a socket in another place")),
+        (io::ErrorKind::PermissionDenied, _) => Fault::failed(format!("{at}permission denied"))
             .hint(format!("run it as root, or join the group that owns the socket: sudo usermod -aG {group} $USER")),
-        io::ErrorKind::ConnectionRefused => Fault::failed(format!("{path}: nothing listens there"))
-            .hint(format!("start {}; a socket file without a server was left behind by one that died", remote.flavour)),
-        _ => Fault::failed(format!("{path}: {error}")),
+        (_, Ok(false)) => Fault::failed(format!("{at}not a socket"))
+            .hint("name the server's unix.socket; `lxmon --replay FILE` reads recorded events"),
+        (io::ErrorKind::ConnectionRefused, _) => Fault::failed(format!("{at}nothing listens there"))
+            .hint(format!("start {flavour}; the server that made this socket is gone")),
+        _ => Fault::failed(format!("{at}{error}")),
     }
 }
 

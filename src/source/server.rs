@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::backoff::Backoff;
 use super::dial::{Stream, dial};
 use super::websocket::{Frame, Lost, Refusal, Request, Subscription};
-use crate::event::RemoteId;
+use crate::event::{RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;
 use crate::queue::{Item, Queue};
@@ -48,8 +48,9 @@ impl Follow<'_> {
     /// The first attempt to connect failed, or a later one in a way that trying again does not mend, or the connection
     /// was lost and is not to be made again.
     pub async fn run(self) -> anyhow::Result<()> {
-        let name = &self.remote.name;
-        let mut subscription = self.subscribe().await?;
+        let Remote { name, flavour, why, address, .. } = self.remote;
+        info!("{name}: {flavour} ({why}) at {address}");
+        let mut subscription = self.subscribe().await.map_err(with_hint)?;
         loop {
             let Ended { lost, last } = self.read(&mut subscription).await;
             if !self.reconnect {
@@ -92,7 +93,7 @@ impl Follow<'_> {
             tokio::time::sleep(backoff.wait()).await;
             match self.subscribe().await {
                 Ok(subscription) => return Ok(subscription),
-                Err(error) if is_permanent(&error) => return Err(error),
+                Err(error) if is_permanent(&error) => return Err(with_hint(error)),
                 Err(error) => info!("{}: {error:#}; trying again", self.remote.name),
             }
         }
@@ -141,6 +142,24 @@ struct Ended {
     lost: Lost,
     /// When the last frame came.
     last: DateTime<Local>,
+}
+
+/// Adds what mends a refusal.
+fn with_hint(error: anyhow::Error) -> anyhow::Error {
+    let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
+    let fault = Fault::failed(refusal.to_string());
+    let text = refusal.text.to_ascii_lowercase();
+    let hinted = if text.contains("event type") {
+        let known: Vec<_> = Type::KNOWN.into_iter().map(Type::name).collect();
+        fault.hint(format!("known types: {}; not every server has all of them", known.join(", ")))
+    } else if text.contains("project") {
+        fault.hint("`lxc project list` or `incus project list` shows the projects")
+    } else if matches!(refusal.status, 401 | 403) {
+        fault.hint("log in as someone who may see these events, or ask for other types or projects")
+    } else {
+        fault
+    };
+    hinted.into()
 }
 
 /// Whether trying again is in vain: the server understood and said no.

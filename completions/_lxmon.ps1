@@ -1,0 +1,75 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'lxmon'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'lxmon' {
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Event type, such as lifecycle, operation or logging; comma-separated or repeated')
+            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Event type, such as lifecycle, operation or logging; comma-separated or repeated')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only')
+            [CompletionResult]::new('--action', '--action', [CompletionResultType]::ParameterName, 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Events about these instances')
+            [CompletionResult]::new('--instance', '--instance', [CompletionResultType]::ParameterName, 'Events about these instances')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Path of what a lifecycle event happened to, such as ''/1.0/networks/*''')
+            [CompletionResult]::new('--requestor', '--requestor', [CompletionResultType]::ParameterName, 'Who asked for it: protocol/username, or username')
+            [CompletionResult]::new('--location', '--location', [CompletionResultType]::ParameterName, 'Cluster member that the event comes from')
+            [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Project; repeatable [default: the remote''s project, else ''default'']')
+            [CompletionResult]::new('--loglevel', '--loglevel', [CompletionResultType]::ParameterName, 'Minimum log level; events other than logging and security count as info')
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Output format')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Output format')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to colour')
+            [CompletionResult]::new('--time', '--time', [CompletionResultType]::ParameterName, 'How pretty shows the time')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Exit 0 after N matching events')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'Exit 0 after N matching events')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Exit after this long: with --count with status 124, else with 0')
+            [CompletionResult]::new('--sort-window', '--sort-window', [CompletionResultType]::ParameterName, 'Put events back in timestamp order within this window; 0 turns it off')
+            [CompletionResult]::new('--buffer', '--buffer', [CompletionResultType]::ParameterName, 'How much may wait for a slow reader of the output')
+            [CompletionResult]::new('--replay', '--replay', [CompletionResultType]::ParameterName, 'Read events from FILE, or ''-'', in place of a server')
+            [CompletionResult]::new('--list-actions', '--list-actions', [CompletionResultType]::ParameterName, 'List the lifecycle actions: name, servers that have it, meaning, further context keys')
+            [CompletionResult]::new('--completions', '--completions', [CompletionResultType]::ParameterName, 'Print the completions for a shell')
+            [CompletionResult]::new('-A', '-A ', [CompletionResultType]::ParameterName, 'Events of every project')
+            [CompletionResult]::new('--all-projects', '--all-projects', [CompletionResultType]::ParameterName, 'Events of every project')
+            [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Short for --format=pretty')
+            [CompletionResult]::new('--pretty', '--pretty', [CompletionResultType]::ParameterName, 'Short for --format=pretty')
+            [CompletionResult]::new('--no-trunc', '--no-trunc', [CompletionResultType]::ParameterName, 'Never shorten a pretty line to the terminal''s width')
+            [CompletionResult]::new('--no-reconnect', '--no-reconnect', [CompletionResultType]::ParameterName, 'Exit 1 when the connection is lost')
+            [CompletionResult]::new('--gap-events', '--gap-events', [CompletionResultType]::ParameterName, 'Put a record of type gap into the stream where events were lost')
+            [CompletionResult]::new('--fail-on-gap', '--fail-on-gap', [CompletionResultType]::ParameterName, 'Exit 3 on the first gap')
+            [CompletionResult]::new('--demo', '--demo', [CompletionResultType]::ParameterName, 'Follow a built-in stand-in server that plays a recorded session')
+            [CompletionResult]::new('--lxd', '--lxd', [CompletionResultType]::ParameterName, 'Use LXD''s client configuration and sockets')
+            [CompletionResult]::new('--incus', '--incus', [CompletionResultType]::ParameterName, 'Use Incus'' client configuration and sockets')
+            [CompletionResult]::new('--force-local', '--force-local', [CompletionResultType]::ParameterName, 'Use the local socket')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No notices on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No notices on stderr')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'More notices on stderr')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'More notices on stderr')
+            [CompletionResult]::new('--debug', '--debug', [CompletionResultType]::ParameterName, 'Trace the protocol on stderr, without secrets')
+            [CompletionResult]::new('--man', '--man', [CompletionResultType]::ParameterName, 'Print the man page')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+    })
+
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}

@@ -1,0 +1,69 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[lxmon] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'lxmon'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'lxmon'= {
+            cand -t 'Event type, such as lifecycle, operation or logging; comma-separated or repeated'
+            cand --type 'Event type, such as lifecycle, operation or logging; comma-separated or repeated'
+            cand -a 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only'
+            cand --action 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only'
+            cand -i 'Events about these instances'
+            cand --instance 'Events about these instances'
+            cand --source 'Path of what a lifecycle event happened to, such as ''/1.0/networks/*'''
+            cand --requestor 'Who asked for it: protocol/username, or username'
+            cand --location 'Cluster member that the event comes from'
+            cand --project 'Project; repeatable [default: the remote''s project, else ''default'']'
+            cand --loglevel 'Minimum log level; events other than logging and security count as info'
+            cand -f 'Output format'
+            cand --format 'Output format'
+            cand --color 'When to colour'
+            cand --time 'How pretty shows the time'
+            cand -n 'Exit 0 after N matching events'
+            cand --count 'Exit 0 after N matching events'
+            cand --timeout 'Exit after this long: with --count with status 124, else with 0'
+            cand --sort-window 'Put events back in timestamp order within this window; 0 turns it off'
+            cand --buffer 'How much may wait for a slow reader of the output'
+            cand --replay 'Read events from FILE, or ''-'', in place of a server'
+            cand --list-actions 'List the lifecycle actions: name, servers that have it, meaning, further context keys'
+            cand --completions 'Print the completions for a shell'
+            cand -A 'Events of every project'
+            cand --all-projects 'Events of every project'
+            cand -p 'Short for --format=pretty'
+            cand --pretty 'Short for --format=pretty'
+            cand --no-trunc 'Never shorten a pretty line to the terminal''s width'
+            cand --no-reconnect 'Exit 1 when the connection is lost'
+            cand --gap-events 'Put a record of type gap into the stream where events were lost'
+            cand --fail-on-gap 'Exit 3 on the first gap'
+            cand --demo 'Follow a built-in stand-in server that plays a recorded session'
+            cand --lxd 'Use LXD''s client configuration and sockets'
+            cand --incus 'Use Incus'' client configuration and sockets'
+            cand --force-local 'Use the local socket'
+            cand -q 'No notices on stderr'
+            cand --quiet 'No notices on stderr'
+            cand -v 'More notices on stderr'
+            cand --verbose 'More notices on stderr'
+            cand --debug 'Trace the protocol on stderr, without secrets'
+            cand --man 'Print the man page'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+    ]
+    $completions[$command]
+}

@@ -1,0 +1,52 @@
+complete -c lxmon -s t -l type -d 'Event type, such as lifecycle, operation or logging; comma-separated or repeated' -r
+complete -c lxmon -s a -l action -d 'Lifecycle action, such as \'instance-*\'; without --type, asks the server for lifecycle events only' -r
+complete -c lxmon -s i -l instance -d 'Events about these instances' -r
+complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such as \'/1.0/networks/*\'' -r
+complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, or username' -r
+complete -c lxmon -l location -d 'Cluster member that the event comes from' -r
+complete -c lxmon -l project -d 'Project; repeatable [default: the remote\'s project, else \'default\']' -r
+complete -c lxmon -l loglevel -d 'Minimum log level; events other than logging and security count as info' -r -f -a "trace\t''
+debug\t''
+info\t''
+warning\t''
+error\t''
+fatal\t''
+panic\t''"
+complete -c lxmon -s f -l format -d 'Output format' -r -f -a "yaml\t'One document per event, as `lxc monitor` prints it'
+json\t'One event per line, the server\'s own bytes'
+pretty\t'One line per event for people'
+logfmt\t'One line per event, as `lxc monitor --pretty` prints it'"
+complete -c lxmon -l color -d 'When to colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` forbid it; `CLICOLOR_FORCE` asks for it anywhere'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c lxmon -l time -d 'How pretty shows the time' -r -f -a "local\t'Local time'
+utc\t'UTC'
+iso\t'RFC 3339, in local time'
+delta\t'Seconds since the event before'"
+complete -c lxmon -s n -l count -d 'Exit 0 after N matching events' -r
+complete -c lxmon -l timeout -d 'Exit after this long: with --count with status 124, else with 0' -r
+complete -c lxmon -l sort-window -d 'Put events back in timestamp order within this window; 0 turns it off' -r
+complete -c lxmon -l buffer -d 'How much may wait for a slow reader of the output' -r
+complete -c lxmon -l replay -d 'Read events from FILE, or \'-\', in place of a server' -r -F
+complete -c lxmon -l list-actions -d 'List the lifecycle actions: name, servers that have it, meaning, further context keys' -r
+complete -c lxmon -l completions -d 'Print the completions for a shell' -r -f -a "bash\t''
+elvish\t''
+fish\t''
+powershell\t''
+zsh\t''"
+complete -c lxmon -s A -l all-projects -d 'Events of every project'
+complete -c lxmon -s p -l pretty -d 'Short for --format=pretty'
+complete -c lxmon -l no-trunc -d 'Never shorten a pretty line to the terminal\'s width'
+complete -c lxmon -l no-reconnect -d 'Exit 1 when the connection is lost'
+complete -c lxmon -l gap-events -d 'Put a record of type gap into the stream where events were lost'
+complete -c lxmon -l fail-on-gap -d 'Exit 3 on the first gap'
+complete -c lxmon -l demo -d 'Follow a built-in stand-in server that plays a recorded session'
+complete -c lxmon -l lxd -d 'Use LXD\'s client configuration and sockets'
+complete -c lxmon -l incus -d 'Use Incus\' client configuration and sockets'
+complete -c lxmon -l force-local -d 'Use the local socket'
+complete -c lxmon -s q -l quiet -d 'No notices on stderr'
+complete -c lxmon -s v -l verbose -d 'More notices on stderr'
+complete -c lxmon -l debug -d 'Trace the protocol on stderr, without secrets'
+complete -c lxmon -l man -d 'Print the man page'
+complete -c lxmon -s h -l help -d 'Print help'
+complete -c lxmon -s V -l version -d 'Print version'

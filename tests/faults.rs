@@ -1,0 +1,358 @@
+//! Servers that are none, that refuse, that send nonsense, that go away.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use crate::program::{Running, finish, lxmon, run};
+use crate::standin::{Connection, StandIn, frame, numbered, opcode};
+
+/// Follows a server with that script, without coming back; status and standard error.
+fn refused(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (i32, String) {
+    let server = StandIn::new(script);
+    let outcome = run([&*server.remote(), "--no-reconnect"]);
+    assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
+    (outcome.status, outcome.stderr.replace(&server.remote(), "SERVER"))
+}
+
+#[test]
+fn sockets_that_are_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| format!("unix:{}", directory.path().join(name).display());
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    drop(std::os::unix::net::UnixListener::bind(directory.path().join("dead")).unwrap());
+    for (name, says) in [
+        ("missing", "there is no such socket\nhint: is LXD installed and running?"),
+        ("file", "not a socket\nhint: "),
+        ("dead", "nothing listens there\nhint: start LXD"),
+    ] {
+        let outcome = run([path(name)]);
+        assert_eq!(outcome.status, 1);
+        assert!(outcome.stderr.starts_with(&format!("lxmon: {}: {says}", path(name))), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn no_socket_anywhere_names_the_places() {
+    let mut command = lxmon::<&str>([]);
+    let outcome = finish(command.env("LXD_DIR", "/nonexistent"));
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("there is none at /nonexistent/unix.socket\nhint: "), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_configuration_that_is_broken_is_told_by_file_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yml");
+    let run = || finish(lxmon(["--lxd", "node1:"]).env("LXD_CONF", directory.path()));
+    std::fs::write(&file, "default-remote: local\nremotes:\n  node1: [\n").unwrap();
+    let broken = run();
+    assert_eq!(broken.status, 1);
+    assert!(broken.stderr.contains(&format!("{}: line ", file.display())), "{}", broken.stderr);
+    std::fs::write(&file, "remotes:\n  node1:\n    addr: 7\n    public: maybe\n  near1:\n    addr: unix://\n").unwrap();
+    let typed = run();
+    assert!(typed.status != 0 && typed.stderr.contains("node1"), "{}", typed.stderr);
+    std::fs::write(&file, "remotes:\n  nod1:\n    addr: unix:///x\n    unheard-of: {}\n    public: no\n").unwrap();
+    let unknown = run();
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.stderr.contains("no LXD remote \"node1\"\nhint: did you mean nod1:?"), "{}", unknown.stderr);
+    std::fs::write(&file, "remotes:\n  node1:\n    addr: https://images.example\n    public: yes\n").unwrap();
+    assert!(run().stderr.contains("public image server"));
+    std::fs::write(&file, "remotes:\n  node1:\n    addr: https://x\n    protocol: simplestreams\n").unwrap();
+    assert!(run().stderr.contains("simplestreams"));
+    std::fs::write(&file, b"remotes: \xff\n").unwrap();
+    assert!(run().stderr.contains("line 1: not UTF-8"), "{}", run().stderr);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert!(run().stderr.contains("Is a directory"));
+}
+
+#[test]
+fn remotes_of_the_configuration_lead_to_their_sockets() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.wait();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(
+        "default-remote: here\nremotes:\n  here:\n    addr: unix://{}\n    project: web\n  local:\n    addr: unix://\n",
+        server.socket().display()
+    );
+    std::fs::write(directory.path().join("config.yml"), config).unwrap();
+    let run = |arguments: &[&str]| {
+        let outcome = finish(
+            lxmon(["-n1", "-f", "json"])
+                .args(arguments)
+                .env("LXD_CONF", directory.path())
+                .env("LXD_SOCKET", server.socket()),
+        );
+        assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{arguments:?}");
+        server.requests().pop().unwrap().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(run(&[]), "GET /1.0/events?project=web HTTP/1.1");
+    assert_eq!(run(&["here:"]), "GET /1.0/events?project=web HTTP/1.1");
+    assert_eq!(run(&["here:", "--project", "default"]), "GET /1.0/events?project=default HTTP/1.1");
+    assert_eq!(run(&["local:"]), "GET /1.0/events HTTP/1.1");
+    assert_eq!(run(&["--force-local"]), "GET /1.0/events HTTP/1.1");
+}
+
+#[test]
+fn a_refusal_is_shown_with_the_servers_words() {
+    let (status, stderr) = refused(|connection| connection.refuse("403 Forbidden", "not authorized"));
+    assert_eq!(status, 1);
+    assert!(stderr.starts_with("lxmon: SERVER: the server refuses (403): not authorized\nhint: "), "{stderr}");
+
+    let (status, stderr) =
+        refused(|connection| connection.refuse("400 Bad Request", "\\\"lifecylce\\\" is not a supported event type"));
+    assert_eq!(status, 1);
+    assert!(
+        stderr.contains("(400): \"lifecylce\" is not a supported event type\nhint: known types: logging, "),
+        "{stderr}"
+    );
+
+    // In pieces, and in chunks.
+    let (_, stderr) = refused(|connection| {
+        let answer = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n\
+                      9\r\n{\"error\":\r\n7\r\n\"slow\"}\r\n0\r\n\r\n";
+        for byte in answer.bytes() {
+            connection.write(&[byte]);
+        }
+        connection.wait();
+    });
+    assert!(stderr.contains("the server refuses (403): slow"), "{stderr}");
+}
+
+#[test]
+fn what_listens_may_be_no_lxd_at_all() {
+    for (answer, says) in [
+        (
+            &b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nnope"[..],
+            "it answers 404 Not Found",
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "it does not answer in HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", "it does not answer in HTTP"),
+        (b"", "it closes the connection without an answer"),
+        (b"HTTP/1.1 101 Swi", "it closes the connection within its answer"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "with the wrong key"),
+    ] {
+        let (status, stderr) = refused(move |connection| {
+            connection.write(answer);
+            connection.end();
+        });
+        assert_eq!(status, 1);
+        assert!(stderr.contains("not an LXD or Incus server") && stderr.contains(says), "{stderr}");
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_ten_seconds() {
+    let begun = Instant::now();
+    let (status, stderr) = refused(Connection::wait);
+    assert_eq!(status, 1);
+    assert!(stderr.contains("no answer within 10 s\nhint: "), "{stderr}");
+    assert!(begun.elapsed() >= Duration::from_secs(10));
+}
+
+#[test]
+fn messages_that_are_no_events_are_told_once_a_kind_counted_and_skipped() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        for _ in 0..3 {
+            connection.event("hello\u{1b}[31m");
+            connection.event("{}");
+            connection.event("[1]");
+            connection.event(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
+            connection.frame(true, opcode::BINARY, b"\0\xff");
+        }
+        connection.event(&numbered(0));
+        connection.wait();
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "-n1"]);
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)));
+    let stderr = outcome.stderr.replace(&server.remote(), "SERVER");
+    for told in [
+        "lxmon: SERVER: skipped a message that is not JSON (byte 1): hello\\x1b[31m\n",
+        "lxmon: SERVER: skipped a message that is without a \"type\": {}\n",
+        "lxmon: SERVER: skipped a message that is not a JSON object: [1]\n",
+        "lxmon: SERVER: skipped a message that is JSON nested deeper than 256 levels: [[[",
+        "lxmon: SERVER: skipped a message that is binary\n",
+        "lxmon: SERVER: skipped 3 messages that are not JSON\n",
+        "lxmon: SERVER: skipped 3 messages that are binary\n",
+    ] {
+        assert_eq!(stderr.matches(told).count(), 1, "{told}: {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 10, "{stderr}");
+    let quiet = run([&*server.remote(), "-f", "json", "-n1", "-q"]);
+    assert_eq!(&*quiet.stderr, "");
+}
+
+#[test]
+fn frames_that_break_the_protocol_end_the_connection_and_what_came_before_is_printed() {
+    for (bytes, says) in [
+        (frame(true, opcode::TEXT, b"{\"type\":\"\xff\"}"), "not UTF-8"),
+        (frame(true, 3, b"x"), "broke the WebSocket protocol"),
+        (vec![0xc1, 1, b'x'], "broke the WebSocket protocol"),
+        (frame(true, opcode::CONTINUATION, b"x"), "broke the WebSocket protocol"),
+        (frame(false, opcode::PING, b"x"), "broke the WebSocket protocol"),
+        (vec![0x81, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9], "broke the WebSocket protocol"),
+        (vec![0x81, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "at most 67108864 are taken"),
+        (frame(true, opcode::CLOSE, b"\x03\xe9going down"), "going down"),
+    ] {
+        let server = StandIn::new(move |connection: &mut Connection| {
+            connection.accept();
+            connection.event(&numbered(0));
+            connection.write(&bytes);
+            connection.wait();
+        });
+        let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect"]);
+        assert_eq!((outcome.status, outcome.stdout.trim_end()), (1, &*numbered(0)), "{says}");
+        assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn messages_of_64_mib_are_taken_in_one_frame_or_many_and_longer_ones_are_not() {
+    const MOST: usize = 64 << 20;
+    let big = |size: usize| {
+        let frame = r#"{"type":"x","metadata":""}"#.len();
+        format!(r#"{{"type":"x","metadata":"{}"}}"#, "a".repeat(size - frame)).into_bytes()
+    };
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        let message = big(MOST);
+        connection.frame(true, opcode::TEXT, &message);
+        let middle = message.len() / 3;
+        connection.frame(false, opcode::TEXT, &message[..middle]);
+        connection.frame(true, opcode::PING, b"are you there");
+        connection.frame(false, opcode::CONTINUATION, &message[middle..2 * middle]);
+        connection.frame(true, opcode::CONTINUATION, &message[2 * middle..]);
+        connection.frame(true, opcode::TEXT, &big(MOST + 1));
+        connection.wait();
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect", "--sort-window", "0"]);
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.stdout.lines().map(str::len).collect::<Vec<_>>(), [MOST, MOST]);
+    assert!(outcome.stderr.contains("a message of 67108865 bytes; at most 67108864 are taken"), "{}", outcome.stderr);
+}
+
+#[test]
+fn pings_are_answered_and_nothing_else_is_sent() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        for payload in [&b"one"[..], b""] {
+            connection.frame(true, opcode::PING, payload);
+            let pong = connection.read_frame();
+            assert_eq!(pong, Some((opcode::PONG, payload.to_vec())));
+        }
+        if connection.is_quiet(Duration::from_millis(300)) {
+            connection.event(&numbered(0));
+        }
+        connection.wait();
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "-n1", "--timeout", "20s"]);
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)));
+}
+
+#[test]
+fn a_lost_connection_is_made_again_and_the_gap_is_told() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        match connection.number {
+            1 => return connection.refuse("503 Service Unavailable", "starting"),
+            2 => return connection.end(),
+            _ => connection.accept(),
+        }
+        connection.event(&numbered(connection.number as u64));
+        if connection.number == 0 {
+            connection.end();
+        } else {
+            connection.wait();
+        }
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "-n2", "--gap-events"]);
+    assert_eq!(outcome.status, 0);
+    let lines: Vec<_> = outcome.stdout.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[2]), (3, &*numbered(0), &*numbered(3)));
+    let gap: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
+    assert_eq!((&gap["type"], &gap["metadata"]["dropped"]), (&"gap".into(), &0.into()));
+    assert_eq!(gap["metadata"]["remote"], server.remote());
+    assert!(gap["metadata"]["since"].is_string() && gap["metadata"]["until"].is_string(), "{gap}");
+    assert!(outcome.stderr.contains("connection lost at "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(" s; events in between are lost\n"), "{}", outcome.stderr);
+}
+
+#[test]
+fn the_first_gap_ends_it_when_that_is_asked_for() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        if connection.number == 0 {
+            connection.end();
+        } else {
+            connection.wait();
+        }
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "--fail-on-gap"]);
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (3, &*numbered(0)));
+}
+
+#[test]
+fn a_refusal_on_the_way_back_is_the_end() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        if connection.number == 0 {
+            connection.accept();
+            connection.end();
+        } else {
+            connection.refuse("403 Forbidden", "not any more");
+        }
+    });
+    let outcome = run([&*server.remote()]);
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stderr.contains("reconnecting after: ") && outcome.stderr.contains("not any more"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn the_signal_works_while_connecting_and_while_waiting_to_reconnect() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        if connection.number > 0 {
+            return connection.wait();
+        }
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.end();
+    });
+    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+    running.line();
+    crate::stream::wait_until(|| !server.requests().is_empty());
+    running.signal("TERM");
+    assert_eq!(running.end().status, 143);
+}
+
+#[test]
+fn a_socket_without_permission_says_how_to_get_it() {
+    let server = StandIn::new(Connection::wait);
+    let directory = server.socket().parent().unwrap().to_owned();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(server.socket(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = lxmon([&*server.remote()]);
+    // Root may do everything: become someone else, if that is who runs the tests.
+    if rustix::process::geteuid().is_root() {
+        // The program must be reachable for them too.
+        let program = directory.join("lxmon");
+        std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+        command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg(server.remote());
+    } else {
+        std::fs::set_permissions(server.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let outcome = finish(&mut command);
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stderr.contains("permission denied\nhint: run it as root, or join the group"),
+        "{}",
+        outcome.stderr
+    );
+}

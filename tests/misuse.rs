@@ -1,0 +1,85 @@
+//! What cannot be meant gets one error that says what to do, and status 2.
+
+use crate::program::{finish, lxmon, run};
+
+#[test]
+fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
+    for (arguments, says) in [
+        (&["--bogus"][..], "unexpected argument '--bogus'"),
+        (&["--colr", "never"], "--color"),
+        (&["-t", ""], "--type"),
+        (&["-t", "lifecycle,"], "--type"),
+        (&["-a", ""], "--action"),
+        (&["-a", "!"], "nothing stands after the '!'"),
+        (&["-i", ""], "--instance"),
+        (&["--source", ""], "--source"),
+        (&["--requestor", ""], "--requestor"),
+        (&["--location", ""], "--location"),
+        (&["--project", ""], "--project"),
+        (&["--project", "x", "-A"], "cannot be used with '--all-projects'"),
+        (&["--loglevel", "loud"], "possible values: trace, debug, info, warning, error, fatal, panic"),
+        (&["-f", "xml"], "possible values: yaml, json, pretty, logfmt"),
+        (&["--color", "maybe"], "possible values: auto, always, never"),
+        (&["--time", "noon"], "possible values: local, utc, iso, delta"),
+        (&["-n", "0"], "a number from 1 on"),
+        (&["-n", "-1"], "a number from 1 on"),
+        (&["-n", "many"], "a number from 1 on"),
+        (&["--timeout", "5"], "such as 500ms, 10s, 2m30s or 1h"),
+        (&["--sort-window", "long"], "such as 500ms"),
+        (&["--buffer", "64MB"], "such as 512KiB or 64MiB"),
+        (&["--buffer", "1"], "at least 64KiB"),
+        (&["--lxd", "--incus"], "cannot be used with '--incus'"),
+        (&["--force-local", "n1:"], "cannot be used with"),
+        (&["--demo", "n1:"], "cannot be used with"),
+        (&["--demo", "--replay", "-"], "cannot be used with"),
+        (&["--replay"], "a value is required for '--replay <FILE>'"),
+        (&["-q", "-v"], "cannot be used with"),
+        (&["--completions", "tcsh"], "possible values: bash, elvish, fish, powershell, zsh"),
+        (&["local"], "did you mean `lxmon local:`?"),
+        (&["n1:c1"], "nothing may follow the colon"),
+        (&[":"], "write NAME: or unix:PATH"),
+        (&["unix:"], "unix: without a path"),
+        (&["locla:"], "did you mean local:?"),
+    ] {
+        let outcome = run(arguments);
+        assert_eq!(outcome.status, 2, "{arguments:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.starts_with("lxmon: ") && outcome.stderr.contains(says),
+            "{arguments:?}: {}",
+            outcome.stderr
+        );
+        assert!(outcome.stdout.is_empty(), "{arguments:?}");
+        let errors = outcome.stderr.lines().filter(|line| !line.starts_with("hint: ")).count();
+        assert_eq!(errors, 1, "{arguments:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_bad_format_in_the_environment_is_told_too() {
+    let outcome = finish(lxmon(["--replay", "/dev/null"]).env("LXMON_FORMAT", "xml"));
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.stderr.contains("hint: formats: yaml, json, pretty, logfmt"), "{}", outcome.stderr);
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment() {
+    let events = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo.ndjson");
+    for arguments in [&["-p"][..], &["-f", "pretty"], &["-f", "json", "-p"]] {
+        let mut command = lxmon(["--replay", events, "-n1"]);
+        let outcome = finish(command.args(arguments).env("LXMON_FORMAT", "json"));
+        assert!(outcome.stdout.contains(" life "), "{arguments:?}: {}", outcome.stdout);
+    }
+    let outcome = finish(lxmon(["--replay", events, "-n1", "-p", "-f", "json"]).env("LXMON_FORMAT", "yaml"));
+    assert!(outcome.stdout.starts_with('{'), "{}", outcome.stdout);
+}
+
+#[test]
+fn an_action_that_nobody_knows_is_a_notice() {
+    let outcome = run(["--replay", "/dev/null", "-a", "instance-strated"]);
+    assert_eq!(outcome.status, 0);
+    assert!(outcome.stderr.contains("near it: instance-started"), "{}", outcome.stderr);
+    let quiet = run(["--replay", "/dev/null", "-a", "instance-strated", "-q"]);
+    assert_eq!((quiet.status, &*quiet.stderr), (0, ""));
+    let known = run(["--replay", "/dev/null", "-a", "instance-*", "-a", "!*-exec"]);
+    assert_eq!((known.status, &*known.stderr), (0, ""));
+}

@@ -1,0 +1,72 @@
+//! Recorded events in place of a server.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::program::{lxmon, run};
+use crate::standin::numbered;
+
+fn replay(recording: &[u8], options: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = lxmon(["--replay", "-", "-f", "json"]);
+    command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(recording);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn blank_lines_are_allowed_and_bad_ones_are_told_by_their_number() {
+    let mut recording = format!("{}\n\n\r\n{}\n", numbered(0), numbered(1)).into_bytes();
+    recording.extend_from_slice(b"hello\n{\"no\":\"type\"}\n[1]\n{\"type\":\n\xff\xfe\n");
+    recording.extend_from_slice(format!("{}{}\n", "[".repeat(10_000), "]".repeat(10_000)).as_bytes());
+    recording.extend_from_slice(numbered(2).as_bytes());
+    let (status, stdout, stderr) = replay(&recording, &[]);
+    assert_eq!(status, Some(0));
+    assert_eq!(stdout, (0..3).map(|number| numbered(number) + "\n").collect::<String>());
+    let told: Vec<_> = stderr.lines().collect();
+    assert_eq!(told.len(), 6, "{stderr}");
+    for (number, what) in [
+        (5, "not JSON (byte 1); skipped: hello"),
+        (6, "without a \"type\"; skipped"),
+        (7, "not a JSON object; skipped"),
+        (8, "not JSON (it ends too early); skipped"),
+        (9, "not UTF-8; skipped"),
+        (10, "nested deeper than 256 levels; skipped"),
+    ] {
+        let start = format!("lxmon: standard input: line {number}: ");
+        assert!(told.iter().any(|line| line.starts_with(&start) && line.contains(what)), "{number} {what}: {stderr}");
+    }
+}
+
+#[test]
+fn what_lxmon_wrote_reads_back_in_every_format() {
+    let session = include_str!("../src/source/demo.ndjson");
+    let (_, json, _) = replay(session.as_bytes(), &["--sort-window", "0"]);
+    assert_eq!(json, session);
+    // As `lxc monitor --format json` writes them, with an empty line after each.
+    let (_, spaced, stderr) = replay(session.replace('\n', "\n\n").as_bytes(), &["--sort-window", "0"]);
+    assert_eq!((&*spaced, &*stderr), (session, ""));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_error() {
+    for (path, says) in [("/nonexistent", "No such file or directory"), ("/tmp", "Is a directory")] {
+        let outcome = run(["--replay", path]);
+        assert_eq!(outcome.status, 1);
+        assert_eq!(outcome.stderr, format!("lxmon: {path}: {says}\n"));
+    }
+}
+
+#[test]
+fn events_come_out_of_a_pipe_that_stays_open() {
+    let mut child =
+        lxmon(["--replay", "-", "-f", "json", "-n1"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{}", numbered(0)).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), numbered(0));
+}

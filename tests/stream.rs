@@ -1,0 +1,267 @@
+//! The ordinary way: subscribed, printed, ended.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{Running, finish, lxmon, run};
+use crate::standin::{Connection, StandIn, numbered, opcode};
+
+/// Sends these events and keeps the connection.
+fn serving(events: Vec<String>) -> StandIn {
+    StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        for event in &events {
+            connection.event(event);
+        }
+        connection.wait();
+    })
+}
+
+#[test]
+fn one_request_with_what_is_wanted_in_it() {
+    for (arguments, target) in [
+        (&[][..], "/1.0/events"),
+        (&["-t", "lifecycle,operation"], "/1.0/events?type=lifecycle,operation"),
+        (&["-t", "!logging"], "/1.0/events"),
+        (&["-a", "instance-*"], "/1.0/events?type=lifecycle"),
+        (&["-a", "instance-*", "-t", "lifecycle", "-t", "operation"], "/1.0/events?type=lifecycle,operation"),
+        (&["-a", "!instance-*"], "/1.0/events"),
+        (&["--project", "web"], "/1.0/events?project=web"),
+        (&["-A"], "/1.0/events?all-projects=true"),
+        (&["--project", "a", "--project", "b"], "/1.0/events?all-projects=true"),
+        (&["--project", "!a"], "/1.0/events?all-projects=true"),
+    ] {
+        let server = serving(Vec::new());
+        let outcome = run([&[&*server.remote(), "--timeout", "50ms"], arguments].concat());
+        assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{arguments:?}");
+        let requests = server.requests();
+        assert_eq!(requests.len(), 1, "{arguments:?}");
+        assert_eq!(requests[0].lines().next(), Some(&*format!("GET {target} HTTP/1.1")), "{arguments:?}");
+        assert!(!requests[0].contains("Origin"));
+    }
+}
+
+#[test]
+fn every_format_prints_what_was_sent() {
+    let event = numbered(7);
+    let server = serving(vec![event.clone()]);
+    let print = |format: &str| run([&*server.remote(), "-n1", "-f", format]).stdout;
+    assert_eq!(print("json"), format!("{event}\n"));
+    assert_eq!(
+        print("yaml"),
+        "---\nlocation: none\nmetadata:\n  action: instance-started\n  source: /1.0/instances/c7\nproject: default\n\
+         timestamp: \"2027-01-15T08:00:00.007000000Z\"\ntype: lifecycle\n"
+    );
+    assert_eq!(
+        print("logfmt"),
+        "time=\"2027-01-15T08:00:00Z\" level=info msg=\"Action: instance-started, Source: /1.0/instances/c7\"\n"
+    );
+    assert_eq!(print("pretty"), "2027-01-15T08:00:00.007+00:00 ▶ life  instance-started    instance c7\n");
+}
+
+#[test]
+fn the_filter_decides_what_the_server_does_not() {
+    let events = vec![
+        numbered(1),
+        r#"{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{"message":"x","level":"info"}}"#.into(),
+        numbered(2),
+        numbered(3),
+    ];
+    let server = serving(events.clone());
+    let directory = tempfile::tempdir().unwrap();
+    let recording = directory.path().join("events.ndjson");
+    std::fs::write(&recording, events.join("\n")).unwrap();
+    for (options, count) in [
+        (&["-t", "lifecycle"][..], 3),
+        (&["-i", "c2"], 1),
+        (&["-i", "c?", "-i", "!c2"], 2),
+        (&["--source", "/1.0/instances/*"], 3),
+        (&["--project", "other"], 1),
+        (&["--loglevel", "warning"], 0),
+    ] {
+        let live = run([&[&*server.remote(), "-f", "json", "--timeout", "300ms"], options].concat());
+        let replayed = run([&["--replay", recording.to_str().unwrap(), "-f", "json"], options].concat());
+        assert_eq!(live.stdout.lines().count(), count, "{options:?}: {}", live.stdout);
+        assert_eq!(live.stdout, replayed.stdout, "{options:?}");
+    }
+}
+
+#[test]
+fn count_and_timeout_end_it() {
+    let server = serving((0..5).map(numbered).collect());
+    let remote = server.remote();
+    let counted = run([&*remote, "-f", "json", "-n", "3"]);
+    assert_eq!((counted.status, counted.stdout.lines().count()), (0, 3));
+    let timed = run([&*remote, "-f", "json", "--timeout", "300ms"]);
+    assert_eq!((timed.status, timed.stdout.lines().count()), (0, 5));
+    let missed = run([&*remote, "-f", "json", "-n", "6", "--timeout", "300ms"]);
+    assert_eq!((missed.status, missed.stdout.lines().count()), (124, 5));
+}
+
+#[test]
+fn everything_that_was_sent_before_the_end_is_printed_in_order() {
+    const EVENTS: u64 = 100_000;
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        let mut burst = Vec::new();
+        for number in 0..EVENTS {
+            burst.extend(crate::standin::frame(true, opcode::TEXT, numbered(number).as_bytes()));
+        }
+        connection.write(&burst);
+        connection.end();
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect"]);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("connection lost"), "{}", outcome.stderr);
+    let mut expected = 0;
+    for line in outcome.stdout.lines() {
+        assert_eq!(line, numbered(expected));
+        expected += 1;
+    }
+    assert_eq!(expected, EVENTS);
+}
+
+#[test]
+fn neighbours_that_changed_places_are_put_back() {
+    let events: Vec<_> = [1, 0, 3, 2, 5, 4].map(numbered).into();
+    let server = serving(events.clone());
+    let sorted = run([&*server.remote(), "-f", "json", "-n6"]);
+    assert_eq!(sorted.stdout.lines().map(str::to_owned).collect::<Vec<_>>(), (0..6).map(numbered).collect::<Vec<_>>());
+    let raw = run([&*server.remote(), "-f", "json", "-n6", "--sort-window", "0"]);
+    assert_eq!(raw.stdout.lines().collect::<Vec<_>>(), events);
+}
+
+#[test]
+fn an_event_is_out_at_once_when_none_waits() {
+    let server = serving(vec![numbered(0)]);
+    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+    // The connection stays open and silent: only a flush can have brought the line here.
+    assert_eq!(running.line().trim_end(), numbered(0));
+    running.signal("TERM");
+    running.end();
+}
+
+#[test]
+fn a_signal_flushes_and_ends_by_that_signal() {
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let server = serving(vec![numbered(0)]);
+        let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "0"]));
+        running.line();
+        running.signal(name);
+        assert_eq!(running.end().status, 128 + number, "SIG{name}");
+    }
+    // What the sort window holds is flushed.
+    let server = serving(vec![numbered(0), numbered(1)]);
+    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "1h"]));
+    while std::fs::read_to_string(format!("/proc/{}/syscall", running.id())).is_err() {}
+    // The request is there, so is the answer soon: until both events were read the program is not idle.
+    wait_until(|| server.requests().len() == 1);
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("INT");
+    assert_eq!(running.line().trim_end(), numbered(0));
+    let outcome = running.end();
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (130, &*numbered(1)));
+}
+
+#[test]
+fn a_hang_up_that_nohup_ignores_is_ignored() {
+    let server = serving(vec![numbered(0)]);
+    let mut command = Command::new("nohup");
+    command.args([env!("CARGO_BIN_EXE_lxmon"), &server.remote(), "-f", "json", "--timeout", "700ms"]);
+    let mut running = Running::start(&mut command);
+    running.line();
+    running.signal("HUP");
+    assert_eq!(running.end().status, 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_with_0() {
+    // With a write that fails.
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        let mut number = 0;
+        while connection.event(&numbered(number)) {
+            number += 1;
+        }
+    });
+    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+    running.line();
+    running.close_stdout();
+    let outcome = running.end();
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+
+    // While no event comes: within a second.
+    let server = serving(vec![numbered(0)]);
+    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+    running.line();
+    running.close_stdout();
+    let closed = Instant::now();
+    let outcome = running.end();
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(closed.elapsed() < Duration::from_secs(10), "{:?}", closed.elapsed());
+}
+
+#[test]
+fn a_full_disk_is_one_error() {
+    let server = serving(vec![numbered(0)]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let child = lxmon([&*server.remote()]).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "lxmon: writing to standard output: No space left on device\n");
+}
+
+#[test]
+fn colours_follow_the_rules() {
+    let event = numbered(0);
+    let colored = |options: &[&str], environment: &[(&str, &str)]| {
+        let mut command = lxmon(["--replay", "-", "-f", "yaml"]);
+        command.args(options).envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        output.stdout.contains(&0x1b)
+    };
+    for (options, environment, expected) in [
+        (&[][..], &[][..], false),
+        (&["--color", "always"], &[], true),
+        (&["--color", "always"], &[("NO_COLOR", "1")], true),
+        (&["--color", "never"], &[("CLICOLOR_FORCE", "1")], false),
+        (&[], &[("CLICOLOR_FORCE", "1")], true),
+        (&[], &[("CLICOLOR_FORCE", "0")], false),
+        (&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        (&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], true),
+        (&[], &[("CLICOLOR_FORCE", "1"), ("TERM", "dumb")], true),
+    ] {
+        assert_eq!(colored(options, environment), expected, "{options:?} {environment:?}");
+    }
+}
+
+#[test]
+fn the_demonstration_plays_and_ends_with_0() {
+    let begun = Instant::now();
+    let outcome = finish(&mut lxmon(["--demo", "-f", "json"]));
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    let session = include_str!("../src/source/demo.ndjson");
+    assert_eq!(outcome.stdout.lines().count(), session.lines().count());
+    for action in
+        ["project-created", "instance-created", "instance-exec", "instance-snapshot-created", "instance-deleted"]
+    {
+        assert!(outcome.stdout.contains(&format!("\"{action}\"")), "{action}");
+    }
+    for what in ["_progress", "\"Failure\"", "\"warning\""] {
+        assert!(outcome.stdout.contains(what), "{what}");
+    }
+    assert!(begun.elapsed() > Duration::from_secs(5), "it has the pace of the recording");
+    let counted = run(["--demo", "-n1", "-f", "json"]);
+    assert_eq!((counted.status, counted.stdout.lines().count()), (0, 1));
+}
+
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < crate::program::PATIENCE, "it has not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
