@@ -7,6 +7,7 @@ use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::Surface;
 use lxmon::render::logfmt::Logfmt;
 use lxmon::render::yaml::Yaml;
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -30,10 +31,24 @@ fn event(text: &str) -> Event {
     Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
 }
 
-fn yaml(text: &str) -> String {
+pub(crate) fn yaml(text: &str) -> String {
     let mut out = Vec::new();
     Yaml::new(Surface::default()).render(&event(text), None, &mut out);
     String::from_utf8(out).unwrap()
+}
+
+const YAML_PAIRS: [&str; 3] = [
+    include_str!("data/golden/adversarial.lxc-yaml.ndjson"),
+    include_str!("data/golden/incus-6.0.4.lxc-yaml.ndjson"),
+    include_str!("data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),
+];
+
+/// All events of the pairs, and random ones: any JSON, with the strings that YAML stumbles over.
+pub(crate) fn events() -> Vec<String> {
+    let mut events: Vec<_> = YAML_PAIRS.into_iter().flat_map(pairs::<YamlPair>).map(|pair| pair.event).collect();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    events.extend((0..2000).map(|_| crate::arbitrary::event().new_tree(&mut runner).unwrap().current()));
+    events
 }
 
 /// Up to five differences, so that a failure shows what is wrong and not everything that is.
@@ -49,13 +64,9 @@ fn report(differences: &[(String, String, String)], total: usize) {
 fn yaml_is_byte_for_byte_what_lxc_prints() {
     let mut differences = Vec::new();
     let mut total = 0;
-    for text in [
-        include_str!("data/golden/adversarial.lxc-yaml.ndjson"),
-        include_str!("data/golden/incus-6.0.4.lxc-yaml.ndjson"),
-        include_str!("data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),
-    ] {
+    for text in YAML_PAIRS {
         for pair in pairs::<YamlPair>(text) {
-            // Where lxc's text is not the event, ours differs; tests/yaml.rs reads it back.
+            // Where lxc's text is not the event, ours differs; tests/properties.rs reads it back.
             if !pair.reads_back {
                 continue;
             }

@@ -1,10 +1,13 @@
 //! Everything a user of the program could notice, in one test binary.
 
+mod arbitrary;
 mod faults;
 mod generated;
 mod golden;
+mod live;
 mod misuse;
 mod program;
+mod properties;
 mod replay;
 mod standin;
 mod stream;

@@ -1,0 +1,128 @@
+//! Events that no server sends and that must be printed all the same.
+
+use proptest::prelude::*;
+
+/// Strings with a weakness for what formats and terminals trip over.
+fn text() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "[a-z/.-]{0,12}",
+        "[-+0-9._:eExXobTZ ]{1,12}",
+        "[-?:,\\[\\]{}#&*!|>'\"%@`=~<\\\\ \t\n]{1,8}",
+        prop::sample::select(vec![
+            "yes",
+            "No",
+            "null",
+            "~",
+            "=",
+            "<<",
+            "---",
+            "...",
+            "- a",
+            "? b",
+            "a: b",
+            "a #b",
+            " lead",
+            "trail ",
+            "\n",
+            "a\n",
+            "a\n\n",
+            "\na",
+            "a\n b",
+            " \n",
+            "\t",
+            "\r\n",
+            "\u{85}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{202e}abc",
+            "\u{1b}[31m",
+            "\u{9b}",
+            "\u{0}",
+            "\u{7f}",
+            "\u{a0}",
+            "\u{fffe}",
+            "\u{1f600}",
+            "e\u{301}",
+            "漢字",
+            "2026-01-02",
+            "0x1F",
+            "1_000",
+            "1:30",
+            ".5",
+            "1e5",
+        ])
+        .prop_map(str::to_owned),
+        any::<String>(),
+        "[a-z]{1,9}( [a-z]{1,12}){8,24}",
+    ];
+    prop::collection::vec(word, 1..4).prop_map(|words| words.concat())
+}
+
+/// A JSON number as text, of any size.
+fn number() -> impl Strategy<Value = String> {
+    "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?"
+}
+
+/// Any JSON value as text.
+fn value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        number(),
+        text().prop_map(|text| quoted(&text)),
+        text().prop_map(|text| quoted(&text)),
+    ];
+    leaf.prop_recursive(8, 48, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::btree_map(text(), inner, 0..6).prop_map(|members| {
+                let members: Vec<_> = members.iter().map(|(key, value)| format!("{}:{value}", quoted(key))).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// An event of any type with anything in it.
+pub(crate) fn event() -> impl Strategy<Value = String> {
+    let kind = prop_oneof![
+        prop::sample::select(vec!["logging", "operation", "lifecycle", "ovn", "security", "network-acl"])
+            .prop_map(str::to_owned),
+        text(),
+    ];
+    let metadata = prop_oneof![
+        value(),
+        (text(), text(), text(), value()).prop_map(|(action, source, user, context)| format!(
+            r#"{{"action":{},"source":{},"requestor":{{"username":{},"protocol":"tls"}},"context":{context}}}"#,
+            quoted(&action),
+            quoted(&source),
+            quoted(&user)
+        )),
+        (text(), text(), value()).prop_map(|(message, level, context)| format!(
+            r#"{{"message":{},"level":{},"context":{context}}}"#,
+            quoted(&message),
+            quoted(&level)
+        )),
+        (text(), text(), text(), value()).prop_map(|(id, description, err, details)| format!(
+            r#"{{"id":{},"description":{},"status":"Failure","status_code":400,"err":{},"metadata":{details},"resources":{{"instances":[{}]}}}}"#,
+            quoted(&id),
+            quoted(&description),
+            quoted(&err),
+            quoted(&err)
+        )),
+    ];
+    (kind, text(), metadata, text(), text()).prop_map(|(kind, time, metadata, location, project)| {
+        format!(
+            r#"{{"type":{},"timestamp":{},"metadata":{metadata},"location":{},"project":{}}}"#,
+            quoted(&kind),
+            quoted(&time),
+            quoted(&location),
+            quoted(&project)
+        )
+    })
+}

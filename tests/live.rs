@@ -1,0 +1,374 @@
+//! Real LXD and Incus servers, real containers. Started by hand or by CI: `cargo test --release -- --ignored`.
+
+mod follower;
+mod server;
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use self::follower::Follower;
+use self::server::{Cluster, Kind, Server};
+use crate::program::finish;
+
+/// One daemon at a time: each takes a while of a small machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For what a follower has not got yet but will: the servers send from goroutines of their own.
+const SETTLE: Duration = Duration::from_millis(700);
+
+fn text<'e>(event: &'e Value, path: &str) -> &'e str {
+    event.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn action(event: &Value) -> &str {
+    text(event, "/metadata/action")
+}
+
+fn is_about(event: &Value, instance: &str) -> bool {
+    let path = format!("/1.0/instances/{instance}");
+    let names =
+        |source: &str| source.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let resources = event.pointer("/metadata/resources").and_then(Value::as_object);
+    let listed = resources.into_iter().flatten().filter_map(|(_, paths)| paths.as_array()).flatten();
+    names(text(event, "/metadata/source")) || listed.filter_map(Value::as_str).any(names)
+}
+
+/// Events with how often each occurs; the order of neighbours is the servers' affair.
+fn counted(events: impl IntoIterator<Item = Value>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for event in events {
+        *counts.entry(event.to_string()).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// A story with everything in it that operators see: projects, profiles, volumes, a container's life, a failure.
+fn story(server: &Server) {
+    let web = |arguments: &[&str]| server.client(&[arguments, &["--project", "web"]].concat());
+    server.client(&["project", "create", "web", "-c", "features.images=false", "-c", "features.profiles=false"]);
+    web(&["profile", "create", "small"]);
+    web(&["profile", "set", "small", "limits.memory", "256MiB"]);
+    web(&["profile", "rename", "small", "little"]);
+    web(&["storage", "volume", "create", "default", "vol1"]);
+    web(&["launch", "busybox", "c1"]);
+    assert_eq!(web(&["exec", "c1", "--", "echo", "hello"]), "hello\n");
+    web(&["snapshot", "c1", "snap0"]);
+    web(&["config", "set", "c1", "user.role", "primary"]);
+    server.client_fails(&[
+        "config",
+        "device",
+        "add",
+        "c1",
+        "bad",
+        "disk",
+        "source=/nonexistent",
+        "path=/x",
+        "--project",
+        "web",
+    ]);
+    web(&["restart", "--force", "c1"]);
+    web(&["delete", "--force", "c1"]);
+    web(&["storage", "volume", "delete", "default", "vol1"]);
+    web(&["profile", "delete", "little"]);
+    server.client(&["project", "delete", "web"]);
+}
+
+/// Whether an event is one that a follower's options ask for.
+type Wanted = fn(&Value) -> bool;
+
+/// Follows the story in every way at once and compares what each follower saw with what the widest one did.
+fn follow_the_story(server: &Server) {
+    let start = |arguments: &[&str]| Follower::subscribed(server.lxmon(arguments));
+    let mut all = start(&["-A", "-f", "json"]);
+    let filters: [(&[&str], Wanted); 12] = [
+        (&["-A", "-t", "lifecycle,operation"], |event| matches!(text(event, "/type"), "lifecycle" | "operation")),
+        (&["-A", "-a", "instance-*"], |event| action(event).starts_with("instance-")),
+        (&["-A", "-a", "instance-*", "-a", "!*-started"], |event| {
+            action(event).starts_with("instance-") && !action(event).ends_with("-started")
+        }),
+        (&["-A", "-t", "lifecycle", "-a", "!instance-*"], |event| {
+            text(event, "/type") == "lifecycle" && !action(event).starts_with("instance-")
+        }),
+        (&["-A", "-t", "lifecycle,operation", "-i", "c?"], |event| {
+            text(event, "/type") != "logging" && is_about(event, "c1")
+        }),
+        (&["-t", "lifecycle,operation", "--project", "web"], |event| {
+            text(event, "/type") != "logging" && text(event, "/project") == "web"
+        }),
+        (&["-t", "lifecycle", "--project", "web", "--project", "default"], |event| text(event, "/type") == "lifecycle"),
+        (&["-t", "lifecycle"], |event| text(event, "/type") == "lifecycle" && text(event, "/project") == "default"),
+        (&["-A", "--source", "/1.0/profiles/*"], |event| text(event, "/metadata/source").starts_with("/1.0/profiles/")),
+        (&["-A", "-t", "lifecycle", "--requestor", "unix/root"], |event| {
+            text(event, "/type") == "lifecycle" && text(event, "/metadata/requestor/username") == "root"
+        }),
+        (&["-A", "-t", "lifecycle", "--location", "none"], |event| text(event, "/type") == "lifecycle"),
+        (&["-A", "-t", "operation", "--location", "!none"], |_| false),
+    ];
+    let mut filtered =
+        filters.map(|(arguments, wanted)| (arguments, wanted, start(&[arguments, &["-f", "json"]].concat())));
+    let mut theirs = Follower::start(server.client_command(&["monitor", "--all-projects", "--format", "json"]));
+    let mut yaml = start(&["-A", "-t", "lifecycle,operation"]);
+    let mut logfmt = start(&["-A", "-t", "lifecycle", "-f", "logfmt"]);
+    let mut pretty = start(&["-A", "-t", "lifecycle", "-p"]);
+    // The client says nothing when it is subscribed; once it has seen an event it is.
+    server.client(&["profile", "create", "begin"]);
+    all.wait_for(|line| line.contains("\"/1.0/profiles/begin\""));
+    let mut tries = 0;
+    while !theirs.seen.iter().any(|line| line.contains("marker")) && tries < 100 {
+        tries += 1;
+        server.client(&["profile", "create", &format!("marker{tries}")]);
+        server.client(&["profile", "delete", &format!("marker{tries}")]);
+        theirs.take_in(Duration::from_millis(100));
+    }
+
+    story(server);
+    all.wait_for(|line| line.contains("project-deleted"));
+    std::thread::sleep(SETTLE);
+    all.end();
+    let seen = all.events();
+
+    let actions: Vec<_> = seen.iter().map(action).filter(|action| !action.is_empty()).collect();
+    for wanted in [
+        "project-created",
+        "profile-created",
+        "profile-updated",
+        "profile-renamed",
+        "storage-volume-created",
+        "instance-created",
+        "instance-started",
+        "instance-exec",
+        "instance-snapshot-created",
+        "instance-updated",
+        "instance-restarted",
+        "instance-deleted",
+        "storage-volume-deleted",
+        "profile-deleted",
+        "project-deleted",
+    ] {
+        assert!(actions.contains(&wanted), "{wanted} is missing: {actions:?}");
+    }
+    let operations = |status: &str| seen.iter().filter(|event| text(event, "/metadata/status") == status).count();
+    assert!(
+        operations("Success") > 3 && operations("Failure") == 1,
+        "{} {}",
+        operations("Success"),
+        operations("Failure")
+    );
+    let moments: Vec<_> =
+        seen.iter().map(|event| chrono::DateTime::parse_from_rfc3339(text(event, "/timestamp")).unwrap()).collect();
+    assert!(moments.is_sorted(), "events are out of order");
+
+    for (arguments, wanted, follower) in &mut filtered {
+        follower.end();
+        let expected = counted(seen.iter().filter(|event| wanted(event)).cloned());
+        // Those that began before the widest one's first event are the same for all: they were all subscribed.
+        assert_eq!(counted(follower.events()), expected, "{arguments:?}");
+    }
+
+    let kinds = |event: &&Value| text(event, "/type") != "logging";
+    let since = |events: Vec<Value>| {
+        let begin = events.iter().rposition(|event| action(event).contains("project-created")).unwrap();
+        counted(events.iter().skip(begin).filter(kinds).cloned())
+    };
+    theirs.end();
+    assert_eq!(since(theirs.events()), since(seen.clone()), "against the server's own client");
+
+    yaml.end();
+    let documents: Vec<Value> =
+        yaml.seen.join("\n").split("---\n").skip(1).map(|text| serde_yaml::from_str(text).unwrap()).collect();
+    assert_eq!(counted(documents), counted(seen.iter().filter(kinds).cloned()));
+    let lifecycle: Vec<_> = seen.iter().filter(|event| text(event, "/type") == "lifecycle").collect();
+    for (name, lines) in [("logfmt", logfmt.end()), ("pretty", pretty.end())] {
+        assert_eq!(lines.len(), lifecycle.len(), "{name}");
+        for (line, event) in lines.iter().zip(&lifecycle) {
+            assert!(line.contains(action(event)), "{name}: {line}");
+        }
+    }
+    let restarted = pretty.seen.iter().find(|line| line.contains("instance-restarted")).unwrap();
+    assert!(restarted.contains(" ↻ life  web ") && restarted.contains("instance c1"), "{restarted}");
+}
+
+fn ends_and_errors(server: &mut Server) {
+    let name = if server.kind == Kind::Lxd { "LXD" } else { "Incus" };
+    let socket = format!("unix:{}", server.socket().display());
+    let flag = if server.kind == Kind::Lxd { "--lxd" } else { "--incus" };
+    for arguments in [&[][..], &["local:"], &["--force-local"], &[flag], &[&*socket]] {
+        let outcome = finish(&mut server.lxmon(&[arguments, &["--timeout", "200ms", "-v"]].concat()));
+        assert_eq!(outcome.status, 0, "{arguments:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("subscribed after"), "{arguments:?}: {}", outcome.stderr);
+        if !arguments.contains(&&*socket) {
+            assert!(outcome.stderr.contains(&format!(": {name} (")), "{arguments:?}: {}", outcome.stderr);
+        }
+    }
+    let missed = finish(&mut server.lxmon(&["-n1", "-a", "instance-started", "--timeout", "200ms"]));
+    assert_eq!((missed.status, &*missed.stdout), (124, ""));
+
+    let typo = finish(&mut server.lxmon(&["-t", "lifecylce"]));
+    assert_eq!(typo.status, 1);
+    assert!(typo.stderr.contains("lifecylce") && typo.stderr.contains("hint: known types: logging"), "{}", typo.stderr);
+    let missing = finish(&mut server.lxmon(&["--project", "nosuch"]));
+    assert_eq!(missing.status, 1);
+    assert!(
+        missing.stderr.to_lowercase().contains("project") && missing.stderr.contains("not found"),
+        "{}",
+        missing.stderr
+    );
+
+    // One request, with the type in it.
+    let directory = tempfile::tempdir().unwrap();
+    let proxied = format!("unix:{}", directory.path().join("proxy").display());
+    let requests = proxy(&directory.path().join("proxy"), &server.socket());
+    let mut follower = Follower::subscribed(server.lxmon(&[&*proxied, "-a", "profile-*", "-f", "json", "-n1"]));
+    server.client(&["profile", "create", "seen"]);
+    assert_eq!(follower.wait(), Some(0));
+    let sent = String::from_utf8_lossy(&requests.recv_timeout(Duration::from_secs(10)).unwrap()).into_owned();
+    assert_eq!(sent.matches("HTTP/1.1").count(), 1, "{sent}");
+    assert!(sent.starts_with("GET /1.0/events?type=lifecycle HTTP/1.1\r\n"), "{sent}");
+    assert!(requests.try_recv().is_err(), "one connection");
+
+    // Small at rest.
+    let idle = Follower::subscribed(server.lxmon(&["-A"]));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", idle.id())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("{name}: {kilobytes} kB resident at rest");
+    // Without optimisation the program is twice as large.
+    assert!(kilobytes < if cfg!(debug_assertions) { 16 << 10 } else { 8 << 10 }, "{kilobytes} kB");
+    drop(idle);
+
+    // The server dies and comes back.
+    let mut faithless = Follower::subscribed(server.lxmon(&["-A", "--no-reconnect"]));
+    let mut faithful = Follower::subscribed(server.lxmon(&["-A", "-f", "json", "-a", "profile-*", "--gap-events"]));
+    server.kill();
+    assert_eq!(faithless.wait(), Some(1));
+    assert!(faithless.told.iter().any(|line| line.contains("connection lost")), "{:?}", faithless.told);
+    faithful.wait_for_notice("reconnecting");
+    server.restart();
+    faithful.wait_for_notice("reconnected after");
+    server.client(&["profile", "create", "afterwards"]);
+    faithful.wait_for(|line| line.contains("\"/1.0/profiles/afterwards\""));
+    assert!(faithful.seen[0].starts_with("{\"type\":\"gap\""), "{:?}", faithful.seen);
+    faithful.wait_for_notice("events in between are lost");
+}
+
+/// Passes a connection on and tells what the client sent on it, up to its end.
+fn proxy(socket: &std::path::Path, to: &std::path::Path) -> mpsc::Receiver<Vec<u8>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let to = to.to_owned();
+    let (heard, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let mut client: UnixStream = client;
+            let mut server = UnixStream::connect(&to).unwrap();
+            let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+            let (mut sent, mut buffer) = (Vec::new(), [0; 4096]);
+            while let Ok(length @ 1..) = client.read(&mut buffer) {
+                sent.extend_from_slice(&buffer[..length]);
+                server.write_all(&buffer[..length]).unwrap();
+            }
+            if heard.send(sent).is_err() {
+                return;
+            }
+        }
+    });
+    requests
+}
+
+fn whole(kind: Kind) {
+    let _alone = alone();
+    let mut server = Server::start(kind);
+    server.prepare_instances();
+    follow_the_story(&server);
+    ends_and_errors(&mut server);
+}
+
+#[test]
+#[ignore = "needs LXD: run by CI"]
+fn lxd() {
+    whole(Kind::Lxd);
+}
+
+#[test]
+#[ignore = "needs Incus: run by CI"]
+fn incus() {
+    whole(Kind::Incus);
+}
+
+#[test]
+#[ignore = "needs LXD: run by CI"]
+fn a_cluster_tells_which_member_an_event_comes_from() {
+    let _alone = alone();
+    let cluster = Cluster::start([18443, 18444]);
+    let mut all = Follower::subscribed(cluster.first.lxmon(&["-A", "-f", "json", "-t", "lifecycle"]));
+    let mut second =
+        Follower::subscribed(cluster.first.lxmon(&["-A", "-f", "json", "-t", "lifecycle", "--location", "n2"]));
+    let mut pretty = Follower::subscribed(cluster.second.lxmon(&["-A", "-p", "-a", "profile-*"]));
+    cluster.first.client(&["profile", "create", "one"]);
+    cluster.second.client(&["profile", "create", "two"]);
+    cluster.first.client(&["profile", "delete", "two"]);
+    for follower in [&mut all, &mut pretty] {
+        follower.wait_for(|line| line.contains("profile-deleted"));
+    }
+    second.wait_for(|line| line.contains("/1.0/profiles/two"));
+    std::thread::sleep(SETTLE);
+    all.end();
+    let seen: Vec<_> = all.events();
+    let seen: Vec<_> = seen
+        .iter()
+        .filter(|event| action(event).starts_with("profile-"))
+        .map(|event| (action(event), text(event, "/metadata/source"), text(event, "/location")))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("profile-created", "/1.0/profiles/one", "n1"),
+            ("profile-created", "/1.0/profiles/two", "n2"),
+            ("profile-deleted", "/1.0/profiles/two", "n1"),
+        ]
+    );
+    second.end();
+    assert!(second.events().iter().all(|event| text(event, "/location") == "n2") && !second.seen.is_empty());
+    pretty.end();
+    let members: Vec<_> = pretty.seen.iter().map(|line| line.split_whitespace().nth(4).unwrap()).collect();
+    assert_eq!(members, ["n1", "n2", "n1"], "{:#?}", pretty.seen);
+}
+
+#[test]
+#[ignore = "needs python3-yaml: run by CI"]
+fn a_yaml_1_1_reader_gets_every_event_back() {
+    let script = r"
+import json, sys, yaml
+pairs = json.load(sys.stdin)
+wrong = []
+for event, text in pairs:
+    try:
+        back = yaml.safe_load(text)
+    except Exception as error:
+        back = error
+    if back != json.loads(event):
+        wrong.append((event, text, repr(back)))
+for one in wrong[:5]:
+    print(*one, sep='\n', end='\n\n')
+sys.exit(len(wrong) > 0)
+";
+    let pairs: Vec<_> = crate::golden::events().into_iter().map(|event| (crate::golden::yaml(&event), event)).collect();
+    let pairs: Vec<_> = pairs.iter().map(|(text, event)| (event, text)).collect();
+    assert!(pairs.len() > 3000, "{}", pairs.len());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pairs.json");
+    std::fs::write(&file, serde_json::to_vec(&pairs).unwrap()).unwrap();
+    let mut python = Command::new("/usr/bin/python3");
+    let output = python.args(["-c", script]).stdin(std::fs::File::open(file).unwrap()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}

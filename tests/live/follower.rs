@@ -1,0 +1,105 @@
+//! A program that follows a server, and what it has printed so far.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long something that must come may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program and its lines.
+pub(crate) struct Follower {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    notices: mpsc::Receiver<String>,
+    /// Everything it has printed.
+    pub(crate) seen: Vec<String>,
+    /// Everything it has said on standard error.
+    pub(crate) told: Vec<String>,
+}
+
+fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (line, lines) = mpsc::channel();
+    std::thread::spawn(move || BufReader::new(from).lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+    lines
+}
+
+impl Follower {
+    /// Starts it; it may not be subscribed yet.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { child, lines: lines(stdout), notices: lines(stderr), seen: Vec::new(), told: Vec::new() }
+    }
+
+    /// Starts lxmon with `-v` and waits until it is subscribed.
+    pub(crate) fn subscribed(mut command: Command) -> Self {
+        command.arg("-v");
+        let mut follower = Self::start(command);
+        follower.wait_for_notice("subscribed after");
+        follower
+    }
+
+    /// Waits for a line on standard error.
+    pub(crate) fn wait_for_notice(&mut self, text: &str) {
+        let begun = Instant::now();
+        while !self.told.iter().any(|line| line.contains(text)) {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let line = self.notices.recv_timeout(left);
+            self.told.push(line.unwrap_or_else(|_| panic!("{text:?} was not told: {:?}", self.told)));
+        }
+    }
+
+    /// Waits for a line of its output.
+    pub(crate) fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) {
+        let begun = Instant::now();
+        while !self.seen.iter().any(|line| wanted(line)) {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let line = self.lines.recv_timeout(left);
+            self.seen.push(line.unwrap_or_else(|_| panic!("it has not come; seen: {:#?}", self.seen)));
+        }
+    }
+
+    /// Takes in what comes within a while.
+    pub(crate) fn take_in(&mut self, time: Duration) {
+        let begun = Instant::now();
+        while let Ok(line) = self.lines.recv_timeout(time.saturating_sub(begun.elapsed())) {
+            self.seen.push(line);
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, and takes in what it still prints.
+    pub(crate) fn end(&mut self) -> &[String] {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.wait();
+        &self.seen
+    }
+
+    /// Waits for its end; its exit status, if it had one.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        // Both ends come with the process's.
+        self.seen.extend(self.lines.iter());
+        self.told.extend(self.notices.iter());
+        self.child.wait().unwrap().code()
+    }
+
+    /// What it has printed, as events.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.seen.iter().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,205 @@
+//! Real daemons: LXD and Incus, each in a directory of its own, with an image small enough to launch in a moment.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::program;
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Lxd,
+    Incus,
+}
+
+/// A running daemon. It ends, with all it runs, when this is dropped.
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    directory: TempDir,
+    daemon: Child,
+}
+
+impl Server {
+    /// Starts a daemon and waits until it answers.
+    pub(crate) fn start(kind: Kind) -> Self {
+        let directory = tempfile::Builder::new().prefix("lxmon-live-").tempdir().unwrap();
+        // The root of a container is another user.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(directory.path().join("state")).unwrap();
+        fs::create_dir_all(directory.path().join("client")).unwrap();
+        let daemon = daemon(kind, directory.path());
+        let server = Self { kind, directory, daemon };
+        server.wait_until_ready();
+        server
+    }
+
+    fn wait_until_ready(&self) {
+        let begun = Instant::now();
+        while !self.try_client(&["info"]).status.success() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:?} does not start", self.kind);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What `launch` needs: an image, a storage pool, a root disk.
+    pub(crate) fn prepare_instances(&self) {
+        let image = image(self.directory.path());
+        self.client(&["image", "import", image.to_str().unwrap(), "--alias", "busybox"]);
+        self.client(&["storage", "create", "default", "dir"]);
+        self.client(&["profile", "device", "add", "default", "root", "disk", "path=/", "pool=default"]);
+    }
+
+    /// Kills the daemon as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn restart(&mut self) {
+        self.daemon = daemon(self.kind, self.directory.path());
+        self.wait_until_ready();
+    }
+
+    /// Where its socket is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("state/unix.socket")
+    }
+
+    /// The variables that lead the clients, and lxmon, to it.
+    fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        environment(self.kind, self.directory.path())
+    }
+
+    fn try_client(&self, arguments: &[&str]) -> Output {
+        let name = if self.kind == Kind::Lxd { "lxc" } else { "incus" };
+        let mut command = Command::new(name);
+        command.args(arguments).envs(self.environment()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// Runs its client; that must succeed. What it printed.
+    pub(crate) fn client(&self, arguments: &[&str]) -> String {
+        let output = self.try_client(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs its client; that must fail.
+    pub(crate) fn client_fails(&self, arguments: &[&str]) {
+        assert!(!self.try_client(arguments).status.success(), "{arguments:?}");
+    }
+
+    /// Its client, to be run beside lxmon.
+    pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(if self.kind == Kind::Lxd { "lxc" } else { "incus" });
+        command.args(arguments).envs(self.environment());
+        command
+    }
+
+    /// lxmon, led to this server by the environment.
+    pub(crate) fn lxmon(&self, arguments: &[&str]) -> Command {
+        let mut command = program::lxmon(arguments);
+        command.envs(self.environment());
+        command
+    }
+}
+
+fn environment(kind: Kind, directory: &Path) -> [(&'static str, PathBuf); 2] {
+    let (state, client) = (directory.join("state"), directory.join("client"));
+    match kind {
+        Kind::Lxd => [("LXD_DIR", state), ("LXD_CONF", client)],
+        Kind::Incus => [("INCUS_DIR", state), ("INCUS_CONF", client)],
+    }
+}
+
+fn daemon(kind: Kind, directory: &Path) -> Child {
+    let program = match kind {
+        Kind::Lxd => "lxd",
+        Kind::Incus => "/usr/libexec/incus/incusd",
+    };
+    let log = fs::File::create(directory.join("daemon.log")).unwrap();
+    let mut command = Command::new(program);
+    command.args(["--group", "root"]).envs(environment(kind, directory)).stdin(Stdio::null());
+    command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
+/// An image of nothing but busybox.
+fn image(directory: &Path) -> PathBuf {
+    let root = directory.join("rootfs");
+    for name in ["bin", "sbin", "etc", "proc", "sys", "dev", "tmp", "root", "run", "var"] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for applet in ["sh", "echo", "sleep", "true", "cat", "poweroff", "reboot"] {
+        symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+    symlink("../bin/busybox", root.join("sbin/init")).unwrap();
+    fs::write(root.join("etc/inittab"), "::respawn:/bin/sleep 3600\n::ctrlaltdel:/bin/poweroff\n").unwrap();
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    let metadata = "architecture: x86_64\ncreation_date: 1700000000\nproperties:\n  description: busybox\n";
+    fs::write(directory.join("metadata.yaml"), metadata).unwrap();
+    let image = directory.join("image.tar.gz");
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(directory).arg("-czf").arg(&image).args(["metadata.yaml", "rootfs"]);
+    assert!(tar.status().unwrap().success());
+    image
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Instances of every project go first, as long as the daemon can end them; then whatever is left is cut off.
+        let listed = self.try_client(&["list", "--all-projects", "--format", "csv", "--columns", "en"]);
+        for line in String::from_utf8_lossy(&listed.stdout).lines() {
+            if let Some((project, name)) = line.split_once(',') {
+                self.try_client(&["delete", "--force", "--project", project, name]);
+            }
+        }
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let here = self.directory.path().to_string_lossy().into_owned();
+        let mut inside: Vec<_> =
+            mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|path| path.starts_with(&here)).collect();
+        // Inner ones first.
+        inside.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
+        for path in inside {
+            let _ = Command::new("umount").args(["-l", path]).status();
+        }
+    }
+}
+
+/// Two LXD daemons that form a cluster: `n1` and `n2`.
+pub(crate) struct Cluster {
+    pub(crate) first: Server,
+    pub(crate) second: Server,
+}
+
+impl Cluster {
+    /// Starts and joins them, on the loopback addresses with these ports.
+    pub(crate) fn start(ports: [u16; 2]) -> Self {
+        let [first, second] = [Server::start(Kind::Lxd), Server::start(Kind::Lxd)];
+        first.client(&["config", "set", "core.https_address", &format!("127.0.0.1:{}", ports[0])]);
+        first.client(&["cluster", "enable", "n1"]);
+        let shown = first.client(&["cluster", "add", "n2"]);
+        let token = shown.lines().last().unwrap();
+        let answers = format!(
+            "cluster:\n  enabled: true\n  server_name: n2\n  server_address: 127.0.0.1:{}\n  cluster_token: {token}\n  \
+             member_config: []\n",
+            ports[1]
+        );
+        let file = second.directory.path().join("answers.yaml");
+        fs::write(&file, answers).unwrap();
+        let mut init = Command::new("lxd");
+        init.args(["init", "--preseed"]).envs(second.environment()).stdin(fs::File::open(file).unwrap());
+        let output = init.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { first, second }
+    }
+}

@@ -1,0 +1,102 @@
+//! What holds for every event: what is printed reads back, colours change nothing, nothing gets out that a terminal
+//! would obey.
+
+use lxmon::event::json::Tape;
+use lxmon::event::{Event, Message, RemoteId};
+use lxmon::render::pretty::{Options, TimeStyle};
+use lxmon::render::{Format, Renderer, Surface, sanitize};
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_yaml::Value as Yaml;
+
+const PIPE: Surface = Surface { color: false, terminal: false };
+const TERMINAL: Surface = Surface { color: false, terminal: true };
+const COLOR: Surface = Surface { color: true, terminal: true };
+
+fn render(format: Format, surface: Surface, width: Option<usize>, event: &str, remote: Option<&str>) -> String {
+    let pretty = Options { surface, width, time: TimeStyle::Utc, show_project: true, utf8: true };
+    let event = Event::decode(Message::from(event), RemoteId::default(), Tape::default()).unwrap();
+    let mut out = Vec::new();
+    Renderer::new(format, surface, &pretty).render(&event, remote, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Takes out what colours are made of.
+fn stripped(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain + rest
+}
+
+/// Whether a YAML reader got the JSON back; numbers as the floats that most readers make of them.
+fn same(json: &Value, yaml: &Yaml) -> bool {
+    match (json, yaml) {
+        (Value::Null, Yaml::Null) => true,
+        (Value::Bool(a), Yaml::Bool(b)) => a == b,
+        (Value::String(a), Yaml::String(b)) => a == b,
+        (Value::Number(a), Yaml::Number(b)) => a.as_f64() == b.as_f64(),
+        // The reader has no integers of more than 64 bits, and keeps the text of longer ones.
+        (Value::Number(a), Yaml::String(b)) => b.len() > 18 && a.as_f64() == b.parse().ok(),
+        (Value::Array(a), Yaml::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Yaml::Mapping(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(&**key).is_some_and(|other| same(value, other)))
+        }
+        _ => false,
+    }
+}
+
+const FORMATS: [Format; 4] = [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt];
+
+proptest! {
+    #[test]
+    fn json_is_what_came_and_yaml_reads_back(event in crate::arbitrary::event()) {
+        let json = render(Format::Json, PIPE, None, &event, None);
+        prop_assert_eq!(json.trim_end_matches('\n'), &event);
+        let wanted: Value = serde_json::from_str(&event).unwrap();
+        let yaml = render(Format::Yaml, PIPE, None, &event, None);
+        let back: Yaml = serde_yaml::from_str(&yaml).map_err(|error| TestCaseError::fail(format!("{error}\n{yaml}")))?;
+        prop_assert!(same(&wanted, &back), "{}\n{:?}", yaml, back);
+    }
+
+    #[test]
+    fn the_remote_is_in_every_format(event in crate::arbitrary::event()) {
+        for format in [Format::Json, Format::Yaml] {
+            let text = render(format, PIPE, None, &event, Some("n1"));
+            let back: Yaml = serde_yaml::from_str(&text).unwrap();
+            prop_assert_eq!(back["remote"].as_str(), Some("n1"), "{}", text);
+        }
+        prop_assert!(render(Format::Logfmt, PIPE, None, &event, Some("n1")).contains(" remote=n1"));
+        prop_assert!(render(Format::Pretty, PIPE, None, &event, Some("n1")).contains("n1"));
+    }
+
+    #[test]
+    fn one_line_each_but_for_yaml(event in crate::arbitrary::event()) {
+        for format in [Format::Json, Format::Pretty, Format::Logfmt] {
+            let text = render(format, PIPE, None, &event, None);
+            prop_assert_eq!(text.matches('\n').count(), 1, "{:?}: {}", format, text);
+        }
+    }
+
+    #[test]
+    fn colours_stripped_are_the_plain_text(event in crate::arbitrary::event()) {
+        for format in FORMATS {
+            let plain = render(format, TERMINAL, None, &event, None);
+            prop_assert_eq!(stripped(&render(format, COLOR, None, &event, None)), plain);
+        }
+    }
+
+    #[test]
+    fn no_control_character_reaches_a_terminal(event in crate::arbitrary::event(), width in 20usize..140) {
+        for format in FORMATS {
+            let text = stripped(&render(format, COLOR, Some(width), &event, None));
+            prop_assert!(!text.chars().any(|c| c != '\n' && sanitize::is_control(c)), "{:?}: {:?}", format, text);
+        }
+        // Pretty is for people even in a file.
+        let text = render(Format::Pretty, PIPE, None, &event, None);
+        prop_assert!(!text.trim_end_matches('\n').chars().any(sanitize::is_control), "{:?}", text);
+    }
+}
