@@ -38,15 +38,20 @@ fn same(json: &Value, yaml: &Yaml) -> bool {
         (Value::Null, Yaml::Null) => true,
         (Value::Bool(a), Yaml::Bool(b)) => a == b,
         (Value::String(a), Yaml::String(b)) => a == b,
-        (Value::Number(a), Yaml::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Number(a), Yaml::Number(b)) => close(a.as_f64(), b.as_f64()),
         // The reader has no integers of more than 64 bits, and keeps the text of longer ones.
-        (Value::Number(a), Yaml::String(b)) => b.len() > 18 && a.as_f64() == b.parse().ok(),
+        (Value::Number(a), Yaml::String(b)) => b.len() > 18 && close(a.as_f64(), b.parse().ok()),
         (Value::Array(a), Yaml::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Yaml::Mapping(b)) => {
             a.len() == b.len() && a.iter().all(|(key, value)| b.get(&**key).is_some_and(|other| same(value, other)))
         }
         _ => false,
     }
+}
+
+/// Equal but for the last bit, which one of the readers gets wrong.
+fn close(a: Option<f64>, b: Option<f64>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| (a - b).abs() <= a.abs() * 1e-14)
 }
 
 const FORMATS: [Format; 4] = [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt];
@@ -64,11 +69,10 @@ proptest! {
 
     #[test]
     fn the_remote_is_in_every_format(event in crate::arbitrary::event()) {
-        for format in [Format::Json, Format::Yaml] {
-            let text = render(format, PIPE, None, &event, Some("n1"));
-            let back: Yaml = serde_yaml::from_str(&text).unwrap();
-            prop_assert_eq!(back["remote"].as_str(), Some("n1"), "{}", text);
-        }
+        let json: Value = serde_json::from_str(&render(Format::Json, PIPE, None, &event, Some("n1"))).unwrap();
+        let yaml: Yaml = serde_yaml::from_str(&render(Format::Yaml, PIPE, None, &event, Some("n1"))).unwrap();
+        prop_assert_eq!(json["remote"].as_str(), Some("n1"));
+        prop_assert!(same(&json, &yaml));
         prop_assert!(render(Format::Logfmt, PIPE, None, &event, Some("n1")).contains(" remote=n1"));
         prop_assert!(render(Format::Pretty, PIPE, None, &event, Some("n1")).contains("n1"));
     }
