@@ -58,9 +58,13 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(word, 1..4).prop_map(|words| words.concat())
 }
 
-/// A JSON number as text, of any size.
+/// A JSON number as text. No integer of more than 64 bits: the YAML 1.2 reader of the tests knows none.
 fn number() -> impl Strategy<Value = String> {
-    "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?"
+    prop_oneof![
+        "-?(0|[1-9][0-9]{0,17})",
+        "-?(0|[1-9][0-9]{0,24})\\.[0-9]{1,20}([eE][-+]?[0-9]{1,2})?",
+        "-?(0|[1-9][0-9]{0,9})[eE][-+]?[0-9]{1,2}",
+    ]
 }
 
 /// Any JSON value as text.
