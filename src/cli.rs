@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{ArgAction, Parser, ValueEnum, ValueHint};
+use clap::{Parser, ValueEnum, ValueHint};
 
 use crate::event::Level;
 use crate::render::Format;
@@ -18,8 +18,6 @@ use crate::render::pretty::TimeStyle;
     name = "lxmon",
     version,
     max_term_width = 100,
-    disable_help_flag = true,
-    disable_version_flag = true,
     override_usage = "lxmon [OPTIONS] [REMOTE:]...",
     after_help = "Values of one option are alternatives, different options must all hold, and a value that starts \
                   with '!' excludes.\nThe man page has examples, exit statuses and the files that are read: \
@@ -157,14 +155,6 @@ pub struct Cli {
     /// Print the man page
     #[arg(long, exclusive = true, help_heading = "Other")]
     pub man: bool,
-
-    /// Print help
-    #[arg(short, long, action = ArgAction::Help, help_heading = "Other")]
-    help: Option<bool>,
-
-    /// Print version
-    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Other")]
-    version: Option<bool>,
 }
 
 /// When to colour.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Local, SecondsFormat};
+use serde::Serialize;
 
 use crate::event::{Message, RemoteId};
 
@@ -40,19 +41,38 @@ impl Gap {
     #[must_use]
     pub fn to_message(&self, remote: &str) -> Message {
         let time = |time: DateTime<Local>| time.to_rfc3339_opts(SecondsFormat::Nanos, true);
-        let record = serde_json::json!({
-            "type": "gap",
-            "timestamp": time(self.until),
-            "metadata": {
-                "remote": remote,
-                "since": time(self.since),
-                "until": time(self.until),
-                "reason": self.reason,
-                "dropped": self.dropped,
+        let record = Record {
+            kind: "gap",
+            timestamp: time(self.until),
+            metadata: Metadata {
+                remote,
+                since: time(self.since),
+                until: time(self.until),
+                reason: &self.reason,
+                dropped: self.dropped,
             },
-        });
-        Message::from(record.to_string())
+        };
+        // Strings and a number always have a form in JSON.
+        Message::from(serde_json::to_string(&record).unwrap_or_default())
     }
+}
+
+/// The record, in the order of an event's keys.
+#[derive(Serialize)]
+struct Record<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    timestamp: String,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    remote: &'a str,
+    since: String,
+    until: String,
+    reason: &'a str,
+    dropped: u64,
 }
 
 impl fmt::Display for Gap {

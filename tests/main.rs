@@ -6,6 +6,7 @@ mod generated;
 mod golden;
 mod live;
 mod misuse;
+mod pretty;
 mod program;
 mod properties;
 mod replay;

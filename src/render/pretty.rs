@@ -144,7 +144,8 @@ impl Pretty {
             self.unknown(event);
         }
         if let Some(width) = self.options.width {
-            self.cells.fit(width, event.kind() == Type::Lifecycle);
+            let ellipsis = if self.options.utf8 { "…" } else { "~" };
+            self.cells.fit(width, ellipsis, event.kind() == Type::Lifecycle);
         }
         self.cells.write(out, self.options.surface.color);
     }
@@ -461,12 +462,12 @@ impl Cells {
 
     /// Makes the line fit: detail, requestor, member, project give way in that order, then what it happened to, the
     /// remote, the type and the time. An action never does.
-    fn fit(&mut self, columns: usize, keep_what: bool) {
+    fn fit(&mut self, columns: usize, ellipsis: &str, keep_what: bool) {
         let excess = self.width().saturating_sub(columns);
         if excess == 0 {
             return;
         }
-        self.detail.shorten(excess, SHORTEST_DETAIL);
+        self.detail.shorten(excess, SHORTEST_DETAIL, ellipsis);
         let drops: [fn(&mut Self) -> &mut Cell; 6] = [
             |cells| &mut cells.requestor,
             |cells| &mut cells.member,
@@ -479,10 +480,10 @@ impl Cells {
             // A message is not an action: better a part of it than a line without its time.
             if step == 3 {
                 let excess = self.width().saturating_sub(columns);
-                self.object.shorten(excess, SHORTEST_DETAIL);
+                self.object.shorten(excess, SHORTEST_DETAIL, ellipsis);
                 let excess = self.width().saturating_sub(columns);
                 if !keep_what {
-                    self.what.shorten(excess, SHORTEST_DETAIL);
+                    self.what.shorten(excess, SHORTEST_DETAIL, ellipsis);
                 }
             }
             if self.width() <= columns {
@@ -580,7 +581,7 @@ impl Cell {
     }
 
     /// Takes off `excess` columns and shows that something is missing; drops it when less than `shortest` is left.
-    fn shorten(&mut self, excess: usize, shortest: usize) {
+    fn shorten(&mut self, excess: usize, shortest: usize, ellipsis: &str) {
         if excess == 0 {
             return;
         }
@@ -596,7 +597,6 @@ impl Cell {
             width >= keep
         });
         let end = end.map_or(text.len(), |(end, _)| end);
-        let ellipsis = if text.is_ascii() { "~" } else { "…" };
         let mut short = text.as_bytes()[..end].to_vec();
         short.extend_from_slice(ellipsis.as_bytes());
         self.text = short;

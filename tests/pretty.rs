@@ -1,0 +1,116 @@
+//! The line for people: columns, glyphs, fitting a terminal.
+
+use lxmon::event::json::Tape;
+use lxmon::event::{Event, Message, RemoteId};
+use lxmon::render::Surface;
+use lxmon::render::pretty::{Options, Pretty, TimeStyle};
+use unicode_width::UnicodeWidthStr as _;
+
+const PIPE: Options = Options {
+    surface: Surface { color: false, terminal: false },
+    width: None,
+    time: TimeStyle::Utc,
+    show_project: true,
+    utf8: true,
+};
+
+const TERMINAL: Options = Options { surface: Surface { color: false, terminal: true }, width: Some(110), ..PIPE };
+
+fn print(options: Options, events: &[&str]) -> String {
+    let mut pretty = Pretty::new(options);
+    let mut out = Vec::new();
+    for event in events {
+        let event = Event::decode(Message::from(*event), RemoteId::default(), Tape::default()).unwrap();
+        pretty.render(&event, None, &mut out);
+    }
+    String::from_utf8(out).unwrap()
+}
+
+const CREATED: &str = r#"{"type":"lifecycle","timestamp":"2026-11-23T14:03:07.412Z","metadata":{"action":"instance-created","source":"/1.0/instances/db1?project=web","requestor":{"username":"alice","protocol":"tls","address":"10.0.0.1:1"}},"location":"lxd02","project":"web"}"#;
+const RENAMED: &str = r#"{"type":"lifecycle","timestamp":"2026-11-23T14:03:08Z","metadata":{"action":"profile-renamed","source":"/1.0/profiles/new","context":{"old_name":"old"}},"location":"lxd02","project":"default"}"#;
+const RUNNING: &str = r#"{"type":"operation","timestamp":"2026-11-23T14:03:09.880Z","metadata":{"id":"a","class":"task","description":"Creating instance","created_at":"2026-11-23T14:03:07.831Z","status":"Running","status_code":103,"resources":{"containers":["/1.0/containers/db1"],"instances":["/1.0/instances/db1"]},"metadata":{"create_instance_from_image_unpack_progress":"Unpacking image: 43% (120MB/s)"},"err":""},"location":"lxd02","project":"web"}"#;
+const DONE: &str = r#"{"type":"operation","timestamp":"2026-11-23T14:03:15.031Z","metadata":{"id":"a","class":"task","description":"Creating instance","created_at":"2026-11-23T14:03:07.831Z","status":"Success","status_code":200,"resources":{"instances":["/1.0/instances/db1"]},"err":""},"location":"lxd02","project":"web"}"#;
+const FAILED: &str = r#"{"type":"operation","timestamp":"2026-11-23T14:03:16.002Z","metadata":{"id":"b","description":"Starting instance","status":"Failure","status_code":400,"resources":{"instances":["/1.0/instances/db2"]},"err":"no space left on device"},"location":"lxd01","project":"web"}"#;
+const WARNING: &str = r#"{"type":"logging","timestamp":"2026-11-23T14:03:17.500Z","metadata":{"message":"Failed to update instance types","level":"warning","context":{"err":"lookup: no such host"}},"location":"lxd01"}"#;
+const UNKNOWN: &str =
+    r#"{"type":"weather","timestamp":"2026-11-23T14:03:18Z","metadata":{"sun":true},"location":"none"}"#;
+
+#[test]
+fn the_columns() {
+    assert_eq!(
+        print(TERMINAL, &[CREATED, RENAMED, RUNNING, RUNNING, DONE, FAILED, WARNING, UNKNOWN]),
+        "14:03:07.412 + life  web      lxd02  instance-created    instance db1    by tls/alice\n\
+         14:03:08.000 → life  default  lxd02  profile-renamed     profile new     was old\n\
+         14:03:09.880 … op    web      lxd02  Creating instance   instance db1    Unpacking image: 43% (120MB/s)\n\
+         14:03:15.031 ✓ op    web      lxd02  Creating instance   instance db1    7.2 s\n\
+         14:03:16.002 ✗ op    web      lxd01  Starting instance   instance db2    Error: no space left on device\n\
+         14:03:17.500 ! log            lxd01  Failed to update instance types  err=\"lookup: no such host\"\n\
+         14:03:18.000 · weather                  {\"sun\":true}\n"
+    );
+}
+
+#[test]
+fn to_a_pipe_times_are_whole_and_lines_have_their_full_length() {
+    let line = print(PIPE, &[WARNING]);
+    assert!(line.starts_with("2026-11-23T14:03:17.500Z ! log "), "{line}");
+    let long = WARNING.replace("no such host", &"very ".repeat(100));
+    assert!(print(PIPE, &[&long]).len() > 500);
+}
+
+#[test]
+fn a_line_never_exceeds_the_terminal_and_the_action_never_goes() {
+    let long = CREATED
+        .replace("db1", "a-rather-long-name-for-a-database")
+        .replace(r#""requestor""#, r#""context":{"storage-pool":"default","type":"container"},"requestor""#);
+    for width in [40, 60, 80, 120] {
+        let options = Options { width: Some(width), ..TERMINAL };
+        for event in [&*long, CREATED, RUNNING, FAILED, WARNING, UNKNOWN] {
+            let line = print(options, &[event]);
+            assert!(line.trim_end().width() <= width, "{width}: {line}");
+        }
+        assert!(print(options, &[&long]).contains("instance-created"), "{width}");
+    }
+    // What gives way first: detail, requestor, member, project.
+    let widths = |part: &str| {
+        (30..240).find(|width| print(Options { width: Some(*width), ..TERMINAL }, &[&long]).contains(part))
+    };
+    let order = ["web", "lxd02", "by tls/alice", "type=container"].map(|part| widths(part).unwrap());
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn a_new_day_gets_a_rule_on_a_terminal() {
+    let next = CREATED.replace("2026-11-23", "2026-11-24");
+    let lines = print(TERMINAL, &[CREATED, &next, &next]);
+    assert_eq!(lines.lines().filter(|line| line.contains("── Tuesday, 24 November 2026 ──")).count(), 1, "{lines}");
+    assert_eq!(print(PIPE, &[CREATED, &next]).lines().count(), 2);
+}
+
+#[test]
+fn times_have_four_styles() {
+    let start = |time| {
+        let text = print(Options { time, ..TERMINAL }, &[CREATED, RENAMED]);
+        text.lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(start(TimeStyle::Utc), ["14:03:07.412", "14:03:08.000"]);
+    assert_eq!(start(TimeStyle::Delta), ["+0.000", "+0.588"]);
+    let iso = chrono::DateTime::parse_from_rfc3339(&start(TimeStyle::Iso)[0]).unwrap();
+    assert_eq!(iso.to_utc().to_rfc3339(), "2026-11-23T14:03:07.412+00:00");
+    assert_eq!(start(TimeStyle::Local)[0].len(), "14:03:07.412".len());
+}
+
+#[test]
+fn without_utf_8_the_glyphs_are_ascii() {
+    let lines = print(
+        Options { utf8: false, width: Some(60), ..TERMINAL },
+        &[CREATED, RENAMED, RUNNING, DONE, FAILED, WARNING, UNKNOWN],
+    );
+    assert!(lines.is_ascii(), "{lines}");
+}
+
+#[test]
+fn progress_is_a_line_only_when_the_status_changes() {
+    let pending = RUNNING.replace("\"Running\",\"status_code\":103", "\"Pending\",\"status_code\":105");
+    let again = RUNNING.replace("43%", "44%");
+    assert_eq!(print(PIPE, &[&pending, RUNNING, &again, DONE, RUNNING]).lines().count(), 4);
+}
