@@ -2,7 +2,7 @@
 //!
 //! Readers never wait for a stopped output, and never run away from one that moves. While the output takes anything,
 //! the queue stays small and readers wait for room: the servers allow a write 5 s (LXD `lxd/events`). Once the output
-//! has taken nothing for [`STALLED`], the queue may grow to its full size, so that the connections survive; when that is
+//! has taken nothing for a second, the queue may grow to its full size, so that the connections survive; when that is
 //! used up too, the newest messages are dropped and counted.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
