@@ -20,6 +20,8 @@ use crate::terminal::Terminal;
 pub struct Config {
     /// Where events come from.
     pub source: Source,
+    /// The environment, which may hold logins.
+    pub environment: Environment,
     /// What servers are asked for.
     pub request: Request,
     /// What is wanted of what they send.
@@ -89,6 +91,7 @@ impl Config {
         };
         Ok(Self {
             source,
+            environment: environment.clone(),
             request,
             filter: Filter::new(cli),
             format,

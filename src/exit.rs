@@ -42,17 +42,18 @@ pub struct Fault {
     what: String,
     hint: Option<String>,
     exit: Exit,
+    permanent: bool,
 }
 
 impl Fault {
     /// Something failed: exit status 1.
     pub fn failed(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, exit: Exit::Failed }
+        Self { what: what.into(), hint: None, exit: Exit::Failed, permanent: false }
     }
 
     /// The user asked for something that makes no sense: exit status 2.
     pub fn usage(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, exit: Exit::Usage }
+        Self { what: what.into(), hint: None, exit: Exit::Usage, permanent: true }
     }
 
     /// Adds what the user can do about it, best a command.
@@ -60,6 +61,19 @@ impl Fault {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Trying again is in vain until somebody does something.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.permanent = true;
+        self
+    }
+
+    /// Whether trying again is in vain.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
     }
 
     /// What the user can do about it.

@@ -101,7 +101,14 @@ async fn read_source(config: &Config, queue: &Arc<Queue>) -> anyhow::Result<()> 
 async fn follow_servers(config: &Config, remotes: &[Remote], queue: &Queue) -> anyhow::Result<()> {
     let follow = |(number, remote): (u16, _)| {
         let id = RemoteId(number);
-        let follow = Follow { remote, id, request: &config.request, queue, reconnect: config.reconnect };
+        let follow = Follow {
+            remote,
+            id,
+            request: &config.request,
+            environment: &config.environment,
+            queue,
+            reconnect: config.reconnect,
+        };
         async move { follow.run().await.with_context(|| remote.name.clone()) }
     };
     let mut followed: FuturesUnordered<_> = (0..).zip(remotes).map(follow).collect();
@@ -124,7 +131,14 @@ async fn play_demo(config: &Config, queue: &Queue) -> anyhow::Result<()> {
         address: Address::Unix(demo.socket()),
         project: None,
     };
-    let follow = Follow { remote: &remote, id: RemoteId::default(), request: &config.request, queue, reconnect: false };
+    let follow = Follow {
+        remote: &remote,
+        id: RemoteId::default(),
+        request: &config.request,
+        environment: &config.environment,
+        queue,
+        reconnect: false,
+    };
     let (served, followed) = tokio::join!(demo.serve(), follow.run());
     served.context("the demonstration's server")?;
     match followed {

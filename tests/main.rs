@@ -12,3 +12,4 @@ mod properties;
 mod replay;
 mod standin;
 mod stream;
+mod tls;

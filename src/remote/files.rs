@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::login::Directories;
 use super::{Environment, Flavour};
 use crate::exit::Fault;
 
@@ -17,6 +18,8 @@ const LONGEST: u64 = 1 << 20;
 pub(super) struct ClientConfig {
     /// The user's file, whether it exists or not.
     pub(super) file: PathBuf,
+    /// Where the other files are.
+    pub(super) directories: Directories,
     /// The remote to use where none is named.
     pub(super) default_remote: Option<String>,
     remotes: BTreeMap<String, Entry>,
@@ -28,6 +31,7 @@ pub(super) struct Entry {
     pub(super) addr: Option<String>,
     pub(super) protocol: Option<String>,
     pub(super) project: Option<String>,
+    pub(super) auth_type: Option<String>,
     #[serde(default, deserialize_with = "yes_or_no")]
     pub(super) public: bool,
 }
@@ -59,13 +63,16 @@ fn yes_or_no<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, 
 impl ClientConfig {
     /// Reads the user's file and the system-wide one; a missing file is an empty one.
     pub(super) fn read(flavour: Flavour, environment: &Environment) -> Result<Self, Fault> {
-        let file = directory(flavour, environment).join("config.yml");
+        let directories =
+            Directories { user: directory(flavour, environment), system: system_directory(flavour, environment) };
+        let file = directories.user.join("config.yml");
         let user = read(&file)?;
-        let system = read(&system_directory(flavour, environment).join("config.yml"))?;
+        let system = read(&directories.system.join("config.yml"))?;
         // The user's remotes hide the system's of the same name.
         let remotes = [system.remotes, user.remotes].into_iter().flatten().flatten();
         Ok(Self {
             file,
+            directories,
             default_remote: user.default_remote.filter(|name| !name.is_empty()),
             remotes: remotes.map(|(name, entry)| (name, entry.unwrap_or_default())).collect(),
         })

@@ -4,6 +4,8 @@
 
 mod environment;
 mod files;
+pub mod login;
+pub mod proxy;
 mod sockets;
 
 use std::fmt;
@@ -11,8 +13,11 @@ use std::path::{Path, PathBuf};
 
 pub use self::environment::Environment;
 use self::files::{ClientConfig, Entry};
+use self::login::Directories;
+use self::proxy::Proxy;
 use crate::exit::Fault;
 use crate::near::nearest;
+use tokio_tungstenite::tungstenite::http::Uri;
 
 /// The two servers, which share a protocol and little else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +82,53 @@ pub struct Remote {
 pub enum Address {
     /// A local socket.
     Unix(PathBuf),
-    /// An HTTPS server, by its URL.
-    Https(String),
+    /// An HTTPS server.
+    Https(Box<Https>),
+}
+
+/// An HTTPS server, and what the client configuration and the environment have for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// Its address as the configuration has it.
+    pub url: String,
+    /// Host and port of it.
+    pub host: Host,
+    /// The path before `/1.0`, without a slash at its end.
+    pub prefix: String,
+    /// `auth_type`: how one logs in there.
+    pub auth_type: Option<String>,
+    /// Where the client's files are.
+    pub directories: Directories,
+    /// The proxy on the way, if any.
+    pub proxy: Option<Proxy>,
+    /// Whether TLS 1.2 will do.
+    pub allow_tls12: bool,
+}
+
+/// A host's name or address, without brackets, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Name or address.
+    pub name: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
+        }
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => path.display().fmt(f),
-            Self::Https(url) => f.write_str(url),
+            Self::Https(https) => f.write_str(&https.url),
         }
     }
 }
@@ -221,7 +264,8 @@ impl Choice {
             return Ok(self.make(environment, name, Address::Unix(path.into()), Some(entry)));
         }
         if addr.starts_with("https://") {
-            return Ok(self.make(environment, name, Address::Https(addr.to_owned()), Some(entry)));
+            let https = self.https(environment, name, addr, entry)?;
+            return Ok(self.make(environment, name, Address::Https(Box::new(https)), Some(entry)));
         }
         Err(Fault::usage(format!("{name}: its address {addr:?} is neither https:// nor unix://")).hint(format!(
             "correct it in {}, or with `{} remote set-url`",
@@ -238,6 +282,25 @@ impl Choice {
     fn make(&self, environment: &Environment, name: &str, address: Address, entry: Option<&Entry>) -> Remote {
         let project = environment.project(self.flavour).or_else(|| entry?.project.clone());
         Remote { name: name.to_owned(), flavour: self.flavour, why: self.why.clone(), address, project }
+    }
+
+    fn https(&self, environment: &Environment, name: &str, addr: &str, entry: &Entry) -> Result<Https, Fault> {
+        let broken = || {
+            Fault::usage(format!("{name}: its address {addr:?} is not a URL"))
+                .hint(format!("correct it: {} remote set-url {name} https://HOST:8443", self.client()))
+        };
+        let uri: Uri = addr.parse().map_err(|_| broken())?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(broken)?;
+        let host = Host { name: host.trim_matches(['[', ']']).to_owned(), port: uri.port_u16().unwrap_or(443) };
+        Ok(Https {
+            url: addr.to_owned(),
+            proxy: Proxy::find(environment, &host)?,
+            host,
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            auth_type: entry.auth_type.clone(),
+            directories: self.config.directories.clone(),
+            allow_tls12: environment.var("INCUS_INSECURE_TLS").is_some(),
+        })
     }
 
     fn client(&self) -> &'static str {

@@ -5,30 +5,146 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
+use anyhow::Context as _;
+use log::{debug, info};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 
+use super::tls::{self, Trust};
 use crate::exit::Fault;
-use crate::remote::{Address, Flavour, Remote};
+use crate::remote::login::{Login, Secret};
+use crate::remote::proxy::Proxy;
+use crate::remote::{Address, Environment, Flavour, Host, Https, Remote};
+
+/// How long the addresses of a host may take together to answer.
+const ADDRESSES: Duration = Duration::from_secs(8);
+
+/// The longest answer of a proxy, in bytes.
+const LONGEST_HEAD: usize = 16 << 10;
 
 /// A connection to a server.
 #[derive(Debug)]
 pub enum Stream {
     /// The local socket.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection on which the request can be made.
+#[derive(Debug)]
+pub struct Dialed {
+    /// The connection.
+    pub stream: Stream,
+    /// The `Host` header's value.
+    pub host: String,
+    /// The path before `/1.0`.
+    pub prefix: String,
+    /// The `Authorization` header's value, if that is how we log in.
+    pub authorization: Option<String>,
+    /// How we log in, in words.
+    pub login: String,
 }
 
 /// Connects to the server of `remote`.
-pub async fn dial(remote: &Remote) -> anyhow::Result<Stream> {
+pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| unix_fault(path, &error, remote))?;
-            Ok(Stream::Unix(stream))
+            Ok(Dialed {
+                stream: Stream::Unix(stream),
+                host: "localhost".into(),
+                prefix: String::new(),
+                authorization: None,
+                login: "the socket's permissions".into(),
+            })
         }
-        Address::Https(_) => Err(Fault::failed("HTTPS remotes are not followed yet")
-            .hint("follow the server on its own machine, through its local socket")
+        Address::Https(https) => {
+            let trust = Trust::find(https, &remote.name)?;
+            let Https { directories, auth_type, .. } = &**https;
+            let login = Login::find(environment, remote.flavour, directories, &remote.name, auth_type.as_deref())?;
+            let tcp = match &https.proxy {
+                None => tcp(&https.host).await?,
+                Some(proxy) => tunnel(proxy, &https.host).await?,
+            };
+            let stream = tls::handshake(tcp, https, remote, &trust, &login).await?;
+            info!("{}: verified by {trust}; {login}", remote.name);
+            Ok(Dialed {
+                stream: Stream::Tls(Box::new(stream)),
+                host: https.host.to_string(),
+                prefix: https.prefix.clone(),
+                authorization: login.authorization(),
+                login: login.to_string(),
+            })
+        }
+    }
+}
+
+/// Connects to the first of the host's addresses that answers.
+async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
+    let addresses = tokio::net::lookup_host((&*host.name, host.port)).await.map_err(|error| {
+        Fault::failed(format!("cannot find the address of {}: {error}", host.name))
+            .hint("is the name right, and the network up?")
+    })?;
+    let addresses: Vec<_> = addresses.collect();
+    let share = ADDRESSES / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut fault = Fault::failed(format!("{} has no address", host.name));
+    for address in addresses {
+        debug!("connecting to {address}");
+        let why = match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Requests and pongs are short and must not wait for more.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {:.1} s", share.as_secs_f64()),
+        };
+        fault = Fault::failed(format!("{address}: {why}")).hint(
+            "is the server up, and does core.https_address listen there? Other members of a cluster are not tried",
+        );
+    }
+    Err(fault)
+}
+
+/// Asks a proxy for a way to `host` (RFC 9110, CONNECT).
+async fn tunnel(proxy: &Proxy, host: &Host) -> anyhow::Result<TcpStream> {
+    let mut stream = tcp(&proxy.host).await.with_context(|| format!("proxy {}", proxy.host))?;
+    debug!("CONNECT {host} through {}", proxy.host);
+    let login = proxy.authorization.as_ref().map(|Secret(value)| format!("Proxy-Authorization: {value}\r\n"));
+    let request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{}\r\n", login.unwrap_or_default());
+    let failed = |what: String| {
+        Fault::failed(format!("proxy {}: {what}", proxy.host)).hint("HTTPS_PROXY names it, NO_PROXY makes exceptions")
+    };
+    stream.write_all(request.as_bytes()).await.map_err(|error| failed(error.to_string()))?;
+    let mut answer = Vec::new();
+    // Byte by byte: what follows the head belongs to the server.
+    while !answer.ends_with(b"\r\n\r\n") {
+        if answer.len() > LONGEST_HEAD {
+            return Err(failed("its answer has no end".into()).into());
+        }
+        match stream.read_u8().await {
+            Ok(byte) => answer.push(byte),
+            Err(_) => return Err(failed("it closes the connection without an answer".into()).into()),
+        }
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response.parse(&answer);
+    match (parsed, response.code) {
+        (Ok(_), Some(200..=299)) => Ok(stream),
+        (Ok(_), Some(407)) => Err(failed("it wants a login (407)".into())
+            .hint("write HTTPS_PROXY=http://user:password@host:port")
+            .permanent()
             .into()),
+        (Ok(_), Some(code)) => {
+            Err(failed(format!("it refuses the way to {host}: {code} {}", response.reason.unwrap_or_default())).into())
+        }
+        _ => Err(failed("it does not answer in HTTP".into()).into()),
     }
 }
 
@@ -59,6 +175,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -67,18 +184,21 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -5,4 +5,5 @@ pub mod demo;
 pub mod dial;
 pub mod replay;
 pub mod server;
+pub mod tls;
 pub mod websocket;

@@ -8,13 +8,13 @@ use log::{info, warn};
 use tokio::time::timeout;
 
 use super::backoff::Backoff;
-use super::dial::{Stream, dial};
+use super::dial::{Dialed, Stream, dial};
 use super::websocket::{Frame, Lost, Refusal, Request, Subscription};
 use crate::event::{RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;
 use crate::queue::{Item, Queue};
-use crate::remote::Remote;
+use crate::remote::{Address, Environment, Remote};
 
 /// How long connecting may take, up to the server's answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -35,6 +35,8 @@ pub struct Follow<'a> {
     pub id: RemoteId,
     /// What is asked of it.
     pub request: &'a Request,
+    /// What may hold a login.
+    pub environment: &'a Environment,
     /// Where its messages go.
     pub queue: &'a Queue,
     /// Whether to come back when the connection is lost.
@@ -50,7 +52,7 @@ impl Follow<'_> {
     pub async fn run(self) -> anyhow::Result<()> {
         let Remote { name, flavour, why, address, .. } = self.remote;
         info!("{name}: {flavour} ({why}) at {address}");
-        let mut subscription = self.subscribe().await.map_err(with_hint)?;
+        let mut subscription = self.subscribe().await?;
         loop {
             let Ended { lost, last } = self.read(&mut subscription).await;
             if !self.reconnect {
@@ -69,10 +71,11 @@ impl Follow<'_> {
 
     async fn subscribe(&self) -> anyhow::Result<Subscription<Stream>> {
         let started = Instant::now();
-        let target = self.request.target("", self.remote.project.as_deref());
         let attempt = async {
-            let stream = dial(self.remote).await?;
-            Subscription::open(stream, "lxd", &target, None).await
+            let Dialed { stream, host, prefix, authorization, login } = dial(self.remote, self.environment).await?;
+            let target = self.request.target(&prefix, self.remote.project.as_deref());
+            let opened = Subscription::open(stream, &host, &target, authorization.as_deref()).await;
+            opened.map_err(|error| self.with_hint(error, &login))
         };
         let subscription = match timeout(CONNECT, attempt).await {
             Ok(outcome) => outcome?,
@@ -86,6 +89,34 @@ impl Follow<'_> {
         Ok(subscription)
     }
 
+    /// Adds to a refusal what mends it. One that is the client's fault (4xx) is for good.
+    fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
+        let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
+        let (client, name) = (self.remote.flavour.client(), &self.remote.name);
+        let denied = matches!(refusal.status, 401 | 403);
+        let text = refusal.text.to_ascii_lowercase();
+        let what = if denied { format!("{refusal} (tried: {login})") } else { refusal.to_string() };
+        let fault = Fault::failed(what);
+        let fault = match &self.remote.address {
+            _ if text.contains("event type") => {
+                let known: Vec<_> = Type::KNOWN.into_iter().map(Type::name).collect();
+                fault.hint(format!("known types: {}; not every server has all of them", known.join(", ")))
+            }
+            _ if text.contains("project") => fault.hint(format!("`{client} project list` shows the projects")),
+            Address::Https(https) if denied && https.auth_type.as_deref() == Some("oidc") => {
+                fault.hint(format!("log in again: {client} list {name}:"))
+            }
+            Address::Https(https) if denied => fault.hint(format!(
+                "have the server trust this client: {client} remote remove {name} && {client} remote add {name} {}",
+                https.url
+            )),
+            Address::Unix(_) if denied => fault.hint("log in as someone who may see these events, or ask for others"),
+            _ => fault,
+        };
+        let permanent = (400..500).contains(&refusal.status);
+        if permanent { fault.permanent().into() } else { fault.into() }
+    }
+
     /// Tries again and again, until it works or cannot work any more.
     async fn resubscribe(&self) -> anyhow::Result<Subscription<Stream>> {
         let mut backoff = Backoff::default();
@@ -93,7 +124,7 @@ impl Follow<'_> {
             tokio::time::sleep(backoff.wait()).await;
             match self.subscribe().await {
                 Ok(subscription) => return Ok(subscription),
-                Err(error) if is_permanent(&error) => return Err(with_hint(error)),
+                Err(error) if is_permanent(&error) => return Err(error),
                 Err(error) => info!("{}: {error:#}; trying again", self.remote.name),
             }
         }
@@ -144,25 +175,7 @@ struct Ended {
     last: DateTime<Local>,
 }
 
-/// Adds what mends a refusal.
-fn with_hint(error: anyhow::Error) -> anyhow::Error {
-    let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
-    let fault = Fault::failed(refusal.to_string());
-    let text = refusal.text.to_ascii_lowercase();
-    let hinted = if text.contains("event type") {
-        let known: Vec<_> = Type::KNOWN.into_iter().map(Type::name).collect();
-        fault.hint(format!("known types: {}; not every server has all of them", known.join(", ")))
-    } else if text.contains("project") {
-        fault.hint("`lxc project list` or `incus project list` shows the projects")
-    } else if matches!(refusal.status, 401 | 403) {
-        fault.hint("log in as someone who may see these events, or ask for other types or projects")
-    } else {
-        fault
-    };
-    hinted.into()
-}
-
-/// Whether trying again is in vain: the server understood and said no.
+/// Whether trying again is in vain.
 fn is_permanent(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Refusal>().is_some_and(|refusal| (400..500).contains(&refusal.status))
+    error.chain().filter_map(|cause| cause.downcast_ref::<Fault>()).any(Fault::is_permanent)
 }

@@ -1,0 +1,209 @@
+//! How a remote verifies and who we say we are: what the client configuration keeps for it, read from its files.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+
+use super::{Environment, Flavour};
+use crate::exit::Fault;
+
+/// Where the files of a client are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directories {
+    /// The user's configuration.
+    pub user: PathBuf,
+    /// The system-wide configuration, which has `servercerts/` only.
+    pub system: PathBuf,
+}
+
+/// Who we say we are.
+#[derive(Debug)]
+pub enum Login {
+    /// A client certificate and its key.
+    Certificate {
+        /// The certificate, and those that lead to its authority.
+        chain: Vec<CertificateDer<'static>>,
+        /// Its key.
+        key: PrivateKeyDer<'static>,
+        /// The file of the key, for errors.
+        key_file: PathBuf,
+    },
+    /// A bearer token.
+    Token {
+        /// The token.
+        token: Secret,
+        /// Where it comes from.
+        source: String,
+        /// As whom, where the token tells.
+        user: Option<String>,
+    },
+    /// Nobody: there is nothing to log in with.
+    Nobody {
+        /// Where a certificate was looked for.
+        looked_for: PathBuf,
+    },
+}
+
+/// A text that no notice shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate { chain, .. } => {
+                let fingerprint = chain.first().map(|certificate| fingerprint(certificate)).unwrap_or_default();
+                write!(f, "client certificate {}", &fingerprint[..12.min(fingerprint.len())])
+            }
+            Self::Token { source, user: Some(user), .. } => write!(f, "token from {source}, as {user}"),
+            Self::Token { source, user: None, .. } => write!(f, "token from {source}"),
+            Self::Nobody { looked_for } => write!(f, "no login: there is no {}", looked_for.display()),
+        }
+    }
+}
+
+/// The SHA-256 fingerprint of a certificate, as the clients show it.
+#[must_use]
+pub fn fingerprint(certificate: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The certificate that the user has accepted for the remote, and its file.
+pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(CertificateDer<'static>, PathBuf)>, Fault> {
+    for directory in [&directories.user, &directories.system] {
+        let file = directory.join("servercerts").join(format!("{name}.crt"));
+        if let Some(text) = read(&file)? {
+            let certificate = CertificateDer::from_pem_slice(&text).map_err(|_| {
+                Fault::failed(format!("{}: there is no certificate in it", file.display()))
+                    .hint("remove the file, then remove the remote with its client and add it again")
+            })?;
+            return Ok(Some((certificate, file)));
+        }
+    }
+    Ok(None)
+}
+
+/// The authority that alone may vouch for servers.
+pub fn authority(directories: &Directories) -> Result<Option<(Vec<CertificateDer<'static>>, PathBuf)>, Fault> {
+    let file = directories.user.join("client.ca");
+    let Some(text) = read(&file)? else { return Ok(None) };
+    Ok(Some((certificates(&file, &text)?, file)))
+}
+
+impl Login {
+    /// What the environment and the files have, in the clients' own order: token, saved OIDC login, certificate.
+    pub fn find(
+        environment: &Environment,
+        flavour: Flavour,
+        directories: &Directories,
+        name: &str,
+        auth_type: Option<&str>,
+    ) -> Result<Self, Fault> {
+        const TOKEN: &str = "LXD_AUTH_BEARER_TOKEN";
+        if let Some(token) = environment.var(TOKEN).filter(|_| flavour == Flavour::Lxd) {
+            let source = format!("${TOKEN}");
+            return Ok(Self::Token { token: Secret(token.to_owned()), source, user: None });
+        }
+        if auth_type == Some("oidc") {
+            return oidc(&directories.user.join("oidctokens").join(format!("{name}.json")), flavour, name);
+        }
+        let certificate_file = directories.user.join("client.crt");
+        let key_file = directories.user.join("client.key");
+        let Some(certificate) = read(&certificate_file)? else {
+            return Ok(Self::Nobody { looked_for: certificate_file });
+        };
+        let chain = certificates(&certificate_file, &certificate)?;
+        let shown = key_file.display();
+        let Some(key) = read(&key_file)? else {
+            return Err(Fault::failed(format!("{shown}: missing, but there is a client.crt"))
+                .hint(format!("`{} remote add` makes both when neither is there", flavour.client())));
+        };
+        if memchr::memmem::find(&key, b"ENCRYPTED").is_some() {
+            return Err(Fault::failed(format!(
+                "{shown}: the key is encrypted, and lxmon does not ask for pass phrases"
+            ))
+            .hint(format!("openssl pkey -in {shown} -out client.key.plain, then put that in its place")));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+            Fault::failed(format!("{shown}: there is no private key in it"))
+                .hint("it should hold a PEM block of an EC, RSA or PKCS#8 private key")
+        })?;
+        Ok(Self::Certificate { chain, key, key_file })
+    }
+
+    /// The header that logs in, if it is a header that does.
+    #[must_use]
+    pub fn authorization(&self) -> Option<String> {
+        match self {
+            Self::Token { token: Secret(token), .. } => Some(format!("Bearer {token}")),
+            _ => None,
+        }
+    }
+}
+
+/// A login that `lxc` or `incus` saved (`oidc.Tokens` of github.com/zitadel/oidc, as JSON).
+fn oidc(file: &Path, flavour: Flavour, name: &str) -> Result<Login, Fault> {
+    #[derive(Deserialize)]
+    struct Tokens {
+        access_token: Option<String>,
+        #[serde(rename = "IDTokenClaims")]
+        claims: Option<Claims>,
+    }
+    #[derive(Deserialize)]
+    struct Claims {
+        email: Option<String>,
+        sub: Option<String>,
+    }
+    let shown = file.display();
+    let again = format!("log in again: {} list {name}:", flavour.client());
+    let Some(text) = read(file)? else {
+        return Err(Fault::failed(format!("{shown}: there is no saved login")).hint(again));
+    };
+    let tokens: Tokens = serde_json::from_slice(&text)
+        .map_err(|error| Fault::failed(format!("{shown}: {error}")).hint(again.clone()))?;
+    let token = tokens.access_token.filter(|token| !token.is_empty());
+    let Some(token) = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) else {
+        return Err(Fault::failed(format!("{shown}: there is no access token in it")).hint(again));
+    };
+    let user = tokens.claims.and_then(|claims| claims.email.or(claims.sub));
+    Ok(Login::Token { token: Secret(token), source: shown.to_string(), user })
+}
+
+fn certificates(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let shown = file.display();
+    let none = || {
+        Fault::failed(format!("{shown}: there is no certificate in it")).hint("it should hold a PEM block CERTIFICATE")
+    };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(none)
+}
+
+/// A file's contents; none where it does not exist.
+fn read(file: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    match std::fs::read(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let shown = file.display();
+            Err(Fault::failed(format!("{shown}: permission denied"))
+                .hint(format!("make it readable for you: sudo chown $USER {shown}")))
+        }
+        Err(error) => Err(Fault::failed(format!("{}: {error}", file.display()))),
+    }
+}

@@ -1,0 +1,557 @@
+//! HTTPS remotes: which certificates are taken, how we log in, and what is said when either fails. The server is a real
+//! TLS server with certificates of the test's making.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::program::{Outcome, finish, lxmon};
+use crate::standin::{frame, numbered, opcode};
+
+/// A certificate and its key.
+struct Identity {
+    certificate: String,
+    key: String,
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    CertificateParams::new(names).unwrap()
+}
+
+/// Signed by itself, as the servers' own certificates are.
+fn self_signed(params: &CertificateParams) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    Identity { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+/// An authority, and what it signs.
+struct Authority {
+    params: CertificateParams,
+    key: KeyPair,
+    certificate: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = params(&[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { params, key, certificate }
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        Identity { certificate: params.signed_by(&key, &issuer).unwrap().pem(), key: key.serialize_pem() }
+    }
+}
+
+/// Hands out whatever it was given, a key that is not the certificate's too.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let offered: Vec<_> = hello.alpn().into_iter().flatten().collect();
+        assert_eq!(offered, [b"http/1.1"], "h2 must not be offered");
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn config(certificate: &str, key: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> ServerConfig {
+    let provider = Arc::new(ring::default_provider());
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Shown(Arc::new(CertifiedKey::new(chain, key)))));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+/// An LXD server over TLS that sends one event; what it was asked, by connection.
+struct TlsServer {
+    port: u16,
+    requests: mpsc::Receiver<String>,
+}
+
+impl TlsServer {
+    fn new(identity: &Identity) -> Self {
+        Self::with(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]))
+    }
+
+    fn with(config: ServerConfig) -> Self {
+        Self::at("127.0.0.1:0", config)
+    }
+
+    fn at(address: &str, config: ServerConfig) -> Self {
+        let config = Arc::new(config);
+        let (heard, requests) = mpsc::channel();
+        let port = listen(address, move |stream| {
+            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            // A client that does not like us is gone here.
+            let _ = answer(&mut StreamOwned::new(session, stream), &heard);
+        });
+        Self { port, requests }
+    }
+}
+
+/// Calls `serve` for every connection; the port.
+fn listen(address: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind(address).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = Arc::clone(&serve);
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    port
+}
+
+fn answer(stream: &mut (impl Read + Write), heard: &mpsc::Sender<String>) -> std::io::Result<()> {
+    let mut head = String::new();
+    let mut reader = BufReader::with_capacity(1, &mut *stream);
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let _ = heard.send(head.clone());
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+    let accept = derive_accept_key(key.as_bytes());
+    write!(stream, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")?;
+    stream.write_all(&frame(true, opcode::TEXT, numbered(0).as_bytes()))?;
+    stream.flush()?;
+    stream.read(&mut [0]).map(drop)
+}
+
+/// A client configuration with one remote `n1`.
+struct Client {
+    directory: TempDir,
+}
+
+impl Client {
+    fn new(addr: &str) -> Self {
+        Self::with(addr, "")
+    }
+
+    fn with(addr: &str, more: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let config = format!("remotes:\n  n1:\n    addr: {addr}\n{more}");
+        fs::write(directory.path().join("config.yml"), config).unwrap();
+        fs::create_dir(directory.path().join("servercerts")).unwrap();
+        fs::create_dir(directory.path().join("oidctokens")).unwrap();
+        Self { directory }
+    }
+
+    fn file(&self, name: &str, contents: &str) -> &Self {
+        fs::write(self.directory.path().join(name), contents).unwrap();
+        self
+    }
+
+    fn pin(&self, identity: &Identity) -> &Self {
+        self.file("servercerts/n1.crt", &identity.certificate)
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = lxmon(["--lxd", "n1:", "-f", "json", "-n1"]);
+        command.args(options).env("LXD_CONF", self.directory.path());
+        command
+    }
+
+    fn follow(&self) -> Outcome {
+        finish(&mut self.command(&[]))
+    }
+
+    /// It must fail with one error that says this.
+    fn refuse(&self, says: &str) -> String {
+        let outcome = self.follow();
+        assert_eq!(outcome.status, 1, "{says}: {}{}", outcome.stdout, outcome.stderr);
+        assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
+        assert!(outcome.stderr.starts_with("lxmon: n1: "), "{}", outcome.stderr);
+        outcome.stderr
+    }
+
+    fn succeed(&self) {
+        let outcome = self.follow();
+        assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{}", outcome.stderr);
+    }
+}
+
+fn https(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
+}
+
+#[test]
+fn the_pinned_certificate_is_taken_whatever_its_name_and_no_other() {
+    let identity = self_signed(&params(&["some-server"]));
+    let server = TlsServer::new(&identity);
+    let client = Client::new(&https(server.port));
+    client.pin(&identity).succeed();
+    let request = server.requests.recv().unwrap();
+    assert!(request.contains(&format!("\r\nHost: 127.0.0.1:{}\r\n", server.port)), "{request}");
+
+    let told = client
+        .pin(&self_signed(&params(&["some-server"])))
+        .refuse("the server's certificate has changed: accepted was ");
+    assert!(
+        told.contains("now it is ")
+            && told.contains("hint: if that is right, accept it: lxc remote remove n1 && lxc remote add n1 https://")
+    );
+    let fingerprints = told.split_whitespace().filter(|word| word.trim_end_matches(',').len() == 64).count();
+    assert_eq!(fingerprints, 2, "{told}");
+}
+
+#[test]
+fn a_server_with_the_pinned_certificate_but_not_its_key_is_an_impostor() {
+    let identity = self_signed(&params(&["lxd"]));
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = TlsServer::with(config(&identity.certificate, &other, &[version]));
+        let client = Client::new(&https(server.port));
+        client.pin(&identity);
+        let outcome = finish(client.command(&[]).env("INCUS_INSECURE_TLS", "1"));
+        assert_eq!(outcome.status, 1);
+        assert!(outcome.stderr.contains("does not have its key: it is an impostor"), "{}", outcome.stderr);
+        assert!(server.requests.try_recv().is_err(), "nothing may be said to it");
+    }
+}
+
+#[test]
+fn dates_are_checked_pinned_or_not() {
+    let authority = Authority::new();
+    let mut old = params(&["127.0.0.1"]);
+    old.not_before = date_time_ymd(2020, 1, 1);
+    old.not_after = date_time_ymd(2021, 1, 1);
+    let mut new = params(&["127.0.0.1"]);
+    new.not_before = date_time_ymd(2990, 1, 1);
+    new.not_after = date_time_ymd(2999, 1, 1);
+    for (params, says) in [(old, "certificate has expired"), (new, "certificate is not valid yet")] {
+        let pinned = self_signed(&params);
+        let server = TlsServer::new(&pinned);
+        Client::new(&https(server.port)).pin(&pinned).refuse(says);
+        let server = TlsServer::new(&authority.sign(&params));
+        Client::new(&https(server.port)).file("client.ca", &authority.certificate).refuse(says);
+    }
+}
+
+#[test]
+fn without_a_pin_authorities_decide_and_the_name_counts() {
+    let authority = Authority::new();
+    let server = TlsServer::new(&authority.sign(&params(&["127.0.0.1", "localhost"])));
+    let directory = TempDir::new().unwrap();
+    let roots = directory.path().join("roots.pem");
+    fs::write(&roots, &authority.certificate).unwrap();
+    let client = Client::new(&https(server.port));
+    let system = |client: &Client| finish(client.command(&[]).env("SSL_CERT_FILE", &roots));
+    assert_eq!(system(&client).status, 0, "the system's roots");
+    client.file("client.ca", &authority.certificate).succeed();
+    // That authority is the only one then.
+    client.file("client.ca", &Authority::new().certificate);
+    let told = system(&client);
+    assert!(told.status == 1 && told.stderr.contains("no authority that we trust"), "{}", told.stderr);
+
+    let server = TlsServer::new(&authority.sign(&params(&["another.example"])));
+    let told = system(&Client::new(&https(server.port)));
+    assert!(told.stderr.contains("the server's certificate is not for \"127.0.0.1\"\nhint: "), "{}", told.stderr);
+
+    let server = TlsServer::new(&self_signed(&params(&["127.0.0.1"])));
+    let told = system(&Client::new(&https(server.port)));
+    assert!(
+        told.stderr.contains("no authority that we trust") && told.stderr.contains("lxc remote add n1"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn ports_that_speak_something_else() {
+    let plain = listen("127.0.0.1:0", |mut stream| {
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
+    });
+    Client::new(&https(plain))
+        .pin(&self_signed(&params(&[])))
+        .refuse("the server does not speak TLS on this port\nhint: ");
+
+    let closing = listen("127.0.0.1:0", drop);
+    Client::new(&https(closing))
+        .pin(&self_signed(&params(&[])))
+        .refuse("ended the connection during the TLS handshake\nhint: ");
+
+    let identity = self_signed(&params(&["x"]));
+    let old = TlsServer::with(config(&identity.certificate, &identity.key, &[&rustls::version::TLS12]));
+    let client = Client::new(&https(old.port));
+    client.pin(&identity).refuse("the server speaks no TLS 1.3\nhint: INCUS_INSECURE_TLS=1");
+    assert_eq!(finish(client.command(&[]).env("INCUS_INSECURE_TLS", "1")).status, 0);
+
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let told = Client::new(&https(refusing)).refuse("connection refused\nhint: ");
+    assert!(told.contains("Other members of a cluster are not tried"), "{told}");
+}
+
+#[test]
+fn a_handshake_that_stalls_is_given_ten_seconds() {
+    let stalled = listen("127.0.0.1:0", |stream| {
+        std::thread::sleep(Duration::from_secs(30));
+        drop(stream);
+    });
+    let begun = Instant::now();
+    Client::new(&https(stalled)).pin(&self_signed(&params(&[]))).refuse("no answer within 10 s");
+    assert!(begun.elapsed() >= Duration::from_secs(10));
+}
+
+#[test]
+fn client_certificates_of_every_kind_log_in() {
+    let identity = self_signed(&params(&["lxd"]));
+    let run = |program: &str, arguments: &[&str], directory: &Path| {
+        let output = Command::new(program).args(arguments).current_dir(directory).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    for make in [
+        &["ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "client.key"][..],
+        &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "client.key"],
+        &["genrsa", "-traditional", "-out", "client.key", "2048"],
+        &["genrsa", "-out", "client.key", "2048"],
+    ] {
+        let directory = TempDir::new().unwrap();
+        run("openssl", make, directory.path());
+        run(
+            "openssl",
+            &[
+                "req",
+                "-x509",
+                "-key",
+                "client.key",
+                "-subj",
+                "/CN=me",
+                "-days",
+                "9",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+                "-out",
+                "client.crt",
+            ],
+            directory.path(),
+        );
+        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+        // The server takes this certificate only.
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(read("client.crt").as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap())
+            .unwrap();
+        let server = TlsServer::with(config);
+        let client = Client::new(&https(server.port));
+        client.pin(&identity).file("client.crt", &read("client.crt")).file("client.key", &read("client.key")).succeed();
+    }
+}
+
+#[test]
+fn client_files_that_do_not_fit_are_told() {
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::new(&identity);
+    let [mine, other] = [self_signed(&params(&["me"])), self_signed(&params(&["me"]))];
+    let client = Client::new(&https(server.port));
+    client.pin(&identity).file("client.crt", &mine.certificate);
+    client.refuse("client.key: missing, but there is a client.crt\nhint: ");
+    client.file("client.key", &other.key).refuse("client.key: the key is not that of client.crt beside it\nhint: ");
+    client.file("client.key", "garbage").refuse("client.key: there is no private key in it\nhint: ");
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    client.file("client.key", encrypted).refuse("client.key: the key is encrypted, and lxmon does not ask");
+    client
+        .file("client.key", &mine.key)
+        .file("client.crt", "garbage")
+        .refuse("client.crt: there is no certificate in it\nhint: ");
+    client.file("client.crt", &mine.certificate).succeed();
+    client
+        .file("servercerts/n1.crt", "-----BEGIN CERTIFICATE-----\n!!\n")
+        .refuse("n1.crt: there is no certificate in it\nhint: ");
+    client.pin(&identity).file("client.ca", "x").succeed();
+    fs::remove_file(client.directory.path().join("servercerts/n1.crt")).unwrap();
+    client.refuse("client.ca: there is no certificate in it\nhint: ");
+}
+
+#[test]
+fn tokens_are_sent_and_never_shown() {
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::new(&identity);
+    let client = Client::with(&https(server.port), "    auth_type: oidc\n");
+    client.pin(&identity).refuse("n1.json: there is no saved login\nhint: log in again: lxc list n1:");
+    client.file("oidctokens/n1.json", "{").refuse("n1.json: EOF");
+    client.file("oidctokens/n1.json", "{}").refuse("there is no access token in it");
+    client.file("oidctokens/n1.json", r#"{"access_token":"oidc-secret","token_type":"Bearer","IDTokenClaims":{"email":"me@example.org"},"IDToken":"x"}"#);
+    let outcome = finish(&mut client.command(&["-v", "--debug"]));
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(server.requests.recv().unwrap().contains("\r\nAuthorization: Bearer oidc-secret\r\n"));
+    assert!(
+        outcome.stderr.contains("as me@example.org") && !outcome.stderr.contains("oidc-secret"),
+        "{}",
+        outcome.stderr
+    );
+
+    let outcome = finish(client.command(&["-v", "--debug"]).env("LXD_AUTH_BEARER_TOKEN", "bearer-secret"));
+    assert!(server.requests.recv().unwrap().contains("\r\nAuthorization: Bearer bearer-secret\r\n"));
+    assert!(outcome.stderr.contains("token from $LXD_AUTH_BEARER_TOKEN") && !outcome.stderr.contains("bearer-secret"));
+}
+
+#[test]
+fn addresses_of_every_form() {
+    let authority = Authority::new();
+    let identity = authority.sign(&params(&["::1", "localhost"]));
+    let config = || config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]);
+    let server = TlsServer::at("[::1]:0", config());
+    let client = Client::new(&format!("https://[::1]:{}/behind/a/proxy/", server.port));
+    client.file("client.ca", &authority.certificate).succeed();
+    let request = server.requests.recv().unwrap();
+    assert!(request.starts_with("GET /behind/a/proxy/1.0/events HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("\r\nHost: [::1]:{}\r\n", server.port)), "{request}");
+    // localhost has two addresses, of which one answers.
+    let server = TlsServer::with(config());
+    Client::new(&format!("https://localhost:{}", server.port)).file("client.ca", &authority.certificate).succeed();
+    let outcome = Client::new("https://no-such-host.invalid:8443").follow();
+    assert!(outcome.stderr.contains("cannot find the address of no-such-host.invalid"), "{}", outcome.stderr);
+    let outcome = Client::new("https://:8443").follow();
+    assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_proxy_leads_to_the_server_or_says_why_not() {
+    let authority = Authority::new();
+    let server = TlsServer::new(&authority.sign(&params(&["lxd.example"])));
+    let to = server.port;
+    let (heard, asked) = mpsc::channel();
+    let proxy = listen("127.0.0.1:0", move |stream| {
+        let mut head = String::new();
+        let mut reader = BufReader::with_capacity(1, &stream);
+        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
+        let _ = heard.send(head);
+        let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
+        (&stream).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+        let (mut back, mut there) = (server.try_clone().unwrap(), stream.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut back, &mut there));
+        let _ = std::io::copy(&mut &stream, &mut server);
+    });
+    let client = Client::new("https://lxd.example:8443");
+    client.file("client.ca", &authority.certificate);
+    let through = |url: &str| finish(client.command(&["-v", "--debug"]).env("HTTPS_PROXY", url));
+    let outcome = through(&format!("http://me:pa%73s@127.0.0.1:{proxy}"));
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{}", outcome.stderr);
+    let head = asked.recv().unwrap();
+    assert!(head.starts_with("CONNECT lxd.example:8443 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nProxy-Authorization: Basic bWU6cGFzcw==\r\n"), "{head}");
+    assert!(!outcome.stderr.contains("pass") && !outcome.stderr.contains("bWU6"), "{}", outcome.stderr);
+
+    for (answer, says) in [
+        (&b"HTTP/1.1 403 Forbidden\r\n\r\n"[..], "it refuses the way to lxd.example:8443: 403 Forbidden\nhint: "),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it wants a login (407)\nhint: "),
+        (b"nonsense\r\n\r\n", "it does not answer in HTTP\nhint: "),
+        (b"", "it closes the connection without an answer\nhint: "),
+    ] {
+        let proxy = listen("127.0.0.1:0", move |mut stream| {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer);
+        });
+        let outcome = through(&format!("http://127.0.0.1:{proxy}"));
+        assert_eq!(outcome.status, 1);
+        assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
+    }
+    let hanging = listen("127.0.0.1:0", |mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let outcome = through(&format!("http://127.0.0.1:{hanging}"));
+    assert!(outcome.stderr.contains("no answer within 10 s"), "{}", outcome.stderr);
+    let outcome = through("socks5://127.0.0.1:1080");
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.stderr.contains("only http:// proxies can be used"), "{}", outcome.stderr);
+}
+
+#[test]
+fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
+    let identity = self_signed(&params(&["lxd"]));
+    let servers = [TlsServer::new(&identity), TlsServer::new(&identity)];
+    let client = Client::with(
+        &https(servers[0].port),
+        &format!(
+            "  n2:\n    addr: {}\n  again:\n    addr: {}\n  dead:\n    addr: https://127.0.0.1:1\n",
+            https(servers[1].port),
+            https(servers[0].port)
+        ),
+    );
+    client
+        .pin(&identity)
+        .file("servercerts/n2.crt", &identity.certificate)
+        .file("servercerts/again.crt", &identity.certificate);
+    let follow = |names: &[&str], options: &[&str]| {
+        let mut command = lxmon(["--lxd"]);
+        finish(command.args(names).args(options).env("LXD_CONF", client.directory.path()))
+    };
+    let outcome = follow(&["n1:", "n2:", "dead:", "again:"], &["-f", "json", "-n2"]);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    let mut remotes: Vec<_> = outcome.stdout.lines().map(|line| line.split(',').next().unwrap()).collect();
+    remotes.sort_unstable();
+    // `again` is the same server as n1 and is followed once.
+    assert_eq!(remotes, [r#"{"remote":"n1""#, r#"{"remote":"n2""#]);
+    assert!(outcome.stderr.contains("lxmon: dead: 127.0.0.1:1: connection refused"), "{}", outcome.stderr);
+    for (format, part) in [("yaml", "\nremote: n2\n"), ("logfmt", " remote=n2 "), ("pretty", " n2  instance-started")] {
+        let outcome = follow(&["n1:", "n2:"], &["-f", format, "-n2"]);
+        assert!(outcome.stdout.contains(part), "{format}: {}", outcome.stdout);
+    }
+    let outcome = follow(&["dead:", "unix:/nonexistent"], &[]);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("lxmon: none of the remotes is followed"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_certificate_that_changes_while_we_are_away_is_the_end() {
+    let (before, after) = (self_signed(&params(&["lxd"])), self_signed(&params(&["lxd"])));
+    let configs = [&before, &after].map(|one| Arc::new(config(&one.certificate, &one.key, &[&rustls::version::TLS13])));
+    let connections = std::sync::atomic::AtomicUsize::new(0);
+    let port = listen("127.0.0.1:0", move |stream| {
+        let number = connections.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let session = ServerConnection::new(Arc::clone(&configs[number.min(1)])).unwrap();
+        let closing = stream.try_clone().unwrap();
+        let mut stream = StreamOwned::new(session, stream);
+        let (heard, _requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            let _ = closing.shutdown(std::net::Shutdown::Both);
+        });
+        let _ = answer(&mut stream, &heard);
+    });
+    let client = Client::new(&https(port));
+    client.pin(&before);
+    let outcome = finish(lxmon(["--lxd", "n1:"]).env("LXD_CONF", client.directory.path()));
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stderr.contains("reconnecting after: ") && outcome.stderr.contains("certificate has changed"),
+        "{}",
+        outcome.stderr
+    );
+}
