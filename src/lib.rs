@@ -4,6 +4,7 @@
 //! [`queue`] lies between the half that reads and the half that writes.
 
 pub mod cli;
+mod complete;
 pub mod config;
 pub mod event;
 pub mod exit;

@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::CompleteEnv;
 
 use lxmon::cli::Cli;
 use lxmon::exit::Exit;
 use lxmon::{notice, run, signals};
 
 fn main() -> ExitCode {
+    // When a shell asks for completions, this answers and ends here.
+    CompleteEnv::with_factory(Cli::command).complete();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
         // Help and version are no errors, and clap knows how to show them.

@@ -4,6 +4,7 @@ mod follower;
 mod server;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::follower::Follower;
-use self::server::{Cluster, Kind, Server};
+use self::server::{Client, Cluster, Kind, Server};
 use crate::program::finish;
 
 /// One daemon at a time: each takes a while of a small machine.
@@ -360,6 +361,151 @@ fn a_cluster_tells_which_member_an_event_comes_from() {
     pretty.end();
     let members: Vec<_> = pretty.seen.iter().map(|line| line.split_whitespace().nth(4).unwrap()).collect();
     assert_eq!(members, ["n1", "n2", "n1"], "{:#?}", pretty.seen);
+}
+
+/// The password that makes LXD trust a client.
+const PASSWORD: &str = "open sesame";
+
+#[test]
+#[ignore = "needs LXD and Incus: run by CI"]
+fn https_remotes_of_both_clients_are_followed_at_once() {
+    let _alone = alone();
+    let (lxd, incus) = (Server::start(Kind::Lxd), Server::start(Kind::Incus));
+    lxd.listen("127.0.0.1:18445");
+    lxd.client(&["config", "set", "core.trust_password", PASSWORD]);
+    incus.listen("127.0.0.1:18446");
+    let token = incus.client(&["config", "trust", "add", "me", "--quiet"]);
+    let user = Client::new();
+    user.add(Kind::Lxd, &["n1", "127.0.0.1:18445", "--accept-certificate", "--password", PASSWORD]);
+    user.add(Kind::Incus, &["incus1", "https://127.0.0.1:18446", "--accept-certificate", "--token", token.trim()]);
+
+    let mut both = Follower::subscribed(user.lxmon(&["n1:", "incus1:", "-A", "-f", "json", "-a", "profile-*"]));
+    both.wait_for_notice("incus1: subscribed after");
+    both.wait_for_notice("n1: subscribed after");
+    for told in [
+        "n1: LXD (its client configuration knows",
+        "incus1: Incus (its client configuration knows",
+        "n1: verified by its pinned certificate",
+        "; client certificate ",
+    ] {
+        assert!(both.told.iter().any(|line| line.contains(told)), "{told}: {:?}", both.told);
+    }
+    let mut pretty = Follower::subscribed(user.lxmon(&["n1:", "incus1:", "-A", "-p", "-a", "profile-*"]));
+    pretty.wait_for_notice("incus1: subscribed after");
+    pretty.wait_for_notice("n1: subscribed after");
+    for (server, profile) in [(&lxd, "one"), (&incus, "two"), (&lxd, "three")] {
+        server.client(&["profile", "create", profile]);
+        both.wait_for(|line| line.contains(&format!("/1.0/profiles/{profile}\"")));
+        pretty.wait_for(|line| line.contains(&format!("profile {profile}")));
+    }
+    let seen: Vec<_> = both
+        .events()
+        .iter()
+        .map(|event| (text(event, "/remote").to_owned(), text(event, "/metadata/source").to_owned()))
+        .collect();
+    assert_eq!(
+        seen,
+        [("n1", "one"), ("incus1", "two"), ("n1", "three")]
+            .map(|(remote, profile)| (remote.into(), format!("/1.0/profiles/{profile}")))
+    );
+    assert!(pretty.seen[1].contains("  incus1  profile-created"), "{:?}", pretty.seen);
+
+    // Beside lxc, over the same way.
+    let mut theirs =
+        Follower::start(user.client(Kind::Lxd, &["monitor", "n1:", "--type", "lifecycle", "--format", "json"]));
+    let mut ours = Follower::subscribed(user.lxmon(&["n1:", "-t", "lifecycle", "-f", "json"]));
+    let mut tries = 0;
+    while theirs.seen.is_empty() && tries < 100 {
+        tries += 1;
+        lxd.client(&["profile", "set", "one", "user.try", &tries.to_string()]);
+        theirs.take_in(Duration::from_millis(100));
+    }
+    for name in ["a", "b", "c", "d"] {
+        lxd.client(&["profile", "create", name]);
+        lxd.client(&["profile", "delete", name]);
+    }
+    ours.wait_for(|line| line.contains("profile-deleted") && line.contains("/1.0/profiles/d\""));
+    std::thread::sleep(SETTLE);
+    let since = |follower: &mut Follower| {
+        follower.end();
+        counted(follower.events().into_iter().filter(|event| action(event) != "profile-updated"))
+    };
+    assert_same(&since(&mut ours), &since(&mut theirs), "against lxc monitor n1:");
+
+    // A remote with a project of its own.
+    lxd.client(&["project", "create", "web"]);
+    user.run(Kind::Lxd, &["project", "switch", "n1:web"]);
+    let mut web = Follower::subscribed(user.lxmon(&["n1:", "-f", "json", "-t", "lifecycle"]));
+    lxd.client(&["profile", "create", "elsewhere"]);
+    lxd.client(&["profile", "create", "here", "--project", "web"]);
+    web.wait_for(|line| line.contains("/1.0/profiles/here"));
+    std::thread::sleep(SETTLE);
+    web.end();
+    assert_eq!(web.seen.len(), 1, "{:?}", web.seen);
+
+    // A restricted client is told what it may not see, in the server's words.
+    let restricted = Client::new();
+    restricted.take_certificate_of(&user, "n1");
+    lxd.client(&[
+        "config",
+        "trust",
+        "add",
+        restricted.certificate().to_str().unwrap(),
+        "--restricted",
+        "--projects",
+        "web",
+    ]);
+    let mut allowed =
+        Follower::subscribed(restricted.lxmon(&["n1:", "--project", "web", "-f", "json", "-a", "profile-*"]));
+    lxd.client(&["profile", "delete", "here", "--project", "web"]);
+    allowed.wait_for(|line| line.contains("profile-deleted"));
+    let refused = finish(&mut restricted.lxmon(&["n1:", "--project", "web", "-t", "logging"]));
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("Forbidden (tried: client certificate "), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("hint: have the server trust this client: lxc remote remove n1"),
+        "{}",
+        refused.stderr
+    );
+    // A stranger is told how to become a friend.
+    fs::remove_file(restricted.certificate()).unwrap();
+    let stranger = finish(&mut restricted.lxmon(&["n1:"]));
+    assert!(stranger.stderr.contains("(403): not authorized (tried: no login: "), "{}", stranger.stderr);
+}
+
+#[test]
+#[ignore = "needs LXD: run by CI"]
+fn a_cluster_is_followed_through_each_member_and_through_both() {
+    let _alone = alone();
+    let cluster = Cluster::start([18453, 18454]);
+    cluster.first.client(&["config", "set", "core.trust_password", PASSWORD]);
+    let user = Client::new();
+    user.add(Kind::Lxd, &["n1", "127.0.0.1:18453", "--accept-certificate", "--password", PASSWORD]);
+    user.add(Kind::Lxd, &["n2", "127.0.0.1:18454", "--accept-certificate", "--password", PASSWORD]);
+    let options = ["-f", "json", "-a", "profile-*"];
+    let mut each = ["n1:", "n2:"].map(|name| Follower::subscribed(user.lxmon(&[&[name], &options[..]].concat())));
+    let mut both = Follower::subscribed(user.lxmon(&[&["n1:", "n2:"], &options[..]].concat()));
+    both.wait_for_notice("n1: subscribed after");
+    both.wait_for_notice("n2: subscribed after");
+    cluster.first.client(&["profile", "create", "one"]);
+    cluster.second.client(&["profile", "create", "two"]);
+    for follower in &mut each {
+        follower.wait_for(|line| line.contains("/1.0/profiles/one"));
+        follower.wait_for(|line| line.contains("/1.0/profiles/two"));
+        std::thread::sleep(SETTLE);
+        let mut seen: Vec<_> = follower.end().to_vec();
+        seen.sort_unstable();
+        let locations: Vec<_> = follower.events().iter().map(|event| text(event, "/location").to_owned()).collect();
+        assert_eq!(locations, ["n1", "n2"], "{seen:?}");
+    }
+    both.end();
+    let mut seen: Vec<_> = both
+        .events()
+        .iter()
+        .map(|event| [text(event, "/remote").to_owned(), text(event, "/location").to_owned()].join(" of "))
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["n1 of n1", "n1 of n2", "n2 of n1", "n2 of n2"]);
 }
 
 #[test]

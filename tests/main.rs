@@ -1,6 +1,7 @@
 //! Everything a user of the program could notice, in one test binary.
 
 mod arbitrary;
+mod complete;
 mod faults;
 mod generated;
 mod golden;

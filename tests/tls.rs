@@ -105,11 +105,11 @@ impl TlsServer {
 
     fn at(address: &str, config: ServerConfig) -> Self {
         let config = Arc::new(config);
-        let (heard, requests) = mpsc::channel();
+        let (hearing, requests) = mpsc::channel();
         let port = listen(address, move |stream| {
             let session = ServerConnection::new(Arc::clone(&config)).unwrap();
             // A client that does not like us is gone here.
-            let _ = answer(&mut StreamOwned::new(session, stream), &heard);
+            let _ = answer(&mut StreamOwned::new(session, stream), &hearing);
         });
         Self { port, requests }
     }
@@ -129,7 +129,7 @@ fn listen(address: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u
     port
 }
 
-fn answer(stream: &mut (impl Read + Write), heard: &mpsc::Sender<String>) -> std::io::Result<()> {
+fn answer(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) -> std::io::Result<()> {
     let mut head = String::new();
     let mut reader = BufReader::with_capacity(1, &mut *stream);
     while !head.ends_with("\r\n\r\n") {
@@ -137,7 +137,7 @@ fn answer(stream: &mut (impl Read + Write), heard: &mpsc::Sender<String>) -> std
             return Ok(());
         }
     }
-    let _ = heard.send(head.clone());
+    let _ = hearing.send(head.clone());
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
     let accept = derive_accept_key(key.as_bytes());
     write!(stream, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")?;
@@ -448,12 +448,12 @@ fn a_proxy_leads_to_the_server_or_says_why_not() {
     let authority = Authority::new();
     let server = TlsServer::new(&authority.sign(&params(&["lxd.example"])));
     let to = server.port;
-    let (heard, asked) = mpsc::channel();
+    let (hearing, asked) = mpsc::channel();
     let proxy = listen("127.0.0.1:0", move |stream| {
         let mut head = String::new();
         let mut reader = BufReader::with_capacity(1, &stream);
         while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
-        let _ = heard.send(head);
+        let _ = hearing.send(head);
         let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
         (&stream).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
         let (mut back, mut there) = (server.try_clone().unwrap(), stream.try_clone().unwrap());
@@ -538,12 +538,12 @@ fn a_certificate_that_changes_while_we_are_away_is_the_end() {
         let session = ServerConnection::new(Arc::clone(&configs[number.min(1)])).unwrap();
         let closing = stream.try_clone().unwrap();
         let mut stream = StreamOwned::new(session, stream);
-        let (heard, _requests) = mpsc::channel();
+        let (hearing, _requests) = mpsc::channel();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
             let _ = closing.shutdown(std::net::Shutdown::Both);
         });
-        let _ = answer(&mut stream, &heard);
+        let _ = answer(&mut stream, &hearing);
     });
     let client = Client::new(&https(port));
     client.pin(&before);

@@ -166,6 +166,16 @@ pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result
     Ok(remotes)
 }
 
+/// The names of all remotes that could be followed, of both clients; configurations that cannot be read have none.
+#[must_use]
+pub fn names(environment: &Environment) -> Vec<String> {
+    let configs = Flavour::ALL.into_iter().filter_map(|flavour| ClientConfig::read(flavour, environment).ok());
+    let mut names: Vec<_> = configs.flat_map(|config| config.names()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// The name in `NAME:`.
 fn name_of(word: &str) -> Result<&str, Fault> {
     match word.split_once(':') {
@@ -202,25 +212,30 @@ struct Choice {
 }
 
 impl Choice {
-    /// The asked-for kind; else the one whose environment variables are set; else the one whose configuration knows
-    /// the remote; else the one whose socket can be opened, LXD first.
+    /// The asked-for kind; else the only one whose environment variables are set; else the one whose configuration
+    /// knows the remote; else the one whose socket can be opened, LXD first.
     fn new(name: Option<&str>, asked: Option<Flavour>, environment: &Environment) -> Result<Self, Fault> {
         let choose =
             |flavour, why: String| Ok(Self { flavour, why, config: ClientConfig::read(flavour, environment)? });
         if let Some(flavour) = asked {
             return choose(flavour, "asked for".into());
         }
-        for flavour in Flavour::ALL {
-            if let Some(variable) = environment.variable_of(flavour) {
+        let knows = |flavour| -> Result<Option<ClientConfig>, Fault> {
+            let Some(name) = name.filter(|name| *name != LOCAL) else { return Ok(None) };
+            let config = ClientConfig::read(flavour, environment)?;
+            Ok(config.remote(name).is_some().then_some(config))
+        };
+        let set = Flavour::ALL.into_iter().filter_map(|flavour| Some((flavour, environment.variable_of(flavour)?)));
+        // With the variables of both, or a remote that only the other one knows, they decide nothing.
+        if let [(flavour, variable)] = set.collect::<Vec<_>>()[..] {
+            let other = if flavour == Flavour::Lxd { Flavour::Incus } else { Flavour::Lxd };
+            if knows(flavour)?.is_some() || knows(other)?.is_none() {
                 return choose(flavour, format!("{variable} is set"));
             }
         }
-        if let Some(name) = name.filter(|name| *name != LOCAL) {
-            for flavour in Flavour::ALL {
-                let config = ClientConfig::read(flavour, environment)?;
-                if config.remote(name).is_some() {
-                    return Ok(Self { flavour, why: "its client configuration knows the remote".into(), config });
-                }
+        for flavour in Flavour::ALL {
+            if let Some(config) = knows(flavour)? {
+                return Ok(Self { flavour, why: "its client configuration knows the remote".into(), config });
             }
         }
         for flavour in Flavour::ALL {

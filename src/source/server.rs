@@ -93,8 +93,9 @@ impl Follow<'_> {
     fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
         let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
         let (client, name) = (self.remote.flavour.client(), &self.remote.name);
-        let denied = matches!(refusal.status, 401 | 403);
         let text = refusal.text.to_ascii_lowercase();
+        // LXD 5.0 says it with a 500.
+        let denied = matches!(refusal.status, 401 | 403) || text == "forbidden" || text == "not authorized";
         let what = if denied { format!("{refusal} (tried: {login})") } else { refusal.to_string() };
         let fault = Fault::failed(what);
         let fault = match &self.remote.address {
@@ -113,7 +114,7 @@ impl Follow<'_> {
             Address::Unix(_) if denied => fault.hint("log in as someone who may see these events, or ask for others"),
             _ => fault,
         };
-        let permanent = (400..500).contains(&refusal.status);
+        let permanent = denied || (400..500).contains(&refusal.status);
         if permanent { fault.permanent().into() } else { fault.into() }
     }
 

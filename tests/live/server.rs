@@ -54,6 +54,11 @@ impl Server {
         self.client(&["profile", "device", "add", "default", "root", "disk", "path=/", "pool=default"]);
     }
 
+    /// Makes it listen for HTTPS.
+    pub(crate) fn listen(&self, address: &str) {
+        self.client(&["config", "set", "core.https_address", address]);
+    }
+
     /// Kills the daemon as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.daemon.kill().unwrap();
@@ -201,5 +206,66 @@ impl Cluster {
         let output = init.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { first, second }
+    }
+}
+
+/// A user of remote servers: client configurations for both, of the clients' own making.
+pub(crate) struct Client {
+    directory: TempDir,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        for name in ["lxd/servercerts", "incus"] {
+            fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        [("LXD_CONF", self.directory.path().join("lxd")), ("INCUS_CONF", self.directory.path().join("incus"))]
+    }
+
+    /// A client's command in this configuration.
+    pub(crate) fn client(&self, kind: Kind, arguments: &[&str]) -> Command {
+        let mut command = Command::new(if kind == Kind::Lxd { "lxc" } else { "incus" });
+        command.args(arguments).envs(self.environment()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a client; that must succeed.
+    pub(crate) fn run(&self, kind: Kind, arguments: &[&str]) {
+        let output = self.client(kind, arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// `remote add`
+    pub(crate) fn add(&self, kind: Kind, arguments: &[&str]) {
+        self.run(kind, &[&["remote", "add"], arguments].concat());
+    }
+
+    /// Knows the same LXD remote as `other`, and is somebody else.
+    pub(crate) fn take_certificate_of(&self, other: &Self, remote: &str) {
+        let (from, to) = (other.directory.path().join("lxd"), self.directory.path().join("lxd"));
+        let pin = format!("servercerts/{remote}.crt");
+        fs::copy(from.join(&pin), to.join(&pin)).unwrap();
+        fs::copy(from.join("config.yml"), to.join("config.yml")).unwrap();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes", "-days", "9"]);
+        openssl.args(["-subj", "/CN=somebody", "-keyout", "client.key", "-out", "client.crt"]).current_dir(to);
+        assert!(openssl.output().unwrap().status.success());
+    }
+
+    /// Where its certificate is.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.directory.path().join("lxd/client.crt")
+    }
+
+    /// lxmon with these configurations.
+    pub(crate) fn lxmon(&self, arguments: &[&str]) -> Command {
+        let mut command = program::lxmon(arguments);
+        command.envs(self.environment());
+        command
     }
 }
