@@ -82,6 +82,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("lxmon --loglevel warning -t logging", "What the server warns of."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),
     ("lxmon unix:/var/lib/incus/unix.socket", "Follow the server behind a socket, whatever the configuration says."),
+    ("lxmon n1: n2: incus1: -A -p", "Three remote servers in one terminal."),
     ("lxmon --demo -p", "See what it looks like, with nothing installed."),
 ];
 
@@ -113,6 +114,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "LXD_SOCKET, LXD_DIR, INCUS_SOCKET, INCUS_DIR",
         "Where the local socket is: its path, or the directory with unix.socket in it.",
     ),
+    ("LXD_AUTH_BEARER_TOKEN", "A token to log in to LXD remotes with, before any certificate."),
+    ("HTTPS_PROXY, NO_PROXY", "The HTTP proxy on the way to HTTPS remotes, and the hosts that are reached without it."),
+    ("INCUS_INSECURE_TLS", "When set, TLS 1.2 will do where TLS 1.3 is not spoken."),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "The authorities that the system trusts, in place of the usual ones."),
+    ("COMPLETE", "Set to bash, zsh or fish: print the script that completes command lines, then complete them."),
     (
         "NO_COLOR, CLICOLOR_FORCE, TERM",
         "With --color=auto: no colours; colours even to a pipe; no colours when TERM is dumb.",
@@ -124,6 +130,11 @@ const FILES: &[(&str, &str)] = &[
     ("~/.config/lxc/config.yml, ~/snap/lxd/common/config/config.yml", "LXD's client configuration. It is only read."),
     ("~/.config/incus/config.yml", "Incus' client configuration. It is only read."),
     ("/etc/lxd/config.yml, /etc/incus/config.yml", "System-wide remotes."),
+    ("servercerts/NAME.crt beside these files", "The certificate that was accepted for a remote: no other is taken."),
+    (
+        "client.ca, client.crt, client.key, oidctokens/ beside the user's file",
+        "The authority for servers, the client's certificate and key, saved logins.",
+    ),
     ("/var/snap/lxd/common/lxd/unix.socket, /var/lib/lxd/unix.socket", "LXD's local socket."),
     ("/run/incus/unix.socket, /var/lib/incus/unix.socket", "Incus' local socket."),
 ];

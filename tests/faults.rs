@@ -61,6 +61,8 @@ fn a_configuration_that_is_broken_is_told_by_file_and_line() {
     assert!(run().stderr.contains("simplestreams"));
     std::fs::write(&file, b"remotes: \xff\n").unwrap();
     assert!(run().stderr.contains("line 1: not UTF-8"), "{}", run().stderr);
+    std::fs::File::create(&file).unwrap().set_len(100 << 20).unwrap();
+    assert!(run().stderr.contains("longer than 1 MiB"), "{}", run().stderr);
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
     assert!(run().stderr.contains("Is a directory"));
@@ -332,22 +334,38 @@ fn the_signal_works_while_connecting_and_while_waiting_to_reconnect() {
 }
 
 #[test]
+fn a_configuration_that_we_may_not_read_says_how_to_mend_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yml");
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let mut command = as_nobody(directory.path(), &["--lxd", "n1:"]);
+    let outcome = finish(command.env("LXD_CONF", directory.path()));
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("config.yml: permission denied\nhint: make it readable"), "{}", outcome.stderr);
+}
+
+/// The program run by someone who is not root, from a directory that they may enter.
+fn as_nobody(directory: &std::path::Path, arguments: &[&str]) -> std::process::Command {
+    if !rustix::process::geteuid().is_root() {
+        return lxmon(arguments);
+    }
+    // The program must be reachable for them too.
+    let program = directory.join("lxmon");
+    std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(arguments);
+    command
+}
+
+#[test]
 fn a_socket_without_permission_says_how_to_get_it() {
     let server = StandIn::new(Connection::wait);
     let directory = server.socket().parent().unwrap().to_owned();
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::set_permissions(server.socket(), std::fs::Permissions::from_mode(0o600)).unwrap();
-    let mut command = lxmon([&*server.remote()]);
-    // Root may do everything: become someone else, if that is who runs the tests.
-    if rustix::process::geteuid().is_root() {
-        // The program must be reachable for them too.
-        let program = directory.join("lxmon");
-        std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
-        command = std::process::Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg(server.remote());
-    } else {
-        std::fs::set_permissions(server.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
-    }
+    std::fs::set_permissions(server.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
+    let mut command = as_nobody(&directory, &[&server.remote()]);
     let outcome = finish(&mut command);
     assert_eq!(outcome.status, 1);
     assert!(

@@ -114,6 +114,19 @@ pub struct Host {
     pub port: u16,
 }
 
+impl Host {
+    /// The host of a URL; none when it names none, or a port that is none.
+    fn of(uri: &Uri, default_port: u16) -> Option<Self> {
+        let authority = uri.authority()?;
+        let name = authority.host().trim_matches(['[', ']']);
+        let port = match authority.as_str().rsplit('@').next()?.strip_prefix(authority.host())? {
+            "" => default_port,
+            port => port.strip_prefix(':')?.parse().ok()?,
+        };
+        (!name.is_empty()).then(|| Self { name: name.to_owned(), port })
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.contains(':') {
@@ -305,8 +318,7 @@ impl Choice {
                 .hint(format!("correct it: {} remote set-url {name} https://HOST:8443", self.client()))
         };
         let uri: Uri = addr.parse().map_err(|_| broken())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(broken)?;
-        let host = Host { name: host.trim_matches(['[', ']']).to_owned(), port: uri.port_u16().unwrap_or(443) };
+        let host = Host::of(&uri, 443).ok_or_else(broken)?;
         Ok(Https {
             url: addr.to_owned(),
             proxy: Proxy::find(environment, &host)?,

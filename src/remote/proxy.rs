@@ -43,10 +43,7 @@ impl Proxy {
             let plain = if plain.contains(&b':') { plain } else { [&plain[..], b":"].concat() };
             Secret(format!("Basic {}", BASE64_STANDARD.encode(plain)))
         });
-        let host = Host {
-            name: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
-        };
+        let host = Host::of(&uri, 80).ok_or_else(|| broken("it names no host and port"))?;
         Ok(Some(Self { host, authorization }))
     }
 }
