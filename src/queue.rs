@@ -25,6 +25,8 @@ const OVERHEAD: usize = 64;
 /// What the writer gets to see.
 #[derive(Debug)]
 pub enum Item {
+    /// The items that follow arrived at this time.
+    Arrived(Instant),
     /// A message of a remote.
     Message(RemoteId, Message),
     /// A line of a recording, with its number.
@@ -119,8 +121,9 @@ impl Queue {
                     self.filled.notify_one();
                 }
                 Room::None => {
-                    pending.next();
-                    state.count_dropped(remote);
+                    if let Some(Item::Message(..) | Item::Binary(_)) = pending.next() {
+                        state.count_dropped(remote);
+                    }
                 }
             }
         }
@@ -252,7 +255,7 @@ impl Item {
     pub fn size(&self) -> usize {
         match self {
             Self::Message(_, message) | Self::Line(_, message) => message.len() + OVERHEAD,
-            Self::Binary(_) | Self::Gap(_) => OVERHEAD,
+            Self::Arrived(_) | Self::Binary(_) | Self::Gap(_) => OVERHEAD,
         }
     }
 }

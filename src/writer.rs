@@ -117,12 +117,16 @@ impl Writer {
 
     fn write_all(&mut self) -> Result<Ended, Stop> {
         let mut items = Vec::new();
+        let mut arrived = Instant::now();
         loop {
             let taken = self.queue.take(&mut items, self.order.deadline());
-            let now = Instant::now();
+            // When the queue runs ahead of us, time is what it was when its items arrived: what is late is late on the
+            // way here, not here.
+            let mut now = arrived;
             for item in items.drain(..) {
                 self.taken += item.size();
                 match item {
+                    Item::Arrived(time) => now = time,
                     Item::Message(remote, message) => self.take_in(message, remote, None, now),
                     Item::Line(number, message) => self.take_in(message, RemoteId::default(), Some(number), now),
                     Item::Binary(remote) => self.skipped.binary(remote),
@@ -133,7 +137,10 @@ impl Writer {
                     self.release();
                 }
             }
-            self.print_due(now)?;
+            arrived = now;
+            if !self.queue.has_items() {
+                self.print_due(Instant::now())?;
+            }
             if taken == Taken::End {
                 self.print_held()?;
                 self.stdout.flush()?;

@@ -102,7 +102,12 @@ fn remotes_of_the_configuration_lead_to_their_sockets() {
 fn a_refusal_is_shown_with_the_servers_words() {
     let (status, stderr) = refused(|connection| connection.refuse("403 Forbidden", "not authorized"));
     assert_eq!(status, 1);
-    assert!(stderr.starts_with("lxmon: SERVER: the server refuses (403): not authorized\nhint: "), "{stderr}");
+    assert!(
+        stderr.starts_with(
+            "lxmon: SERVER: the server refuses (403): not authorized (tried: the socket's permissions)\nhint: "
+        ),
+        "{stderr}"
+    );
 
     let (status, stderr) =
         refused(|connection| connection.refuse("400 Bad Request", "\\\"lifecylce\\\" is not a supported event type"));

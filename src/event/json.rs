@@ -499,13 +499,10 @@ impl Scanner<'_> {
         let mut escaped = 0;
         self.at += 1;
         loop {
+            self.at = end_of_plain(self.bytes, self.at);
             let Some(&byte) = self.bytes.get(self.at) else {
                 return Err(JsonError::Truncated);
             };
-            if !STRING_END[byte as usize] {
-                self.at += 1;
-                continue;
-            }
             match byte {
                 b'"' => break,
                 b'\\' => {
@@ -580,18 +577,24 @@ impl Scanner<'_> {
     }
 }
 
-/// The bytes that end a plain run inside a string: the quote, the backslash, and controls, which must be escaped.
-static STRING_END: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
+/// Where a run of bytes ends that need no look inside a string: at a quote, a backslash, or a control character, which
+/// must be escaped. Eight at a time: subtracting sets the high bit of the first byte that is below what is subtracted.
+fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*chunk);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let found = control | is_zero(word ^ (ONES * u64::from(b'"'))) | is_zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
     }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+    let rest = bytes[at..].iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+    rest.map_or(bytes.len(), |more| at + more)
+}
 
 #[cfg(test)]
 mod tests {

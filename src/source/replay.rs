@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use log::warn;
@@ -88,6 +89,7 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
         }
         // What comes slowly is passed on as it comes: no further line can be had without waiting.
         if ended || bytes >= BURST || memchr::memchr(b'\n', input.buffer()).is_none() {
+            burst.insert(0, Item::Arrived(Instant::now()));
             runtime.block_on(queue.push(remote, &mut burst));
             bytes = 0;
         }

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::backoff::Backoff;
 use super::dial::{Dialed, Stream, dial};
-use super::websocket::{Frame, Lost, Refusal, Request, Subscription};
+use super::frames::Frame;
+use super::websocket::{Lost, Refusal, Request, Subscription};
 use crate::event::{RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;
@@ -22,9 +23,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// After this long without a frame the server is asked for a sign of life; after as long again without one it counts
 /// as gone. LXD and Incus ping every 10 s.
 const SILENCE: Duration = Duration::from_secs(15);
-
-/// How much is read before the writer gets it, in bytes.
-const BURST: usize = 128 << 10;
 
 /// One server and how it is followed.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +136,7 @@ impl Follow<'_> {
         let mut last = Local::now();
         let mut asked = false;
         loop {
-            let outcome = match timeout(SILENCE, subscription.read(&mut frames, BURST)).await {
+            let outcome = match timeout(SILENCE, subscription.read(&mut frames)).await {
                 Ok(outcome) => outcome,
                 Err(_) if asked => {
                     let silence = 2 * SILENCE.as_secs();
@@ -155,6 +153,7 @@ impl Follow<'_> {
             if !frames.is_empty() {
                 asked = false;
                 last = Local::now();
+                items.push(Item::Arrived(Instant::now()));
                 items.extend(frames.drain(..).filter_map(|frame| match frame {
                     Frame::Text(text) => Some(Item::Message(self.id, text)),
                     Frame::Binary => Some(Item::Binary(self.id)),

@@ -1,21 +1,17 @@
 //! Subscribes to a server's events over any byte stream: one HTTP request, upgraded to a WebSocket.
 //!
 //! The request is written and its answer read here, because a refusal carries a body that says why, and WebSocket
-//! libraries drop it; frames are tungstenite's business.
+//! libraries drop it.
 
 use std::fmt::Write as _;
 use std::io;
 
 use anyhow::Context as _;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use log::debug;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::event::Message;
+use super::frames::{Frame, Frames};
 
 /// The longest message that is taken, in bytes.
 pub const MAX_MESSAGE: usize = 64 << 20;
@@ -108,21 +104,11 @@ impl std::fmt::Display for NotAServer {
 
 impl std::error::Error for NotAServer {}
 
-/// One thing that came from the server.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// An event.
-    Text(Message),
-    /// A binary message: none of the servers sends these.
-    Binary,
-    /// A ping or pong: a sign of life.
-    Control,
-}
-
 /// A live subscription.
 #[derive(Debug)]
 pub struct Subscription<S> {
-    socket: WebSocketStream<S>,
+    stream: S,
+    frames: Frames,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
@@ -161,46 +147,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
                 NotAServer("not an LXD or Incus server: it accepts a WebSocket with the wrong key".into()).into()
             );
         }
-        let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-        let early = answer.split_off(head.length);
-        let socket = WebSocketStream::from_partially_read(stream, early, Role::Client, Some(config)).await;
-        Ok(Self { socket })
+        let frames = Frames::new(&answer[head.length..]);
+        Ok(Self { stream, frames })
     }
 
-    /// Waits for a frame, then adds all that can be had without waiting, up to about `enough` bytes of text.
+    /// Waits for frames and adds all that one read of the socket brings. May be cancelled at any time.
     ///
     /// # Errors
     /// Why the connection is lost. What was received before is in `burst`.
-    pub async fn read(&mut self, burst: &mut Vec<Frame>, enough: usize) -> Result<(), Lost> {
-        let mut bytes = 0;
-        let mut next = self.socket.next().await;
+    pub async fn read(&mut self, burst: &mut Vec<Frame>) -> Result<(), Lost> {
         loop {
-            let frame = match next {
-                Some(Ok(tungstenite::Message::Text(text))) => {
-                    bytes += text.len();
-                    Frame::Text(text)
-                }
-                Some(Ok(tungstenite::Message::Binary(_))) => Frame::Binary,
-                Some(Ok(tungstenite::Message::Close(close))) => return Err(Lost::closed(close)),
-                Some(Ok(_)) => Frame::Control,
-                Some(Err(error)) => return Err(Lost::from(error)),
-                None => return Err(Lost("the server closed the connection".into())),
-            };
-            burst.push(frame);
-            if bytes >= enough {
+            while let Some(frame) = self.frames.next()? {
+                burst.push(frame);
+            }
+            self.send().await?;
+            if !burst.is_empty() {
                 return Ok(());
             }
-            next = match self.socket.next().now_or_never() {
-                Some(next) => next,
-                None => return Ok(()),
-            };
+            if self.stream.read_buf(self.frames.room()).await? == 0 {
+                // The servers end without a Close frame; so does everything that dies.
+                return Err(Lost("the server closed the connection".into()));
+            }
         }
     }
 
     /// Asks the server for a sign of life.
     pub async fn ping(&mut self) -> Result<(), Lost> {
-        let ping = tungstenite::Message::Ping(tungstenite::Bytes::new());
-        self.socket.send(ping).await.map_err(Lost::from)
+        self.frames.ping();
+        self.send().await
+    }
+
+    /// Sends what is to be sent.
+    async fn send(&mut self) -> Result<(), Lost> {
+        while !self.frames.outgoing().is_empty() {
+            let sent = self.stream.write(self.frames.outgoing()).await?;
+            self.frames.outgoing().drain(..sent);
+            self.stream.flush().await?;
+        }
+        Ok(())
     }
 }
 
@@ -216,34 +200,12 @@ impl std::fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-impl Lost {
-    fn closed(close: Option<tungstenite::protocol::CloseFrame>) -> Self {
-        match close {
-            Some(close) if !close.reason.is_empty() => {
-                Self(format!("the server closed the connection: {} (code {})", close.reason, close.code))
-            }
-            Some(close) => Self(format!("the server closed the connection (code {})", close.code)),
-            None => Self("the server closed the connection".into()),
-        }
-    }
-}
-
-impl From<tungstenite::Error> for Lost {
-    fn from(error: tungstenite::Error) -> Self {
-        use tungstenite::Error;
-        use tungstenite::error::{CapacityError, ProtocolError};
-        Self(match error {
-            // The servers end without a Close frame; so does everything that dies.
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-            | Error::ConnectionClosed
-            | Error::AlreadyClosed => "the server closed the connection".into(),
-            Error::Capacity(CapacityError::MessageTooLong { size, .. }) => {
-                format!("the server sent a message of {size} bytes; at most {MAX_MESSAGE} are taken")
-            }
-            Error::Utf8(_) => "the server sent a message that is not UTF-8".into(),
-            Error::Protocol(error) => format!("the server broke the WebSocket protocol: {error}"),
-            Error::Io(error) => error.to_string(),
-            error => error.to_string(),
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self(match error.kind() {
+            // TLS misses its own end where a server just dies.
+            io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
+            _ => error.to_string(),
         })
     }
 }
