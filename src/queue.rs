@@ -63,6 +63,8 @@ pub struct Queue {
     state: Mutex<State>,
     filled: Condvar,
     drained: Notify,
+    /// Readers push one after the other, in the order in which they asked: none falls behind the others.
+    turn: tokio::sync::Mutex<()>,
     /// How many bytes may wait while the output is stopped.
     full: usize,
     /// Whether readers wait for ever rather than drop (replay, demo).
@@ -95,7 +97,14 @@ impl Queue {
             dropped: Vec::new(),
             ended: false,
         };
-        Self { state: Mutex::new(state), filled: Condvar::new(), drained: Notify::new(), full, patient }
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            drained: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+            full,
+            patient,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,6 +115,7 @@ impl Queue {
     /// Adds the messages that a remote sent in one burst, waiting for room where that is right. Those for which there
     /// is none are dropped, and a gap is queued in their place as soon as there is room again.
     pub async fn push(&self, remote: RemoteId, burst: &mut Vec<Item>) {
+        let _turn = self.turn.lock().await;
         let mut pending = burst.drain(..).peekable();
         while pending.peek().is_some() {
             let room = self.room().await;

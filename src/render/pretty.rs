@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Write as _;
 
-use chrono::{DateTime, FixedOffset, Local, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
 use clap::ValueEnum;
 use owo_colors::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -204,19 +204,28 @@ impl Pretty {
         };
         let short = self.options.surface.terminal;
         let text = &mut cell.text;
-        // Writing to a Vec cannot fail.
-        let _ = match self.options.time {
-            TimeStyle::Local if short => write!(text, "{}", time.with_timezone(&Local).format("%H:%M:%S%.3f")),
-            TimeStyle::Utc if short => write!(text, "{}", time.with_timezone(&Utc).format("%H:%M:%S%.3f")),
+        match self.options.time {
+            TimeStyle::Local if short => clock(text, time.with_timezone(&Local).naive_local()),
+            TimeStyle::Utc if short => clock(text, time.naive_utc()),
             TimeStyle::Local | TimeStyle::Iso => {
-                write!(text, "{}", time.with_timezone(&Local).format("%Y-%m-%dT%H:%M:%S%.3f%:z"))
+                let local = time.with_timezone(&Local);
+                date_and_clock(text, local.naive_local());
+                let minutes = local.offset().local_minus_utc() / 60;
+                text.push(if minutes < 0 { b'-' } else { b'+' });
+                digits(text, minutes.unsigned_abs() / 60, 2);
+                text.push(b':');
+                digits(text, minutes.unsigned_abs() % 60, 2);
             }
-            TimeStyle::Utc => write!(text, "{}", time.with_timezone(&Utc).format("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            TimeStyle::Utc => {
+                date_and_clock(text, time.naive_utc());
+                text.push(b'Z');
+            }
             TimeStyle::Delta => {
                 let since = self.previous.map_or(TimeDelta::zero(), |previous| time - previous);
-                write!(text, "{:>+10.3}", since.as_seconds_f64())
+                // Writing to a Vec cannot fail.
+                let _ = write!(text, "{:>+10.3}", since.as_seconds_f64());
             }
-        };
+        }
         self.previous = Some(time);
     }
 
@@ -425,6 +434,32 @@ impl Pretty {
             cell.push_value(value);
         }
     }
+}
+
+/// `14:03:07.412`. chrono's formatting reads its format anew for every event.
+fn clock(text: &mut Vec<u8>, time: NaiveDateTime) {
+    digits(text, time.hour(), 2);
+    text.push(b':');
+    digits(text, time.minute(), 2);
+    text.push(b':');
+    digits(text, time.second(), 2);
+    text.push(b'.');
+    digits(text, time.nanosecond() / 1_000_000 % 1000, 3);
+}
+
+/// `2026-11-23T14:03:07.412`
+fn date_and_clock(text: &mut Vec<u8>, time: NaiveDateTime) {
+    digits(text, u32::try_from(time.year()).unwrap_or(0), 4);
+    text.push(b'-');
+    digits(text, time.month(), 2);
+    text.push(b'-');
+    digits(text, time.day(), 2);
+    text.push(b'T');
+    clock(text, time);
+}
+
+fn digits(text: &mut Vec<u8>, value: u32, count: u32) {
+    text.extend((0..count).rev().map(|place| b'0' + u8::try_from(value / 10u32.pow(place) % 10).unwrap_or(0)));
 }
 
 /// A fingerprint, cut where room is scarce.

@@ -138,7 +138,9 @@ impl Frames {
         }
         let (length, payload) = match (second & 0x7f, rest) {
             (126, [a, b, ..]) => (4, u64::from(u16::from_be_bytes([*a, *b]))),
-            (127, [a, b, c, d, e, f, g, h, ..]) => (10, u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h])),
+            (127, [_, _, _, _, _, _, _, _, ..]) => {
+                (10, rest.first_chunk().map_or(0, |length| u64::from_be_bytes(*length)))
+            }
             (126 | 127, _) => return Ok(None),
             (short, _) => (2, u64::from(short)),
         };

@@ -50,6 +50,21 @@ enum Style {
     Literal,
 }
 
+/// Text that is to be copied as it is, once its end is known.
+#[derive(Debug, Default)]
+struct Run {
+    start: usize,
+    /// How many of its bytes take no column.
+    wide: usize,
+}
+
+impl Run {
+    /// The columns it takes up to `end`.
+    fn width(&self, end: usize) -> usize {
+        end - self.start - self.wide
+    }
+}
+
 /// What a scalar's characters allow (`yaml_emitter_analyze_scalar`).
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that the characters allow or not")]
@@ -69,6 +84,8 @@ const QUOTED: u8 = 4;
 /// Anything that is not printable ASCII.
 const UNUSUAL: u8 = 8;
 const NEWLINE: u8 = 16;
+/// Control characters but newlines: only double quotes can hold them.
+const CONTROL: u8 = 32;
 
 static CLASS: [u8; 256] = {
     let mut table = [UNUSUAL; 256];
@@ -82,6 +99,12 @@ static CLASS: [u8; 256] = {
     table[b'#' as usize] = BESIDE_SPACE;
     table[b'"' as usize] = QUOTED;
     table[b'\\' as usize] = QUOTED;
+    byte = 0;
+    while byte < 0x20 {
+        table[byte] = UNUSUAL | CONTROL;
+        byte += 1;
+    }
+    table[0x7f] = UNUSUAL | CONTROL;
     table[b'\n' as usize] = UNUSUAL | NEWLINE;
     table
 };
@@ -185,6 +208,9 @@ impl<'o> Emitter<'o> {
 
     /// go-yaml's choice (`encode.go`, `stringv`), then libyaml's (`yaml_emitter_select_scalar_style`).
     fn style(&self, text: &str, seen: u8, place: Place) -> Style {
+        if seen & CONTROL != 0 {
+            return Style::DoubleQuoted;
+        }
         let simple_key = place == Place::SimpleKey;
         let analysis = self.analyze(text, seen);
         let mut style = if seen & NEWLINE != 0 {
@@ -337,34 +363,60 @@ impl<'o> Emitter<'o> {
         self.indicator("\"", true, false, false);
         if seen & (QUOTED | UNUSUAL) == 0 && (seen & SPACE == 0 || place == Place::SimpleKey || self.fits(text)) {
             self.copy(text);
-        } else {
+        } else if text.starts_with('\u{feff}') {
             // go-yaml looks for a byte order mark at the start of the text whatever character it is at, and so escapes
             // all of a text that starts with one.
-            let all = text.starts_with('\u{feff}');
-            let mut spaces = false;
-            for (at, character) in text.char_indices() {
-                let plain = is_printable(character) && !is_break(character) && !self.is_unsafe(character);
-                if all || !plain || matches!(character, '"' | '\\') {
-                    self.escape(character);
-                    spaces = false;
-                } else if character == ' ' {
-                    let inside = at > 0 && at + 1 < text.len();
-                    if place == Place::Free && !spaces && self.column > WIDTH && inside {
-                        self.write_indent();
-                        if text.as_bytes().get(at + 1) == Some(&b' ') {
-                            self.put('\\');
-                        }
-                    } else {
-                        self.put(' ');
-                    }
-                    spaces = true;
-                } else {
-                    self.put(character);
-                    spaces = false;
-                }
-            }
+            text.chars().for_each(|character| self.escape(character));
+        } else {
+            self.escape_and_fold(text, place);
         }
         self.indicator("\"", false, false, false);
+    }
+
+    /// The contents of double quotes: runs that need nothing are copied whole.
+    fn escape_and_fold(&mut self, text: &str, place: Place) {
+        let bytes = text.as_bytes();
+        let mut run = Run::default();
+        let mut spaces = false;
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let class = CLASS[usize::from(byte)];
+            if class & (SPACE | QUOTED | UNUSUAL) == 0 {
+                at += 1;
+                spaces = false;
+            } else if class & SPACE != 0 {
+                let inside = at > 0 && at + 1 < bytes.len();
+                if place == Place::Free && !spaces && self.column + run.width(at) > WIDTH && inside {
+                    self.flush(text, &mut run, at, at + 1);
+                    self.write_indent();
+                    if bytes[at + 1] == b' ' {
+                        self.put('\\');
+                    }
+                }
+                at += 1;
+                spaces = true;
+            } else {
+                let character = text[at..].chars().next().unwrap_or_default();
+                let next = at + character.len_utf8();
+                let plain = is_printable(character) && !is_break(character) && !self.is_unsafe(character);
+                if plain && class & QUOTED == 0 {
+                    run.wide += next - at - 1;
+                } else {
+                    self.flush(text, &mut run, at, next);
+                    self.escape(character);
+                }
+                at = next;
+                spaces = false;
+            }
+        }
+        self.flush(text, &mut run, at, at);
+    }
+
+    /// Copies the run up to `end`; the next one starts at `next`.
+    fn flush(&mut self, text: &str, run: &mut Run, end: usize, next: usize) {
+        self.out.extend_from_slice(&text.as_bytes()[run.start..end]);
+        self.column += run.width(end);
+        *run = Run { start: next, wide: 0 };
     }
 
     fn escape(&mut self, character: char) {
@@ -417,40 +469,39 @@ impl<'o> Emitter<'o> {
         self.newline();
         self.indention = true;
         self.whitespace = true;
-        let mut broken = true;
-        for character in text.chars() {
-            if is_break(character) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = rest.find(is_break).unwrap_or(rest.len());
+            if end > 0 {
+                self.write_indent();
+                self.copy(&rest[..end]);
+                self.indention = false;
+            }
+            rest = &rest[end..];
+            if let Some(character) = rest.chars().next() {
                 self.put_break(character);
                 self.indention = true;
-                broken = true;
-            } else {
-                if broken {
-                    self.write_indent();
-                }
-                self.put(character);
-                self.indention = false;
-                broken = false;
+                rest = &rest[character.len_utf8()..];
             }
         }
     }
 
     /// Writes text that holds no breaks, folding it at spaces once the line is full.
     fn fold(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut run = Run::default();
         let mut spaces = false;
-        for (at, character) in text.char_indices() {
-            if character == ' ' {
-                if !spaces && self.column > WIDTH && text.as_bytes().get(at + 1) != Some(&b' ') {
-                    self.write_indent();
-                } else {
-                    self.put(' ');
-                }
-                spaces = true;
-            } else {
-                self.put(character);
-                self.indention = false;
-                spaces = false;
+        for (at, &byte) in bytes.iter().enumerate() {
+            let is_space = byte == b' ';
+            if is_space && !spaces && self.column + run.width(at) > WIDTH && bytes.get(at + 1) != Some(&b' ') {
+                self.flush(text, &mut run, at, at + 1);
+                self.write_indent();
             }
+            // Bytes that continue a character take no column.
+            run.wide += usize::from(byte & 0xc0 == 0x80);
+            spaces = is_space;
         }
+        self.flush(text, &mut run, bytes.len(), bytes.len());
     }
 
     fn put(&mut self, character: char) {
