@@ -6,7 +6,6 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use log::warn;
@@ -89,7 +88,6 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
         }
         // What comes slowly is passed on as it comes: no further line can be had without waiting.
         if ended || bytes >= BURST || memchr::memchr(b'\n', input.buffer()).is_none() {
-            burst.insert(0, Item::Arrived(Instant::now()));
             runtime.block_on(queue.push(remote, &mut burst));
             bytes = 0;
         }

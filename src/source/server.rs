@@ -153,7 +153,6 @@ impl Follow<'_> {
             if !frames.is_empty() {
                 asked = false;
                 last = Local::now();
-                items.push(Item::Arrived(Instant::now()));
                 items.extend(frames.drain(..).filter_map(|frame| match frame {
                     Frame::Text(text) => Some(Item::Message(self.id, text)),
                     Frame::Binary => Some(Item::Binary(self.id)),
