@@ -250,11 +250,14 @@ impl<'o> Emitter<'o> {
             b'.' => text.starts_with("..."),
             _ => false,
         };
-        if seen & (BESIDE_SPACE | UNUSUAL) == 0 {
+        if seen & UNUSUAL == 0 {
+            let beside_space =
+                || bytes.windows(2).any(|pair| pair == b": " || pair == b" #") || bytes.last() == Some(&b':');
+            let like_markup = begins_like_markup || (seen & BESIDE_SPACE != 0 && beside_space());
             let edge_space = first == b' ' || bytes.last() == Some(&b' ');
             return Analysis {
                 multiline: false,
-                plain: !begins_like_markup && !edge_space,
+                plain: !like_markup && !edge_space,
                 single_quoted: true,
                 block: bytes.last() != Some(&b' '),
             };
