@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::{Cli, When};
 use crate::event::{Type, catalogue};
@@ -87,6 +88,7 @@ impl Config {
             width: if cli.no_trunc { None } else { terminal.width },
             time: cli.time,
             show_project: !one_project,
+            remote_width: source.remote_names().iter().map(|name| name.width()).max().unwrap_or(0),
             utf8: speaks_utf8(environment),
         };
         Ok(Self {

@@ -11,6 +11,7 @@ const PIPE: Options = Options {
     width: None,
     time: TimeStyle::Utc,
     show_project: true,
+    remote_width: 0,
     utf8: true,
 };
 

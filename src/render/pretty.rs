@@ -42,6 +42,8 @@ pub struct Options {
     pub time: TimeStyle,
     /// Whether events of several projects can occur.
     pub show_project: bool,
+    /// The columns that the longest name of a remote takes; 0 with one remote.
+    pub remote_width: usize,
     /// Whether glyphs beyond ASCII can be shown.
     pub utf8: bool,
 }
@@ -115,7 +117,7 @@ impl Pretty {
             clustered: false,
             project_width: "default".len(),
             member_width: 0,
-            remote_width: 0,
+            remote_width: options.remote_width.min(WIDEST_COLUMN),
             previous: None,
             day: None,
             operations: VecDeque::new(),
