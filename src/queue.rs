@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::event::{Message, RemoteId};
+use crate::event::{Message, RemoteId, Unreadable};
 use crate::gap::Gap;
 
 /// How many bytes may wait while the output moves.
@@ -31,8 +31,8 @@ pub enum Item {
     Message(RemoteId, Message),
     /// A line of a recording, with its number.
     Line(u64, Message),
-    /// A binary message of a remote, which is no event.
-    Binary(RemoteId),
+    /// A message of a remote that is no text, and so no event.
+    Unreadable(RemoteId, Unreadable),
     /// Events are missing here.
     Gap(Gap),
 }
@@ -266,7 +266,7 @@ impl Item {
     pub fn size(&self) -> usize {
         match self {
             Self::Message(_, message) | Self::Line(_, message) => message.len() + OVERHEAD,
-            Self::Arrived(_) | Self::Binary(_) | Self::Gap(_) => OVERHEAD,
+            Self::Arrived(_) | Self::Unreadable(..) | Self::Gap(_) => OVERHEAD,
         }
     }
 }

@@ -3,7 +3,7 @@
 use log::warn;
 
 use crate::event::json::JsonError;
-use crate::event::{Malformed, RemoteId};
+use crate::event::{Malformed, RemoteId, Unreadable};
 
 /// How much of a message is shown, in characters.
 const EXCERPT: usize = 60;
@@ -24,6 +24,7 @@ enum Kind {
     NotAnEvent,
     NoType,
     Binary,
+    NotUtf8,
 }
 
 impl Kind {
@@ -43,6 +44,7 @@ impl Kind {
             Self::NotAnEvent => "not a JSON object",
             Self::NoType => "without a \"type\"",
             Self::Binary => "binary",
+            Self::NotUtf8 => "not UTF-8",
         }
     }
 }
@@ -64,10 +66,14 @@ impl Skipped {
         }
     }
 
-    /// A message is binary, which events never are.
-    pub fn binary(&mut self, remote: RemoteId) {
-        if self.count(remote, Kind::Binary) == 1 {
-            warn!("{}: skipped a message that is binary", self.name(remote));
+    /// A message is no text, which events always are.
+    pub fn unreadable(&mut self, remote: RemoteId, why: Unreadable) {
+        let kind = match why {
+            Unreadable::Binary => Kind::Binary,
+            Unreadable::NotUtf8 => Kind::NotUtf8,
+        };
+        if self.count(remote, kind) == 1 {
+            warn!("{}: skipped a message that is {}", self.name(remote), kind.name());
         }
     }
 

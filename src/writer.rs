@@ -129,7 +129,7 @@ impl Writer {
                     Item::Arrived(time) => now = time,
                     Item::Message(remote, message) => self.take_in(message, remote, None, now),
                     Item::Line(number, message) => self.take_in(message, RemoteId::default(), Some(number), now),
-                    Item::Binary(remote) => self.skipped.binary(remote),
+                    Item::Unreadable(remote, why) => self.skipped.unreadable(remote, why),
                     Item::Gap(gap) => self.mark(&gap)?,
                 }
                 self.print_due(now)?;

@@ -82,6 +82,15 @@ pub enum Malformed {
     NoType,
 }
 
+/// Why a message is not even text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The server sent it as binary.
+    Binary,
+    /// It is not UTF-8.
+    NotUtf8,
+}
+
 /// A message that is not an event.
 #[derive(Debug)]
 pub struct Rejected {

@@ -8,6 +8,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::websocket::{Lost, MAX_MESSAGE};
+use crate::event::Unreadable;
 
 /// How much room each read of the socket is given, in bytes.
 const READ: usize = 128 << 10;
@@ -23,8 +24,8 @@ const PONGS: usize = 4 << 10;
 pub enum Frame {
     /// An event.
     Text(Utf8Bytes),
-    /// A binary message: none of the servers sends these.
-    Binary,
+    /// A message that is no text: none of the servers sends these.
+    Unreadable(Unreadable),
     /// A ping or pong: a sign of life.
     Control,
 }
@@ -104,7 +105,7 @@ impl Frames {
                     return Ok(Some(Frame::Control));
                 }
                 (CLOSE, _) => return Err(closed(&payload)),
-                (TEXT | BINARY, None) if head.is_last => return message(head.opcode == TEXT, payload).map(Some),
+                (TEXT | BINARY, None) if head.is_last => return Ok(Some(message(head.opcode == TEXT, payload))),
                 (TEXT | BINARY, None) => {
                     self.fragments = Some(Fragments { is_text: head.opcode == TEXT, data: payload });
                 }
@@ -114,7 +115,7 @@ impl Frames {
                     }
                     data.extend_from_slice(&payload);
                     if head.is_last {
-                        return message(is_text, data).map(Some);
+                        return Ok(Some(message(is_text, data)));
                     }
                     self.fragments = Some(Fragments { is_text, data });
                 }
@@ -182,12 +183,12 @@ struct Head {
     payload: usize,
 }
 
-fn message(is_text: bool, data: BytesMut) -> Result<Frame, Lost> {
+fn message(is_text: bool, data: BytesMut) -> Frame {
     if !is_text {
-        return Ok(Frame::Binary);
+        return Frame::Unreadable(Unreadable::Binary);
     }
-    let text = Utf8Bytes::try_from(data.freeze());
-    text.map(Frame::Text).map_err(|_| Lost("the server sent a message that is not UTF-8".into()))
+    // The RFC would have the connection ended for text that is not UTF-8; those who follow it want the next event.
+    Utf8Bytes::try_from(data.freeze()).map_or(Frame::Unreadable(Unreadable::NotUtf8), Frame::Text)
 }
 
 fn too_long(size: impl std::fmt::Display) -> Lost {

@@ -155,7 +155,7 @@ impl Follow<'_> {
                 last = Local::now();
                 items.extend(frames.drain(..).filter_map(|frame| match frame {
                     Frame::Text(text) => Some(Item::Message(self.id, text)),
-                    Frame::Binary => Some(Item::Binary(self.id)),
+                    Frame::Unreadable(why) => Some(Item::Unreadable(self.id, why)),
                     Frame::Control => None,
                 }));
                 self.queue.push(self.id, &mut items).await;
