@@ -17,8 +17,8 @@ use crate::remote::{Address, Flavour, Remote};
 use crate::signals::Signals;
 use crate::sink::stdout;
 use crate::source::demo::Demo;
+use crate::source::frames::Lost;
 use crate::source::server::Follow;
-use crate::source::websocket::Lost;
 use crate::writer::{Ended, Writer};
 
 /// How long what is queued may take to get out once a signal or the timeout has asked for the end.

@@ -336,7 +336,7 @@ fn the_signal_works_while_connecting_and_while_waiting_to_reconnect() {
     let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
     running.line();
     crate::stream::wait_until(|| !server.requests().is_empty());
-    running.signal("TERM");
+    running.signal(rustix::process::Signal::TERM);
     assert_eq!(running.end().status, 143);
 }
 

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::program::{Running, finish, lxmon, run};
 use crate::standin::{Connection, StandIn, numbered, opcode};
 
@@ -138,27 +140,26 @@ fn an_event_is_out_at_once_when_none_waits() {
     let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
     // The connection stays open and silent: only a flush can have brought the line here.
     assert_eq!(running.line().trim_end(), numbered(0));
-    running.signal("TERM");
+    running.signal(Signal::TERM);
     running.end();
 }
 
 #[test]
 fn a_signal_flushes_and_ends_by_that_signal() {
-    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+    for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)] {
         let server = serving(vec![numbered(0)]);
         let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "0"]));
         running.line();
-        running.signal(name);
-        assert_eq!(running.end().status, 128 + number, "SIG{name}");
+        running.signal(signal);
+        assert_eq!(running.end().status, 128 + number, "{signal:?}");
     }
     // What the sort window holds is flushed.
     let server = serving(vec![numbered(0), numbered(1)]);
     let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "1h"]));
-    while std::fs::read_to_string(format!("/proc/{}/syscall", running.id())).is_err() {}
-    // The request is there, so is the answer soon: until both events were read the program is not idle.
+    // Nothing tells from outside that both events have been read.
     wait_until(|| server.requests().len() == 1);
     std::thread::sleep(Duration::from_millis(300));
-    running.signal("INT");
+    running.signal(Signal::INT);
     assert_eq!(running.line().trim_end(), numbered(0));
     let outcome = running.end();
     assert_eq!((outcome.status, outcome.stdout.trim_end()), (130, &*numbered(1)));
@@ -171,7 +172,7 @@ fn a_hang_up_that_nohup_ignores_is_ignored() {
     command.args([env!("CARGO_BIN_EXE_lxmon"), &server.remote(), "-f", "json", "--timeout", "700ms"]);
     let mut running = Running::start(&mut command);
     running.line();
-    running.signal("HUP");
+    running.signal(Signal::HUP);
     assert_eq!(running.end().status, 0);
 }
 

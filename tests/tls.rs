@@ -325,40 +325,13 @@ fn a_handshake_that_stalls_is_given_ten_seconds() {
 #[test]
 fn client_certificates_of_every_kind_log_in() {
     let identity = self_signed(&params(&["lxd"]));
-    let run = |program: &str, arguments: &[&str], directory: &Path| {
-        let output = Command::new(program).args(arguments).current_dir(directory).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    for make in [
-        &["ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "client.key"][..],
-        &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "client.key"],
-        &["genrsa", "-traditional", "-out", "client.key", "2048"],
-        &["genrsa", "-out", "client.key", "2048"],
-    ] {
-        let directory = TempDir::new().unwrap();
-        run("openssl", make, directory.path());
-        run(
-            "openssl",
-            &[
-                "req",
-                "-x509",
-                "-key",
-                "client.key",
-                "-subj",
-                "/CN=me",
-                "-days",
-                "9",
-                "-addext",
-                "basicConstraints=critical,CA:FALSE",
-                "-out",
-                "client.crt",
-            ],
-            directory.path(),
-        );
-        let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    // Made by openssl: ecparam -genkey, genpkey, genrsa -traditional, genrsa; each with a certificate for a century.
+    for kind in ["ec-sec1", "ec-pkcs8", "rsa-pkcs1", "rsa-pkcs8"] {
+        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys");
+        let read = |ending: &str| fs::read_to_string(keys.join(format!("{kind}.{ending}"))).unwrap();
         // The server takes this certificate only.
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(read("client.crt").as_bytes()).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(read("crt").as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(ring::default_provider());
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
@@ -371,7 +344,7 @@ fn client_certificates_of_every_kind_log_in() {
             .unwrap();
         let server = TlsServer::with(config);
         let client = Client::new(&https(server.port));
-        client.pin(&identity).file("client.crt", &read("client.crt")).file("client.key", &read("client.key")).succeed();
+        client.pin(&identity).file("client.crt", &read("crt")).file("client.key", &read("key")).succeed();
     }
 }
 

@@ -3,12 +3,16 @@
 //! tungstenite's own reader gives every message a buffer of its own as soon as earlier ones are still in use, and then
 //! reads the socket a message at a time. Here messages are slices of large reads, and cost no allocation.
 
+use std::io;
+
 use bytes::{Buf as _, BytesMut};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::websocket::{Lost, MAX_MESSAGE};
 use crate::event::Unreadable;
+
+/// The longest message that is taken, in bytes.
+pub const MAX_MESSAGE: usize = 64 << 20;
 
 /// How much room each read of the socket is given, in bytes.
 const READ: usize = 128 << 10;
@@ -204,4 +208,26 @@ fn closed(payload: &[u8]) -> Lost {
         Some((code, reason)) => format!("the server closed the connection: {reason} (code {code})"),
         None => "the server closed the connection".into(),
     })
+}
+
+/// Why a connection is lost, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost(pub String);
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "connection lost: {}", self.0)
+    }
+}
+
+impl std::error::Error for Lost {}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self(match error.kind() {
+            // TLS misses its own end where a server just dies.
+            io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
+            _ => error.to_string(),
+        })
+    }
 }

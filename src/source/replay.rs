@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use log::warn;
 use tokio::runtime::Handle;
 
-use super::websocket::MAX_MESSAGE;
+use super::frames::MAX_MESSAGE;
 use crate::event::{Message, RemoteId};
 use crate::queue::{Item, Queue};
 

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::backoff::Backoff;
 use super::dial::{Dialed, Stream, dial};
-use super::frames::Frame;
-use super::websocket::{Lost, Refusal, Request, Subscription};
+use super::frames::{Frame, Lost};
+use super::websocket::{Refusal, Request, Subscription};
 use crate::event::{RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;

@@ -11,10 +11,7 @@ use log::debug;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
-use super::frames::{Frame, Frames};
-
-/// The longest message that is taken, in bytes.
-pub const MAX_MESSAGE: usize = 64 << 20;
+use super::frames::{Frame, Frames, Lost};
 
 /// The longest answer to the request that is read, head and body alike, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
@@ -185,28 +182,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             self.stream.flush().await?;
         }
         Ok(())
-    }
-}
-
-/// Why a connection is lost, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost(pub String);
-
-impl std::fmt::Display for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "connection lost: {}", self.0)
-    }
-}
-
-impl std::error::Error for Lost {}
-
-impl From<io::Error> for Lost {
-    fn from(error: io::Error) -> Self {
-        Self(match error.kind() {
-            // TLS misses its own end where a server just dies.
-            io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
-            _ => error.to_string(),
-        })
     }
 }
 
