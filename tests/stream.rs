@@ -266,3 +266,57 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Sends so many events at full speed, then ends.
+fn bursting(events: u64) -> StandIn {
+    StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        for number in 0..events {
+            connection.event(&numbered(number));
+        }
+        connection.end();
+    })
+}
+
+#[test]
+fn a_reader_that_stops_loses_nothing_while_the_buffer_lasts() {
+    const EVENTS: u64 = 60_000;
+    // More than the 8 MiB that wait for a reader which moves.
+    let server = bursting(EVENTS);
+    let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
+    std::thread::sleep(Duration::from_secs(3));
+    let outcome = running.end();
+    assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stderr);
+}
+
+#[test]
+fn what_the_buffer_cannot_hold_is_dropped_and_told_to_the_event() {
+    const EVENTS: u64 = 40_000;
+    let server = bursting(EVENTS);
+    let running = Running::start(&mut lxmon([
+        &*server.remote(),
+        "-f",
+        "json",
+        "--no-reconnect",
+        "--gap-events",
+        "--buffer",
+        "1MiB",
+    ]));
+    std::thread::sleep(Duration::from_secs(3));
+    let outcome = running.end();
+    let (gaps, events): (Vec<_>, Vec<_>) =
+        outcome.stdout.lines().partition(|line| line.starts_with(r#"{"type":"gap""#));
+    let dropped: u64 = gaps
+        .iter()
+        .map(|gap| serde_json::from_str::<serde_json::Value>(gap).unwrap()["metadata"]["dropped"].as_u64().unwrap())
+        .sum();
+    assert!(dropped > 0, "{}", outcome.stderr);
+    assert_eq!(events.len() as u64 + dropped, EVENTS, "{}", outcome.stderr);
+    // The newest are those that go.
+    assert!(events.iter().take(1000).copied().eq((0..1000).map(numbered)));
+    assert!(
+        outcome.stderr.contains(&format!("{dropped} events dropped from ")) || gaps.len() > 1,
+        "{}",
+        outcome.stderr
+    );
+}
