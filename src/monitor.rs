@@ -59,17 +59,17 @@ async fn follow(config: &mut Config) -> anyhow::Result<Exit> {
     let reader_gone = stdout::reader_gone();
     tokio::pin!(timeout, reader_gone);
 
-    let end = tokio::select! {
+    // How it ends, and whether that was asked for before the source had its end.
+    let (end, hurry) = tokio::select! {
         ended = &mut reported => return ended.context("the writer died")?.map(|ended| ended.exit(Exit::Success)),
-        outcome = read_source(config, &queue) => outcome.map(|()| Exit::Success),
-        () = &mut timeout => Ok(timeout_exit(config)),
-        signal = signals.next() => Ok(Exit::Signal(signal)),
+        outcome = read_source(config, &queue) => (outcome.map(|()| Exit::Success), false),
+        () = &mut timeout => (Ok(timeout_exit(config)), true),
+        signal = signals.next() => (Ok(Exit::Signal(signal)), true),
         () = &mut reader_gone => return Ok(Exit::Success),
     };
 
     // Nothing more comes in; what is queued still goes out.
     queue.end();
-    let hurry = matches!(end, Ok(Exit::Signal(_) | Exit::Timeout)) || (end.is_ok() && !patient);
     let last_words = async { if hurry { tokio::time::sleep(LAST_WORDS).await } else { std::future::pending().await } };
     tokio::select! {
         ended = &mut reported => match (ended.context("the writer died")??, end) {

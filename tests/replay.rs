@@ -61,6 +61,22 @@ fn a_file_that_cannot_be_read_is_one_error() {
 }
 
 #[test]
+fn the_timeout_ends_a_recording_that_does_not() {
+    for (options, status) in [(&["--timeout", "300ms"][..], 0), (&["--timeout", "300ms", "-n2"], 124)] {
+        let mut command = lxmon(["--replay", "-", "-f", "json"]);
+        let mut child = command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{}", numbered(0)).unwrap();
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(status));
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), numbered(0));
+    }
+    let demo = run(["--demo", "--timeout", "300ms", "-q"]);
+    assert_eq!((demo.status, &*demo.stderr), (0, ""));
+}
+
+#[test]
 fn events_come_out_of_a_pipe_that_stays_open() {
     let mut child =
         lxmon(["--replay", "-", "-f", "json", "-n1"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
