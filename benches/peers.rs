@@ -4,6 +4,9 @@
 //! are events per second from the first byte sent to the client's exit, CPU time, peak memory, events lost and events
 //! printed after a later one. `cargo bench --bench peers -- [EVENTS] [RUNS]`.
 
+#[path = "stream.rs"]
+mod stream;
+
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,21 +16,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-
-/// Real events, of LXD and Incus, as recorded for the golden tests.
-const RECORDINGS: [&str; 2] = [
-    include_str!("../tests/data/golden/incus-6.0.4.lxc-yaml.ndjson"),
-    include_str!("../tests/data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),
-];
-
-/// Events longer than this are left out of the stream: a debug trace of one request would be half of its bytes.
-const LONGEST: usize = 4 << 10;
-
-/// Between the timestamps of two events, in microseconds.
-const STEP: u64 = 100;
-
-/// Of so many events one is what the filter keeps.
-const KEPT: u64 = 100;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -44,32 +32,9 @@ fn main() {
 }
 
 /// The events of the stream, as frames; those of one of `servers` that share it.
-fn stream(server: u64, servers: u64, events: u64) -> Vec<u8> {
-    let recorded: Vec<(String, String)> = RECORDINGS
-        .iter()
-        .flat_map(|text| text.lines())
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned())
-        .filter(|event| event.len() <= LONGEST)
-        .map(|event| {
-            let mark = "\"timestamp\":\"";
-            let start = event.find(mark).unwrap() + mark.len();
-            let end = start + event[start..].find('"').unwrap();
-            (event[..start].to_owned(), event[end..].to_owned())
-        })
-        .collect();
-    let kept = "\"},\"type\":\"lifecycle\",\"metadata\":{\"action\":\"needle-found\",\"source\":\"/1.0/needles/1\"},\"location\":\"none\",\"project\":\"default\"}";
+fn frames(server: u64, servers: u64, events: u64) -> Vec<u8> {
     let mut frames = Vec::new();
-    for number in (0..events).filter(|number| number % servers == server) {
-        let time =
-            chrono::DateTime::from_timestamp_micros(1_800_000_000_000_000 + i64::try_from(number * STEP).unwrap())
-                .unwrap();
-        let time = time.format("%Y-%m-%dT%H:%M:%S%.9fZ");
-        let text = if number % KEPT == 0 {
-            format!("{{\"timestamp\":\"{time}{}\n", kept.replacen("\"}", "\"", 1))
-        } else {
-            let (before, after) = &recorded[usize::try_from(number).unwrap() % recorded.len()];
-            format!("{before}{time}{after}\n")
-        };
+    for (_, text) in (0..events).zip(stream::events()).filter(|(number, _)| number % servers == server) {
         frames.push(0x81);
         match text.len() {
             short @ 0..=125 => frames.push(u8::try_from(short).unwrap()),
@@ -89,7 +54,7 @@ fn serve(directory: &Path, servers: u64, events: u64) {
         .map(|server| {
             let listener = UnixListener::bind(directory.join(format!("{server}.socket"))).unwrap();
             std::thread::spawn(move || {
-                let frames = stream(server, servers, events);
+                let frames = frames(server, servers, events);
                 println!("ready");
                 for client in listener.incoming() {
                     if talk(&client.unwrap(), &frames) {

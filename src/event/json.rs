@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use wide::u8x16;
+
 /// How deep objects and arrays may nest. Real events reach 8; the limit keeps every later walk within its stack.
 pub const MAX_DEPTH: usize = 256;
 
@@ -145,6 +147,7 @@ impl Tape {
 }
 
 impl<'a> Value<'a> {
+    #[inline]
     fn node(&self) -> Node {
         self.nodes[self.index as usize]
     }
@@ -163,6 +166,7 @@ impl<'a> Value<'a> {
     }
 
     /// What the value is, with its contents.
+    #[inline]
     #[must_use]
     pub fn kind(&self) -> Kind<'a> {
         let node = self.node();
@@ -177,6 +181,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
     fn text_of(&self, node: Node) -> Text<'a> {
         let end = (node.end & !ESCAPED) as usize;
         Text { raw: &self.text[node.start as usize + 1..end - 1], escaped: node.end & ESCAPED != 0 }
@@ -272,6 +277,7 @@ impl Members<'_> {
 impl<'a> Iterator for Items<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
         if self.at.index >= self.end {
             return None;
@@ -285,6 +291,7 @@ impl<'a> Iterator for Items<'a> {
 impl<'a> Iterator for Members<'a> {
     type Item = (Text<'a>, Value<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<(Text<'a>, Value<'a>)> {
         if self.at.index >= self.end {
             return None;
@@ -304,6 +311,7 @@ impl<'a> Text<'a> {
     }
 
     /// Whether the string is `other`.
+    #[inline]
     #[must_use]
     pub fn is(&self, other: &str) -> bool {
         if self.escaped { self.cow() == other } else { self.raw == other }
@@ -325,19 +333,23 @@ impl<'a> Text<'a> {
     }
 
     /// The string itself.
+    #[inline]
     #[must_use]
     pub fn cow(&self) -> Cow<'a, str> {
-        if !self.escaped {
-            return Cow::Borrowed(self.raw);
-        }
-        let mut decoded = String::with_capacity(self.raw.len());
-        unescape(self.raw, &mut decoded);
-        Cow::Owned(decoded)
+        if self.escaped { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 }
 
+#[cold]
+fn unescaped(raw: &str) -> String {
+    let mut decoded = String::with_capacity(raw.len());
+    unescape(raw, &mut decoded);
+    decoded
+}
+
 fn unescape(mut raw: &str, out: &mut String) {
-    while let Some(at) = memchr::memchr(b'\\', raw.as_bytes()) {
+    // Escapes stand close together where they stand at all, as in JSON within JSON: no use in a vector search.
+    while let Some(at) = raw.bytes().position(|byte| byte == b'\\') {
         out.push_str(&raw[..at]);
         let escape = raw.as_bytes()[at + 1];
         let mut taken = at + 2;
@@ -348,27 +360,28 @@ fn unescape(mut raw: &str, out: &mut String) {
             b'r' => '\r',
             b't' => '\t',
             b'u' => {
-                taken += 4;
-                let unit = hex(&raw[at + 2..]);
-                let low = if (0xd800..0xdc00).contains(&unit) && raw[taken..].starts_with("\\u") {
-                    Some(hex(&raw[taken + 2..])).filter(|low| (0xdc00..0xe000).contains(low))
-                } else {
-                    None
-                };
-                match low {
-                    Some(low) => {
-                        taken += 6;
-                        char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
-                            .unwrap_or(char::REPLACEMENT_CHARACTER)
-                    }
-                    None => char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
-                }
+                let (character, length) = unescape_unicode(&raw[at..]);
+                taken = at + length;
+                character
             }
             other => char::from(other),
         });
         raw = &raw[taken..];
     }
     out.push_str(raw);
+}
+
+/// The character that `\uXXXX` at the start of `text` stands for, with the length of the escape or of the pair.
+fn unescape_unicode(text: &str) -> (char, usize) {
+    let unit = hex(&text[2..]);
+    if (0xd800..0xdc00).contains(&unit)
+        && text[6..].starts_with("\\u")
+        && let low @ 0xdc00..0xe000 = hex(&text[8..])
+    {
+        let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
 /// The value of the four hex digits that `text` starts with; the scanner has seen that they are there.
@@ -383,19 +396,6 @@ struct Scanner<'s> {
     raw_newlines: &'s mut bool,
 }
 
-/// What may stand next.
-#[derive(Clone, Copy, PartialEq)]
-enum Expect {
-    Value,
-    /// Just after `[`: a value or `]`.
-    FirstItem,
-    /// Just after `{`: a key or `}`.
-    FirstKey,
-    Key,
-    /// After a value: `,` or the closing bracket.
-    After,
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     reason = "positions and node counts stay below MAX_TEXT, half of u32's range"
@@ -403,63 +403,88 @@ enum Expect {
 impl Scanner<'_> {
     fn document(mut self) -> Result<(), JsonError> {
         // Indexes of the open containers' nodes.
-        let mut open = [0u32; MAX_DEPTH];
+        let mut open = [0; MAX_DEPTH];
         let mut depth = 0;
-        let mut expect = Expect::Value;
         loop {
+            // A value, up to its end or to the first value inside it.
             self.skip_space();
-            let Some(&byte) = self.bytes.get(self.at) else {
-                return Err(JsonError::Truncated);
-            };
-            match (expect, byte) {
-                (Expect::FirstKey | Expect::Key, b'"') => {
-                    self.string()?;
-                    self.skip_space();
-                    self.expect_byte(b':')?;
-                    expect = Expect::Value;
-                    continue;
-                }
-                (Expect::Value | Expect::FirstItem, b'{' | b'[') => {
+            match self.byte()? {
+                b'"' => self.string()?,
+                bracket @ (b'{' | b'[') => {
                     if depth == MAX_DEPTH {
                         return Err(JsonError::TooDeep);
                     }
-                    open[depth] = self.nodes.len() as u32;
+                    open[depth] = self.nodes.len();
                     depth += 1;
                     self.push(self.at, self.at + 1);
                     self.at += 1;
-                    expect = if byte == b'{' { Expect::FirstKey } else { Expect::FirstItem };
-                    continue;
-                }
-                (Expect::Value | Expect::FirstItem, b'"') => self.string()?,
-                (Expect::Value | Expect::FirstItem, b't') => self.word(b"true")?,
-                (Expect::Value | Expect::FirstItem, b'f') => self.word(b"false")?,
-                (Expect::Value | Expect::FirstItem, b'n') => self.word(b"null")?,
-                (Expect::Value | Expect::FirstItem, b'-' | b'0'..=b'9') => self.number()?,
-                (Expect::FirstItem | Expect::After, b']') | (Expect::FirstKey | Expect::After, b'}') => {
-                    depth -= 1;
-                    let index = open[depth] as usize;
-                    // A bracket must close its own kind; ']' and '}' are each two above their opening one.
-                    if self.bytes[self.nodes[index].start as usize] + 2 != byte {
-                        return Err(JsonError::Syntax(self.at));
+                    self.skip_space();
+                    match (bracket, self.byte()?) {
+                        (b'{', b'}') | (b'[', b']') => {}
+                        (b'{', _) => {
+                            self.key()?;
+                            continue;
+                        }
+                        _ => continue,
                     }
-                    self.at += 1;
-                    self.nodes[index].end = self.at as u32;
-                    self.nodes[index].next = self.nodes.len() as u32;
                 }
-                (Expect::After, b',') => {
-                    self.at += 1;
-                    let container = self.bytes[self.nodes[open[depth - 1] as usize].start as usize];
-                    expect = if container == b'{' { Expect::Key } else { Expect::Value };
-                    continue;
-                }
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                b'-' | b'0'..=b'9' => self.number()?,
                 _ => return Err(JsonError::Syntax(self.at)),
             }
-            if depth == 0 {
+            // What stands behind it: ends of containers, then a comma.
+            loop {
+                let Some(&container) = depth.checked_sub(1).map(|inner| &open[inner]) else {
+                    return self.end();
+                };
                 self.skip_space();
-                return if self.at == self.bytes.len() { Ok(()) } else { Err(JsonError::Syntax(self.at)) };
+                let bracket = self.bytes[self.nodes[container].start as usize];
+                match self.byte()? {
+                    b',' => {
+                        self.at += 1;
+                        if bracket == b'{' {
+                            self.skip_space();
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    // ']' and '}' are each two above their opening one.
+                    byte if byte == bracket + 2 => {
+                        self.at += 1;
+                        self.nodes[container].end = self.at as u32;
+                        self.nodes[container].next = self.nodes.len() as u32;
+                        depth -= 1;
+                    }
+                    _ => return Err(JsonError::Syntax(self.at)),
+                }
             }
-            expect = Expect::After;
         }
+    }
+
+    /// Nothing but space may stand behind the document's value.
+    fn end(&mut self) -> Result<(), JsonError> {
+        // The newline that ends a message is not between tokens.
+        let raw_newlines = *self.raw_newlines;
+        self.skip_space();
+        *self.raw_newlines = raw_newlines;
+        if self.at == self.bytes.len() { Ok(()) } else { Err(JsonError::Syntax(self.at)) }
+    }
+
+    /// A member's key and the colon behind it.
+    fn key(&mut self) -> Result<(), JsonError> {
+        if self.byte()? != b'"' {
+            return Err(JsonError::Syntax(self.at));
+        }
+        self.string()?;
+        self.skip_space();
+        self.expect_byte(b':')
+    }
+
+    /// What stands next.
+    fn byte(&self) -> Result<u8, JsonError> {
+        self.bytes.get(self.at).copied().ok_or(JsonError::Truncated)
     }
 
     fn push(&mut self, start: usize, end: usize) {
@@ -498,31 +523,47 @@ impl Scanner<'_> {
         let start = self.at;
         let mut escaped = 0;
         self.at += 1;
-        loop {
-            self.at = end_of_plain(self.bytes, self.at);
-            let Some(&byte) = self.bytes.get(self.at) else {
-                return Err(JsonError::Truncated);
-            };
-            match byte {
-                b'"' => break,
-                b'\\' => {
-                    escaped = ESCAPED;
-                    self.escape()?;
+        while self.at < self.bytes.len() {
+            let chunk = Chunk::at(self.bytes, self.at);
+            let mut special = chunk.special();
+            loop {
+                let place = special.trailing_zeros() as usize;
+                match self.bytes.get(self.at + place) {
+                    _ if special == 0 => {
+                        self.at += LANES;
+                        break;
+                    }
+                    Some(b'"') => {
+                        self.at += place + 1;
+                        self.push(start, self.at);
+                        if let Some(node) = self.nodes.last_mut() {
+                            node.end |= escaped;
+                        }
+                        return Ok(());
+                    }
+                    Some(b'\\') => {
+                        escaped = ESCAPED;
+                        let follows = self.bytes.get(self.at + place + 1);
+                        if follows.is_some_and(|byte| IS_SHORT_ESCAPE[usize::from(*byte)]) && place + 1 < LANES {
+                            // What is escaped is not special any more.
+                            special &= !(0b11 << place);
+                        } else {
+                            self.at += place;
+                            self.escape()?;
+                            break;
+                        }
+                    }
+                    Some(_) => return Err(JsonError::Syntax(self.at + place)),
+                    None => return Err(JsonError::Truncated),
                 }
-                _ => return Err(JsonError::Syntax(self.at)),
             }
         }
-        self.at += 1;
-        self.push(start, self.at);
-        if let Some(node) = self.nodes.last_mut() {
-            node.end |= escaped;
-        }
-        Ok(())
+        Err(JsonError::Truncated)
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(&byte) if IS_SHORT_ESCAPE[usize::from(byte)] => self.at += 2,
             Some(b'u') => {
                 self.at += 2;
                 for _ in 0..4 {
@@ -577,23 +618,43 @@ impl Scanner<'_> {
     }
 }
 
-/// Where a run of bytes ends that need no look inside a string: at a quote, a backslash, or a control character, which
-/// must be escaped. Eight at a time: subtracting sets the high bit of the first byte that is below what is subtracted.
-fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*chunk);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let found = control | is_zero(word ^ (ONES * u64::from(b'"'))) | is_zero(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
+/// What may follow a backslash, but for `u`: a table, because the branches of a match cannot be foretold in JSON within
+/// JSON, of which log lines are full.
+static IS_SHORT_ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < SHORT_ESCAPES.len() {
+        table[SHORT_ESCAPES[at] as usize] = true;
+        at += 1;
     }
-    let rest = bytes[at..].iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
-    rest.map_or(bytes.len(), |more| at + more)
+    table
+};
+const SHORT_ESCAPES: &[u8] = br#""\/bfnrt"#;
+
+/// How many bytes are looked at together.
+const LANES: usize = 16;
+
+/// Bytes that are looked at together; behind the text's end they count as spaces.
+struct Chunk(u8x16);
+
+impl Chunk {
+    fn at(bytes: &[u8], at: usize) -> Self {
+        let rest = &bytes[at..];
+        Self(u8x16::new(rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut filled = [b' '; LANES];
+            filled[..rest.len()].copy_from_slice(rest);
+            filled
+        })))
+    }
+
+    /// Which bytes need a look inside a string: quotes, backslashes, and control characters, which must be escaped.
+    fn special(&self) -> u32 {
+        let Self(bytes) = *self;
+        let special = bytes.simd_eq(u8x16::splat(b'"'))
+            | bytes.simd_eq(u8x16::splat(b'\\'))
+            | bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+        special.to_bitmask()
+    }
 }
 
 #[cfg(test)]

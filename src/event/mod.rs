@@ -245,7 +245,7 @@ impl Envelope {
             return Err(Malformed::NotAnObject);
         };
         for (key, value) in members {
-            let slot = match key.cow().as_ref() {
+            let slot = match &*key.cow() {
                 "type" => &mut envelope.kind,
                 "timestamp" => &mut envelope.timestamp,
                 "metadata" => &mut envelope.metadata,
