@@ -193,6 +193,13 @@ impl<'a> Value<'a> {
         Value { index, ..*self }
     }
 
+    /// The key at `index`, as [`Members::key_indexes`] gave it.
+    #[inline]
+    #[must_use]
+    pub fn key(&self, index: u32) -> Text<'a> {
+        self.text_of(self.nodes[index as usize])
+    }
+
     /// The string's contents, when it is a string.
     #[must_use]
     pub fn as_text(&self) -> Option<Text<'a>> {

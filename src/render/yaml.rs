@@ -10,9 +10,10 @@ mod resolve;
 use std::cmp::Ordering;
 
 use self::emitter::Emitter;
+use self::order::Key;
 use super::Surface;
 use crate::event::Event;
-use crate::event::json::{Kind, Text, Value};
+use crate::event::json::{Kind, Value};
 
 /// The format.
 #[derive(Debug)]
@@ -24,10 +25,10 @@ pub struct Yaml {
 /// Buffers that live from event to event.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// The keys of the mappings that are being written, outer ones first, by their index on the tape; sorted.
-    keys: Vec<u32>,
+    /// The keys of the mappings that are being written, outer ones first; sorted.
+    keys: Vec<Key>,
     /// For sorting them.
-    spare: Vec<u32>,
+    spare: Vec<Key>,
     /// A string without its escapes.
     text: String,
 }
@@ -56,13 +57,13 @@ impl Scratch {
     /// The members of `mapping` in go-yaml's order of keys; of doubles the last. `remote` is put where it belongs.
     fn members(&mut self, emitter: &mut Emitter<'_>, mapping: Value<'_>, mut remote: Option<&str>) {
         let start = self.keys.len();
-        self.keys.extend(mapping.members().key_indexes());
-        order::drop_doubles(&mut self.keys, start, |index| key(mapping, index).cow());
+        self.keys.extend(mapping.members().key_indexes().map(|index| Key::new(&mapping.key(index).cow(), index)));
+        order::sort(mapping, &mut self.keys, start, &mut self.spare);
         let end = self.keys.len();
-        order::sort(&mut self.keys[start..], &mut self.spare, &|a, b| compare(key(mapping, a), key(mapping, b)));
         for at in start..end {
-            let name = key(mapping, self.keys[at]);
-            let order = remote.map(|_| compare(Text::plain(REMOTE), name));
+            let Key { index, .. } = self.keys[at];
+            let name = mapping.key(index);
+            let order = remote.map(|_| order::compare(REMOTE, &name.cow()));
             if let (Some(remote_name), Some(Ordering::Less | Ordering::Equal)) = (remote, order) {
                 emitter.key(REMOTE);
                 emitter.string(remote_name);
@@ -72,7 +73,7 @@ impl Scratch {
                 }
             }
             emitter.key(name.decode(&mut self.text));
-            self.value(emitter, mapping.at(self.keys[at] + 1), true);
+            self.value(emitter, mapping.at(index + 1), true);
         }
         if let Some(remote_name) = remote {
             emitter.key(REMOTE);
@@ -85,6 +86,9 @@ impl Scratch {
         match value.kind() {
             Kind::Null | Kind::Bool(_) => emitter.verbatim(&[value.raw()]),
             Kind::Number(digits) => number(emitter, digits),
+            Kind::String(text) if text.escaped && resolve::is_double_quoted(text.raw) => {
+                emitter.escaped_string(text.raw)
+            }
             Kind::String(text) => emitter.string(text.decode(&mut self.text)),
             Kind::Array(items) if items.is_empty() => emitter.empty("[]"),
             Kind::Object(members) if members.is_empty() => emitter.empty("{}"),
@@ -103,14 +107,6 @@ impl Scratch {
             }
         }
     }
-}
-
-fn key(mapping: Value<'_>, index: u32) -> Text<'_> {
-    mapping.at(index).as_text().unwrap_or(Text::plain(""))
-}
-
-fn compare(a: Text<'_>, b: Text<'_>) -> Ordering {
-    if a.escaped || b.escaped { order::compare(&a.cow(), &b.cow()) } else { order::compare(a.raw, b.raw) }
 }
 
 /// A number with the server's digits. YAML 1.1 wants a dot and a sign of the exponent in every float (`1.0e+5`), and

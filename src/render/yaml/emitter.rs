@@ -2,6 +2,7 @@
 //! ask for (flow style but for empty collections, anchors, tags, several documents).
 
 use owo_colors::Style as Ink;
+use wide::u8x16;
 
 use super::super::{sanitize, theme};
 use super::resolve;
@@ -11,6 +12,9 @@ const WIDTH: usize = 80;
 
 /// How far each level is indented.
 const INDENT: usize = 2;
+
+/// What indentation is copied from.
+const SPACES: &[u8] = &[b' '; 32];
 
 /// A key longer than this, in bytes, is written with a question mark.
 const LONGEST_SIMPLE_KEY: usize = 128;
@@ -109,6 +113,55 @@ static CLASS: [u8; 256] = {
     table
 };
 
+/// The classes of all of a text's bytes. Without unusual ones, as nearly always, it is a matter of vectors.
+fn classes(text: &[u8]) -> u8 {
+    let (chunks, rest) = text.as_chunks::<16>();
+    let mut seen = chunks.iter().fold(Seen::default(), |seen, chunk| seen.with(*chunk));
+    // The rest is looked at together with some of what is before it.
+    match (text.last_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        _ if rest.is_empty() => {}
+        (Some(last), _, _) => seen = seen.with(*last),
+        (None, Some([a, b, c, d, e, f, g, h]), Some([i, j, k, l, m, n, o, p])) => {
+            seen = seen.with([*a, *b, *c, *d, *e, *f, *g, *h, *i, *j, *k, *l, *m, *n, *o, *p]);
+        }
+        _ => return text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]),
+    }
+    match seen.classes() {
+        usual if usual & UNUSUAL == 0 => usual,
+        _ => text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]),
+    }
+}
+
+/// Which bytes were seen, at any place of a chunk.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    space: u8x16,
+    beside_space: u8x16,
+    quoted: u8x16,
+    unusual: u8x16,
+}
+
+impl Seen {
+    fn with(self, chunk: [u8; 16]) -> Self {
+        let chunk = u8x16::new(chunk);
+        let is = |byte| chunk.simd_eq(u8x16::splat(byte));
+        Self {
+            space: self.space | is(b' '),
+            beside_space: self.beside_space | is(b':') | is(b'#'),
+            quoted: self.quoted | is(b'"') | is(b'\\'),
+            unusual: self.unusual
+                | chunk.min(u8x16::splat(0x1f)).simd_eq(chunk)
+                | chunk.max(u8x16::splat(0x7f)).simd_eq(chunk),
+        }
+    }
+
+    fn classes(self) -> u8 {
+        [(self.space, SPACE), (self.beside_space, BESIDE_SPACE), (self.quoted, QUOTED), (self.unusual, UNUSUAL)]
+            .into_iter()
+            .fold(0, |classes, (seen, class)| if seen.to_bitmask() == 0 { classes } else { classes | class })
+    }
+}
+
 impl<'o> Emitter<'o> {
     /// At the beginning of a document.
     pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool) -> Self {
@@ -150,12 +203,14 @@ impl<'o> Emitter<'o> {
     /// A member's key, up to where its value begins.
     pub(super) fn key(&mut self, text: &str) {
         self.write_indent();
-        if text.len() <= LONGEST_SIMPLE_KEY && !is_multiline(text) {
-            self.scalar(text, Place::SimpleKey, theme::KEY);
+        let seen = classes(text.as_bytes());
+        let is_multiline = seen & UNUSUAL != 0 && text.chars().any(is_break);
+        if text.len() <= LONGEST_SIMPLE_KEY && !is_multiline {
+            self.scalar(text, seen, Place::SimpleKey, theme::KEY);
             self.indicator(":", false, false, false);
         } else {
             self.indicator("?", true, false, true);
-            self.scalar(text, Place::Free, theme::KEY);
+            self.scalar(text, seen, Place::Free, theme::KEY);
             self.write_indent();
             self.indicator(":", true, false, true);
         }
@@ -181,12 +236,30 @@ impl<'o> Emitter<'o> {
 
     /// A string value.
     pub(super) fn string(&mut self, text: &str) {
-        self.scalar(text, Place::Free, theme::STRING);
+        self.scalar(text, classes(text.as_bytes()), Place::Free, theme::STRING);
     }
 
-    fn scalar(&mut self, text: &str, place: Place, ink: Ink) {
-        let seen = text.bytes().fold(0, |seen, byte| seen | CLASS[usize::from(byte)]);
+    /// A string value for which [`resolve::is_double_quoted`] holds, as it stands in the message.
+    pub(super) fn escaped_string(&mut self, raw: &str) {
+        self.paint(theme::STRING, |emitter| {
+            emitter.indicator("\"", true, false, false);
+            emitter.escape_and_fold::<true>(raw, Place::Free);
+            emitter.indicator("\"", false, false, false);
+        });
+    }
+
+    fn scalar(&mut self, text: &str, seen: u8, place: Place, ink: Ink) {
         let style = self.style(text, seen, place);
+        self.paint(ink, |emitter| match style {
+            Style::Plain => emitter.plain(text, seen, place),
+            Style::SingleQuoted => emitter.single_quoted(text, seen, place),
+            Style::DoubleQuoted => emitter.double_quoted(text, seen, place),
+            Style::Literal => emitter.literal(text),
+        });
+    }
+
+    /// Writes a scalar in its colour.
+    fn paint(&mut self, ink: Ink, write: impl FnOnce(&mut Self)) {
         if self.color {
             // The separating space comes before the colour.
             self.separate();
@@ -194,12 +267,7 @@ impl<'o> Emitter<'o> {
         }
         // The lines of a scalar stand one level deeper than what it belongs to.
         self.indent += INDENT;
-        match style {
-            Style::Plain => self.plain(text, seen, place),
-            Style::SingleQuoted => self.single_quoted(text, place),
-            Style::DoubleQuoted => self.double_quoted(text, seen, place),
-            Style::Literal => self.literal(text),
-        }
+        write(self);
         self.indent -= INDENT;
         if self.color {
             let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.suffix_formatter()));
@@ -326,8 +394,13 @@ impl<'o> Emitter<'o> {
         self.indention = false;
     }
 
-    fn single_quoted(&mut self, text: &str, place: Place) {
+    fn single_quoted(&mut self, text: &str, seen: u8, place: Place) {
         self.indicator("'", true, false, false);
+        let folds = seen & SPACE != 0 && place == Place::Free && !self.fits(text);
+        if seen & UNUSUAL == 0 && !folds && !text.contains('\'') {
+            self.copy(text);
+            return self.indicator("'", false, false, false);
+        }
         let mut broken = false;
         let mut spaces = false;
         for (at, character) in text.char_indices() {
@@ -371,13 +444,14 @@ impl<'o> Emitter<'o> {
             // all of a text that starts with one.
             text.chars().for_each(|character| self.escape(character));
         } else {
-            self.escape_and_fold(text, place);
+            self.escape_and_fold::<false>(text, place);
         }
         self.indicator("\"", false, false, false);
     }
 
-    /// The contents of double quotes: runs that need nothing are copied whole.
-    fn escape_and_fold(&mut self, text: &str, place: Place) {
+    /// The contents of double quotes: runs that need nothing are copied whole. With `ESCAPED` the text has its escapes
+    /// already, which only have to be stepped over.
+    fn escape_and_fold<const ESCAPED: bool>(&mut self, text: &str, place: Place) {
         let bytes = text.as_bytes();
         let mut run = Run::default();
         let mut spaces = false;
@@ -398,6 +472,9 @@ impl<'o> Emitter<'o> {
                 }
                 at += 1;
                 spaces = true;
+            } else if ESCAPED && byte == b'\\' {
+                at += 2;
+                spaces = false;
             } else {
                 let character = text[at..].chars().next().unwrap_or_default();
                 let next = at + character.len_utf8();
@@ -559,16 +636,13 @@ impl<'o> Emitter<'o> {
             self.newline();
         }
         while self.column < indent {
-            self.out.push(b' ');
-            self.column += 1;
+            let spaces = &SPACES[..(indent - self.column).min(SPACES.len())];
+            self.out.extend_from_slice(spaces);
+            self.column += spaces.len();
         }
         self.whitespace = true;
         self.indention = true;
     }
-}
-
-fn is_multiline(text: &str) -> bool {
-    text.chars().any(is_break)
 }
 
 /// libyaml's idea of printable characters. Tabs are not, and nothing beyond the basic plane is.

@@ -2,16 +2,60 @@
 
 use std::cmp::{Ordering, Reverse};
 
+use crate::event::json::Value;
+
 /// Mappings of up to this many members are small: most are.
 const SMALL: usize = 12;
 
-/// Sorts keys, given by any number, by `compare`. go-yaml's order is none in the strict sense (`9a` < `10` < `99` < `9a`),
-/// which the standard library's sorts answer with a panic; a merge sort always ends.
-pub(super) fn sort(keys: &mut [u32], spare: &mut Vec<u32>, compare: &impl Fn(u32, u32) -> Ordering) {
+/// A key of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// Where it stands on the tape.
+    pub(super) index: u32,
+    /// Its first eight bytes, first byte highest. Of keys that are [plain](is_plain) the one with less comes first.
+    prefix: u64,
+    is_plain: bool,
+}
+
+impl Key {
+    /// The key called `name`.
+    #[inline]
+    pub(super) fn new(name: &str, index: u32) -> Self {
+        let (mut prefix, mut plain) = (0, true);
+        for at in 0..8 {
+            let byte = name.as_bytes().get(at).copied().unwrap_or(0);
+            prefix = prefix << 8 | u64::from(byte);
+            plain &= is_plain(byte);
+        }
+        Self { index, prefix, is_plain: plain }
+    }
+}
+
+/// Whether the byte's place in the order is that of its code, as nearly all bytes of keys are: small letters, and what
+/// joins words. Nothing counts as such too.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0 | b'a'..=b'z' | b'_' | b'-' | b'.')
+}
+
+/// Puts the keys of `mapping` that begin at `start` into order, leaving out those that come again later.
+pub(super) fn sort(mapping: Value<'_>, keys: &mut Vec<Key>, start: usize, spare: &mut Vec<Key>) {
+    drop_doubles(keys, start, |key| mapping.key(key.index).cow());
+    let plain = keys[start..].iter().all(|key| key.is_plain);
+    merge_sort(&mut keys[start..], spare, &|a, b| {
+        if plain && a.prefix != b.prefix {
+            return a.prefix.cmp(&b.prefix);
+        }
+        compare(&mapping.key(a.index).cow(), &mapping.key(b.index).cow())
+    });
+}
+
+/// go-yaml's order is none in the strict sense (`9a` < `10` < `99` < `9a`), which the standard library's sorts answer
+/// with a panic; a merge sort always ends.
+fn merge_sort(keys: &mut [Key], spare: &mut Vec<Key>, compare: &impl Fn(&Key, &Key) -> Ordering) {
     if keys.len() <= SMALL {
         for end in 1..keys.len() {
             let mut at = end;
-            while at > 0 && compare(keys[at], keys[at - 1]).is_lt() {
+            while at > 0 && compare(&keys[at], &keys[at - 1]).is_lt() {
                 keys.swap(at, at - 1);
                 at -= 1;
             }
@@ -19,13 +63,13 @@ pub(super) fn sort(keys: &mut [u32], spare: &mut Vec<u32>, compare: &impl Fn(u32
         return;
     }
     let middle = keys.len() / 2;
-    sort(&mut keys[..middle], spare, compare);
-    sort(&mut keys[middle..], spare, compare);
+    merge_sort(&mut keys[..middle], spare, compare);
+    merge_sort(&mut keys[middle..], spare, compare);
     spare.clear();
     spare.extend_from_slice(&keys[..middle]);
     let (mut left, mut right, mut at) = (0, middle, 0);
     while left < spare.len() {
-        if right < keys.len() && compare(keys[right], spare[left]).is_lt() {
+        if right < keys.len() && compare(&keys[right], &spare[left]).is_lt() {
             keys[at] = keys[right];
             right += 1;
         } else {
@@ -37,12 +81,13 @@ pub(super) fn sort(keys: &mut [u32], spare: &mut Vec<u32>, compare: &impl Fn(u32
 }
 
 /// Leaves out keys that come again later, given in the order in which they came.
-pub(super) fn drop_doubles<N: Ord>(keys: &mut Vec<u32>, start: usize, name: impl Fn(u32) -> N) {
+fn drop_doubles<N: Ord>(keys: &mut Vec<Key>, start: usize, name: impl Fn(&Key) -> N) {
+    let is_same = |a: &Key, b: &Key| a.prefix == b.prefix && name(a) == name(b);
     if keys.len() - start <= SMALL {
         let mut at = start;
         while at < keys.len() {
-            let this = name(keys[at]);
-            if keys[at + 1..].iter().any(|later| name(*later) == this) {
+            let this = keys[at];
+            if keys[at + 1..].iter().any(|later| is_same(&this, later)) {
                 keys.remove(at);
             } else {
                 at += 1;
@@ -51,9 +96,9 @@ pub(super) fn drop_doubles<N: Ord>(keys: &mut Vec<u32>, start: usize, name: impl
         return;
     }
     // Later ones first, so that the last of doubles is the one that stays.
-    keys[start..].sort_by_cached_key(|key| (name(*key), Reverse(*key)));
+    keys[start..].sort_by_cached_key(|key| (name(key), Reverse(key.index)));
     let mut doubles = keys.split_off(start);
-    doubles.dedup_by(|a, b| name(*a) == name(*b));
+    doubles.dedup_by(|a, b| is_same(a, b));
     keys.append(&mut doubles);
 }
 
@@ -102,7 +147,7 @@ fn is_digit(character: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{compare, drop_doubles, sort};
+    use super::{Key, compare, drop_doubles, merge_sort};
 
     #[test]
     fn numbers_by_value_and_letters_last() {
@@ -113,22 +158,36 @@ mod tests {
         }
     }
 
+    fn keys(names: &[String]) -> Vec<Key> {
+        (0..).zip(names).map(|(index, name)| Key::new(name, index)).collect()
+    }
+
     proptest! {
         #[test]
         fn sorting_ends_and_keeps_every_key(names in prop::collection::vec("[019a_-]{0,4}", 0..60)) {
-            let mut keys: Vec<_> = (0..).take(names.len()).collect();
-            sort(&mut keys, &mut Vec::new(), &|a, b| compare(&names[a as usize], &names[b as usize]));
-            keys.sort_unstable();
-            prop_assert!((0..).take(names.len()).eq(keys));
+            let mut keys = keys(&names);
+            let name = |key: &Key| &names[key.index as usize];
+            merge_sort(&mut keys, &mut Vec::new(), &|a, b| compare(name(a), name(b)));
+            let mut left: Vec<_> = keys.iter().map(|key| key.index).collect();
+            left.sort_unstable();
+            prop_assert!((0..).take(names.len()).eq(left));
+        }
+
+        #[test]
+        fn prefixes_of_plain_keys_sort_as_the_keys_do(a in "[a-z_.-]{0,9}", b in "[a-z_.-]{0,9}") {
+            let (left, right) = (Key::new(&a, 0), Key::new(&b, 0));
+            prop_assert!(left.is_plain && right.is_plain);
+            prop_assert!(left.prefix == right.prefix || left.prefix.cmp(&right.prefix) == compare(&a, &b));
         }
 
         #[test]
         fn of_doubles_the_last_stays(names in prop::collection::vec("[ab]{0,3}", 0..40)) {
-            let mut keys: Vec<_> = (0..).take(names.len()).collect();
-            drop_doubles(&mut keys, 0, |key| &names[key as usize]);
-            keys.sort_unstable();
+            let mut keys = keys(&names);
+            drop_doubles(&mut keys, 0, |key| &names[key.index as usize]);
+            let mut left: Vec<_> = keys.iter().map(|key| key.index).collect();
+            left.sort_unstable();
             let last = |key: &u32| !names[*key as usize + 1..].contains(&names[*key as usize]);
-            prop_assert!((0..).take(names.len()).filter(last).eq(keys));
+            prop_assert!((0..).take(names.len()).filter(last).eq(left));
         }
     }
 }

@@ -20,6 +20,22 @@ pub(super) fn is_string(text: &str) -> bool {
     }
 }
 
+/// Whether a string, given with JSON's escapes, is one that only double quotes can hold, with just these escapes: it has
+/// control characters other than newlines, and nothing escaped that YAML escapes in another way or not at all.
+pub(super) fn is_double_quoted(raw: &str) -> bool {
+    let mut has_control = false;
+    let mut bytes = raw.bytes();
+    while bytes.any(|byte| byte == b'\\') {
+        match bytes.next() {
+            Some(b't' | b'b' | b'f' | b'r') => has_control = true,
+            Some(b'"' | b'\\' | b'n') => {}
+            _ => return false,
+        }
+    }
+    // go-yaml escapes the whole of a text that begins like this (`Emitter::double_quoted`).
+    has_control && !raw.starts_with('\u{feff}')
+}
+
 fn is_word(text: &str) -> bool {
     matches!(
         text,
