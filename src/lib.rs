@@ -1,7 +1,8 @@
 //! lxmon follows the events of LXD and Incus servers.
 //!
-//! Data flows one way: source → event → filter → order → render → sink, a module per step. [`monitor`] joins them,
-//! [`queue`] lies between the half that reads and the half that writes.
+//! Data flows one way: source → event → filter → order → render → sink, a module per step. [`monitor`] joins them in
+//! three threads: it reads itself, [`sorter`] takes from the [`queue`] and goes as far as the order, [`writer`] does the
+//! rest.
 
 pub mod cli;
 mod complete;
@@ -21,6 +22,7 @@ pub mod render;
 pub mod signals;
 pub mod sink;
 pub mod skipped;
+pub mod sorter;
 pub mod source;
 pub mod terminal;
 pub mod writer;

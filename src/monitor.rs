@@ -1,5 +1,5 @@
-//! The loop that joins the steps. The main thread reads from the sources and waits for signals; a second thread
-//! filters, orders, renders and writes.
+//! The loop that joins the steps. The main thread reads from the sources and waits for signals; a second one decodes,
+//! filters and orders; a third one renders and writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::queue::Queue;
 use crate::remote::{Address, Flavour, Remote};
 use crate::signals::Signals;
 use crate::sink::stdout;
+use crate::sorter::Sorter;
 use crate::source::demo::Demo;
 use crate::source::frames::Lost;
 use crate::source::server::Follow;
@@ -42,7 +43,10 @@ async fn follow(config: &mut Config) -> anyhow::Result<Exit> {
     let queue = Arc::new(Queue::new(config.buffer, patient));
     let filter = std::mem::take(&mut config.filter);
     let config = &*config;
-    let writer = Writer::new(config, filter, Arc::clone(&queue)).context("standard output")?;
+    let remotes = config.source.remote_names().len();
+    let (sorter, batches) = Sorter::new(Arc::clone(&queue), filter, config.sort_window, remotes);
+    let writer = Writer::new(config, Arc::clone(&queue), batches).context("standard output")?;
+    std::thread::Builder::new().name("sorter".into()).spawn(move || sorter.run()).context("starting the sorter")?;
     let (report, mut reported) = oneshot::channel();
     std::thread::Builder::new()
         .name("writer".into())

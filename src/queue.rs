@@ -218,14 +218,20 @@ impl Queue {
             return;
         }
         let mut state = self.state();
+        let had_room = self.has_room(&state);
         state.bytes = state.bytes.saturating_sub(bytes);
         // After a stop the queue shrinks back by half of what is written, so that reading goes on meanwhile.
         state.limit = state.limit.saturating_sub(bytes / 2).max(SMALL.min(self.full));
-        let room = state.bytes < state.limit;
+        let has_room = self.has_room(&state);
         drop(state);
-        if room {
+        if has_room && !had_room {
             self.drained.notify_waiters();
         }
+    }
+
+    /// Whether waking a reader pays: it costs more than queueing many messages.
+    fn has_room(&self, state: &State) -> bool {
+        state.bytes + SMALL.min(self.full) / 2 <= state.limit
     }
 
     /// The writer enters a write.

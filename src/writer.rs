@@ -1,26 +1,22 @@
-//! The second half of the way: decodes messages, filters, orders, renders and writes them.
+//! The last part of the way: renders what the sorter passes on, and writes it.
 
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::TryRecvError;
 
 use log::warn;
 
 use crate::config::Config;
 use crate::event::json::Tape;
-use crate::event::{Event, Message, RemoteId};
+use crate::event::{Event, RemoteId};
 use crate::exit::{Exit, Fault};
-use crate::filter::Filter;
 use crate::gap::Gap;
-use crate::order::Order;
-use crate::queue::{Item, Queue, Taken};
+use crate::queue::Queue;
 use crate::render::Renderer;
 use crate::sink::stdout::Stdout;
 use crate::skipped::Skipped;
-
-/// How much is taken from the queue before it may fill up again, in bytes.
-const RELEASE: usize = 64 << 10;
+use crate::sorter::{Batch, Batches, Sorted};
 
 /// Why the writer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +43,9 @@ impl Ended {
     }
 }
 
-/// Everything between the queue and standard output.
+/// Everything between the sorter and standard output.
 pub struct Writer {
-    queue: Arc<Queue>,
-    filter: Filter,
-    order: Order,
+    batches: Batches,
     renderer: Renderer,
     stdout: Stdout,
     skipped: Skipped,
@@ -61,13 +55,9 @@ pub struct Writer {
     left: Option<NonZeroU64>,
     gap_events: bool,
     fail_on_gap: bool,
-    /// Tapes for the next events.
-    tapes: Vec<Tape>,
-    /// Bytes that were taken and not yet released.
-    taken: usize,
 }
 
-/// Why the writer stops before the queue ends.
+/// Why the writer stops before the end.
 enum Stop {
     Ended(Ended),
     Failed(io::Error),
@@ -83,26 +73,24 @@ impl From<io::Error> for Stop {
 }
 
 impl Writer {
-    /// Prints as the configuration says.
-    pub fn new(config: &Config, filter: Filter, queue: Arc<Queue>) -> io::Result<Self> {
-        let names = config.source.remote_names();
+    /// Prints as the configuration says, and tells `queue` how writing goes.
+    ///
+    /// # Errors
+    /// There is no standard output.
+    pub fn new(config: &Config, queue: Arc<Queue>, batches: Batches) -> io::Result<Self> {
         Ok(Self {
-            filter,
-            order: Order::new(config.sort_window, names.len()),
+            batches,
             renderer: Renderer::new(config.format, config.surface, &config.pretty),
-            stdout: Stdout::new(Arc::clone(&queue))?,
+            stdout: Stdout::new(queue)?,
             skipped: Skipped::new(config.source.remote_names()),
-            names,
+            names: config.source.remote_names(),
             left: config.count,
             gap_events: config.gap_events,
             fail_on_gap: config.fail_on_gap,
-            tapes: Vec::new(),
-            taken: 0,
-            queue,
         })
     }
 
-    /// Writes until the queue ends, or until there is no point in going on.
+    /// Writes until the sorter ends, or until there is no point in going on.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -116,76 +104,41 @@ impl Writer {
     }
 
     fn write_all(&mut self) -> Result<Ended, Stop> {
-        let mut items = Vec::new();
-        let mut arrived = Instant::now();
-        loop {
-            let taken = self.queue.take(&mut items, self.order.deadline());
-            // When the queue runs ahead of us, time is what it was when its items arrived: what is late is late on the
-            // way here, not here.
-            let mut now = arrived;
-            for item in items.drain(..) {
-                self.taken += item.size();
-                match item {
-                    Item::Arrived(time) => now = time,
-                    Item::Message(remote, message) => self.take_in(message, remote, None, now),
-                    Item::Line(number, message) => self.take_in(message, RemoteId::default(), Some(number), now),
-                    Item::Unreadable(remote, why) => self.skipped.unreadable(remote, why),
-                    Item::Gap(gap) => self.mark(&gap)?,
-                }
-                self.print_due(now)?;
-                if self.taken >= RELEASE {
-                    self.release();
+        while let Some(Batch { mut sorted, mut tapes }) = self.next()? {
+            for one in sorted.drain(..) {
+                match one {
+                    Sorted::Event(event) => tapes.push(self.print(event)?),
+                    Sorted::Gap(gap) => self.mark(&gap)?,
+                    Sorted::Malformed(remote, line, why, message) => {
+                        self.skipped.malformed(remote, line, why, &message);
+                    }
+                    Sorted::Unreadable(remote, why) => self.skipped.unreadable(remote, why),
                 }
             }
-            arrived = now;
-            if !self.queue.has_items() {
-                self.print_due(Instant::now())?;
-            }
-            if taken == Taken::End {
-                self.print_held()?;
+            // When the sorter has ended, it needs no tapes.
+            let _ = self.batches.returned.try_send(Batch { sorted, tapes });
+        }
+        Ok(Ended::Drained)
+    }
+
+    /// The next batch; before waiting for it, what is rendered is written.
+    fn next(&mut self) -> Result<Option<Batch>, Stop> {
+        match self.batches.coming.try_recv() {
+            Ok(batch) => Ok(Some(batch)),
+            Err(TryRecvError::Disconnected) => {
                 self.stdout.flush()?;
-                return Ok(Ended::Drained);
+                Ok(None)
             }
-            self.release();
-            if !self.queue.has_items() {
+            Err(TryRecvError::Empty) => {
                 self.stdout.flush()?;
+                Ok(self.batches.coming.recv().ok())
             }
         }
     }
 
-    fn release(&mut self) {
-        self.queue.release(std::mem::take(&mut self.taken));
-    }
-
-    /// From message to event, into the sort window if it is wanted.
-    fn take_in(&mut self, message: Message, remote: RemoteId, line: Option<u64>, now: Instant) {
-        match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
-            Ok(event) if self.filter.admits(&event) => self.order.push(event, now),
-            Ok(event) => self.tapes.push(event.into_tape()),
-            Err(rejected) => {
-                self.skipped.malformed(remote, line, rejected.why, &rejected.message);
-                self.tapes.push(rejected.tape);
-            }
-        }
-    }
-
-    fn print_due(&mut self, now: Instant) -> Result<(), Stop> {
-        while let Some(event) = self.order.pop(now) {
-            self.print(event)?;
-        }
-        Ok(())
-    }
-
-    fn print_held(&mut self) -> Result<(), Stop> {
-        while let Some(event) = self.order.drain() {
-            self.print(event)?;
-        }
-        Ok(())
-    }
-
-    fn print(&mut self, event: Event) -> Result<(), Stop> {
+    /// Renders the event, and gives back its tape.
+    fn print(&mut self, event: Event) -> Result<Tape, Stop> {
         self.render(&event);
-        self.tapes.push(event.into_tape());
         if let Some(left) = self.left {
             self.left = NonZeroU64::new(left.get() - 1);
             if self.left.is_none() {
@@ -196,7 +149,7 @@ impl Writer {
         if self.stdout.is_full() {
             self.stdout.flush()?;
         }
-        Ok(())
+        Ok(event.into_tape())
     }
 
     fn render(&mut self, event: &Event) {
@@ -207,7 +160,6 @@ impl Writer {
 
     /// Tells of a gap where it is in the stream.
     fn mark(&mut self, gap: &Gap) -> Result<(), Stop> {
-        self.print_held()?;
         let RemoteId(number) = gap.remote;
         let name = self.names.get(usize::from(number)).map_or("", String::as_str);
         warn!("{name}: {gap}");

@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Write as _;
 
-use chrono::{DateTime, Datelike as _, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
+use chrono::{DateTime, Datelike as _, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _};
 use clap::ValueEnum;
 use owo_colors::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use self::glyph::Glyph;
-use super::{Surface, sanitize, theme};
+use super::{Surface, lanes, sanitize, theme};
 use crate::event::json::{Kind, Text, Value};
 use crate::event::source::{EntityKind, Source};
 use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
@@ -59,7 +59,7 @@ pub struct Pretty {
     project_width: usize,
     member_width: usize,
     remote_width: usize,
-    previous: Option<DateTime<FixedOffset>>,
+    previous: Option<DateTime<Local>>,
     day: Option<NaiveDate>,
     /// The operations that go on and the status that was last shown, oldest first.
     operations: VecDeque<(String, String)>,
@@ -131,8 +131,9 @@ impl Pretty {
         }
         self.cells.clear();
         let time = event.timestamp();
-        self.rule(time, out);
-        self.time(event, time);
+        let local = time.map(|time| time.with_timezone(&Local));
+        self.rule(local, out);
+        self.time(event, local);
         self.columns(event, remote);
         if let Some(lifecycle) = event.lifecycle() {
             self.lifecycle(lifecycle);
@@ -179,10 +180,10 @@ impl Pretty {
     }
 
     /// On a terminal a new day gets a line of its own.
-    fn rule(&mut self, time: Option<DateTime<FixedOffset>>, out: &mut Vec<u8>) {
+    fn rule(&mut self, time: Option<DateTime<Local>>, out: &mut Vec<u8>) {
         let day = match (self.options.time, time) {
-            (TimeStyle::Local, Some(time)) => time.with_timezone(&Local).date_naive(),
-            (TimeStyle::Utc, Some(time)) => time.with_timezone(&Utc).date_naive(),
+            (TimeStyle::Local, Some(time)) => time.date_naive(),
+            (TimeStyle::Utc, Some(time)) => time.naive_utc().date(),
             _ => return,
         };
         let before = self.day.replace(day);
@@ -197,7 +198,7 @@ impl Pretty {
         out.push(b'\n');
     }
 
-    fn time(&mut self, event: &Event, time: Option<DateTime<FixedOffset>>) {
+    fn time(&mut self, event: &Event, time: Option<DateTime<Local>>) {
         let cell = &mut self.cells.time;
         cell.style = theme::DIM;
         let Some(time) = time else {
@@ -207,12 +208,11 @@ impl Pretty {
         let short = self.options.surface.terminal;
         let text = &mut cell.text;
         match self.options.time {
-            TimeStyle::Local if short => clock(text, time.with_timezone(&Local).naive_local()),
+            TimeStyle::Local if short => clock(text, time.naive_local()),
             TimeStyle::Utc if short => clock(text, time.naive_utc()),
             TimeStyle::Local | TimeStyle::Iso => {
-                let local = time.with_timezone(&Local);
-                date_and_clock(text, local.naive_local());
-                let minutes = local.offset().local_minus_utc() / 60;
+                date_and_clock(text, time.naive_local());
+                let minutes = time.offset().local_minus_utc() / 60;
                 text.push(if minutes < 0 { b'-' } else { b'+' });
                 digits(text, minutes.unsigned_abs() / 60, 2);
                 text.push(b':');
@@ -464,6 +464,23 @@ fn digits(text: &mut Vec<u8>, value: u32, count: u32) {
     text.extend((0..count).rev().map(|place| b'0' + u8::try_from(value / 10u32.pow(place) % 10).unwrap_or(0)));
 }
 
+/// Whether a text in the message's quotes and escapes is what `{:?}` makes of it.
+fn is_own_debug(text: Text<'_>) -> bool {
+    if !lanes::is_usual(text.raw.as_bytes()) {
+        return false;
+    }
+    let mut bytes = text.raw.bytes();
+    // Without an escape there is nothing to find: quotes are escaped.
+    !text.escaped
+        || loop {
+            match bytes.find(|byte| *byte == b'\\').and_then(|_| bytes.next()) {
+                Some(b'"' | b'\\' | b'n' | b'r' | b't') => {}
+                Some(_) => break false,
+                None => break true,
+            }
+        }
+}
+
 /// A fingerprint, cut where room is scarce.
 fn shortened(name: &str, tight: bool) -> &str {
     let is_fingerprint = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -545,8 +562,10 @@ impl Cells {
                     theme::paint(out, color, cell.style, |out| out.extend_from_slice(&cell.text));
                 }
             }
-            let width = cell.width();
-            owed += cell.gap() + cell.pad.max(width) - width;
+            owed += cell.gap();
+            if cell.pad > 0 {
+                owed += cell.pad.saturating_sub(cell.width());
+            }
         }
         out.push(b'\n');
     }
@@ -568,6 +587,9 @@ impl Cell {
     /// A value in as few characters as it takes: words without quotes, lists of words as words.
     fn push_value(&mut self, value: Value<'_>) {
         match value.kind() {
+            Kind::String(text) if text.raw.contains([' ', '"', '=']) && is_own_debug(text) => {
+                self.text.extend_from_slice(value.raw().as_bytes());
+            }
             Kind::String(text) => {
                 let text = text.cow();
                 if text.is_empty() || text.contains([' ', '"', '=']) {

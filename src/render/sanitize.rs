@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 
+use super::lanes;
+
 /// Whether `character` does something other than to show itself: C0, DEL, C1, line and paragraph separators, and the
 /// bidi controls (Unicode's `Bidi_Control` property).
 #[must_use]
@@ -22,8 +24,7 @@ pub fn is_control(character: char) -> bool {
 /// Whether `text` holds any of them.
 #[must_use]
 pub fn is_dangerous(text: &str) -> bool {
-    // In UTF-8 all of them are below space, DEL, or begin with one of these three bytes.
-    text.bytes().any(|byte| matches!(byte, 0..=0x1f | 0x7f | 0xc2 | 0xd8 | 0xe2)) && text.chars().any(is_control)
+    !lanes::is_usual(text.as_bytes()) && text.chars().any(is_control)
 }
 
 /// Appends `text` with its control characters as escapes: `\n`, `\x1b`, `\u{202e}`.

@@ -87,7 +87,7 @@ impl Scratch {
             Kind::Null | Kind::Bool(_) => emitter.verbatim(&[value.raw()]),
             Kind::Number(digits) => number(emitter, digits),
             Kind::String(text) if text.escaped && resolve::is_double_quoted(text.raw) => {
-                emitter.escaped_string(text.raw)
+                emitter.escaped_string(text.raw);
             }
             Kind::String(text) => emitter.string(text.decode(&mut self.text)),
             Kind::Array(items) if items.is_empty() => emitter.empty("[]"),

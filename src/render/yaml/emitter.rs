@@ -4,7 +4,7 @@
 use owo_colors::Style as Ink;
 use wide::u8x16;
 
-use super::super::{sanitize, theme};
+use super::super::{lanes, sanitize, theme};
 use super::resolve;
 
 /// libyaml folds at the first space after this column.
@@ -115,19 +115,8 @@ static CLASS: [u8; 256] = {
 
 /// The classes of all of a text's bytes. Without unusual ones, as nearly always, it is a matter of vectors.
 fn classes(text: &[u8]) -> u8 {
-    let (chunks, rest) = text.as_chunks::<16>();
-    let mut seen = chunks.iter().fold(Seen::default(), |seen, chunk| seen.with(*chunk));
-    // The rest is looked at together with some of what is before it.
-    match (text.last_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        _ if rest.is_empty() => {}
-        (Some(last), _, _) => seen = seen.with(*last),
-        (None, Some([a, b, c, d, e, f, g, h]), Some([i, j, k, l, m, n, o, p])) => {
-            seen = seen.with([*a, *b, *c, *d, *e, *f, *g, *h, *i, *j, *k, *l, *m, *n, *o, *p]);
-        }
-        _ => return text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]),
-    }
-    match seen.classes() {
-        usual if usual & UNUSUAL == 0 => usual,
+    match lanes::fold(text, Seen::default(), Seen::with).map(Seen::classes) {
+        Some(classes) if classes & UNUSUAL == 0 => classes,
         _ => text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]),
     }
 }
@@ -142,16 +131,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn with(self, chunk: [u8; 16]) -> Self {
-        let chunk = u8x16::new(chunk);
+    fn with(self, chunk: u8x16) -> Self {
         let is = |byte| chunk.simd_eq(u8x16::splat(byte));
         Self {
             space: self.space | is(b' '),
             beside_space: self.beside_space | is(b':') | is(b'#'),
             quoted: self.quoted | is(b'"') | is(b'\\'),
-            unusual: self.unusual
-                | chunk.min(u8x16::splat(0x1f)).simd_eq(chunk)
-                | chunk.max(u8x16::splat(0x7f)).simd_eq(chunk),
+            unusual: self.unusual | lanes::unusual(chunk),
         }
     }
 

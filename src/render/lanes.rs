@@ -1,0 +1,40 @@
+//! Looks at the bytes of a text sixteen at a time.
+
+use wide::u8x16;
+
+/// Folds all bytes of `text` into what is of no consequence to order or number of times: bytes come in chunks, some of
+/// them twice. Nothing when the text is too short for that to pay.
+#[inline]
+pub(super) fn fold<T>(text: &[u8], nothing: T, with: impl Fn(T, u8x16) -> T) -> Option<T> {
+    let (chunks, rest) = text.as_chunks();
+    // The rest is looked at together with some of what is before it.
+    let last = match (text.last_chunk(), text.first_chunk(), text.last_chunk()) {
+        (Some(last), _, _) => *last,
+        (None, Some(first), Some(last)) => halves(*first, *last),
+        _ => return None,
+    };
+    let seen = chunks.iter().fold(nothing, |seen, chunk| with(seen, u8x16::new(*chunk)));
+    Some(if rest.is_empty() { seen } else { with(seen, u8x16::new(last)) })
+}
+
+fn halves(first: [u8; 8], last: [u8; 8]) -> [u8; 16] {
+    let mut both = [0; 16];
+    both[..8].copy_from_slice(&first);
+    both[8..].copy_from_slice(&last);
+    both
+}
+
+/// Marks bytes that are not printable ASCII.
+#[inline]
+pub(super) fn unusual(chunk: u8x16) -> u8x16 {
+    chunk.min(u8x16::splat(0x1f)).simd_eq(chunk) | chunk.max(u8x16::splat(0x7f)).simd_eq(chunk)
+}
+
+/// Whether `text` is printable ASCII.
+#[inline]
+pub(super) fn is_usual(text: &[u8]) -> bool {
+    match fold(text, u8x16::ZERO, |seen, chunk| seen | unusual(chunk)) {
+        Some(seen) => seen.to_bitmask() == 0,
+        None => text.iter().fold(true, |usual, byte| usual & matches!(byte, 0x20..0x7f)),
+    }
+}
