@@ -67,6 +67,7 @@ async fn follow(config: &mut Config) -> anyhow::Result<Exit> {
     let (end, hurry) = tokio::select! {
         ended = &mut reported => return ended.context("the writer died")?.map(|ended| ended.exit(Exit::Success)),
         outcome = read_source(config, &queue) => (outcome.map(|()| Exit::Success), false),
+        () = queue.tell_time() => unreachable!("it tells the time for ever"),
         () = &mut timeout => (Ok(timeout_exit(config)), true),
         signal = signals.next() => (Ok(Exit::Signal(signal)), true),
         () = &mut reader_gone => return Ok(Exit::Success),

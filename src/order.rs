@@ -27,6 +27,8 @@ pub struct Order {
     newest: i64,
     /// The key of the event that left last.
     left: Key,
+    /// The last key among events that have been held for the window: they and what comes before them must leave.
+    aged: Key,
     arrived: u64,
 }
 
@@ -47,6 +49,7 @@ impl Order {
             latest: vec![i64::MIN; remotes.max(1)],
             newest: i64::MIN,
             left: (i64::MIN, 0),
+            aged: (i64::MIN, 0),
             arrived: 0,
         }
     }
@@ -81,11 +84,18 @@ impl Order {
         self.arrivals.push_back((now + self.window, key));
     }
 
-    /// The next event whose turn it is at `now`.
-    pub fn pop(&mut self, now: Instant) -> Option<Event> {
+    /// Says that everything that came by `now` has been taken in.
+    pub fn tell_time(&mut self, now: Instant) {
+        while let Some(&(_, key)) = self.arrivals.front().filter(|(deadline, _)| *deadline <= now) {
+            self.aged = self.aged.max(key);
+            self.arrivals.pop_front();
+        }
+    }
+
+    /// The next event whose turn it is.
+    pub fn pop(&mut self) -> Option<Event> {
         let &(key, _) = self.sorted.front()?;
-        let due =
-            self.window.is_zero() || self.is_passed(key) || self.deadline_key(now).is_some_and(|aged| key <= aged);
+        let due = self.window.is_zero() || key <= self.aged || self.is_passed(key);
         due.then(|| self.leave()).flatten()
     }
 
@@ -94,9 +104,12 @@ impl Order {
         self.leave()
     }
 
-    /// When [`Order::pop`] will have something at the latest.
+    /// When [`Order::tell_time`] should be called at the latest.
     pub fn deadline(&mut self) -> Option<Instant> {
-        self.forget_left();
+        // What is held always comes after what left last, but for late ones, which leave at once.
+        while self.arrivals.front().is_some_and(|(_, key)| *key <= self.left) {
+            self.arrivals.pop_front();
+        }
         self.arrivals.front().map(|(deadline, _)| *deadline)
     }
 
@@ -117,20 +130,6 @@ impl Order {
     fn is_passed(&self, key: Key) -> bool {
         let watermark = self.latest.iter().copied().min().unwrap_or(i64::MIN);
         key < self.left || key.0.saturating_add(self.window_nanos) <= watermark
-    }
-
-    /// The key of the longest held event, if its time is up: it and everything before it must leave.
-    fn deadline_key(&mut self, now: Instant) -> Option<Key> {
-        self.forget_left();
-        self.arrivals.front().filter(|(deadline, _)| *deadline <= now).map(|(_, key)| *key)
-    }
-
-    /// Drops arrivals that have left already. What is held always comes after what left last, but for late ones, which
-    /// leave at once.
-    fn forget_left(&mut self) {
-        while self.arrivals.front().is_some_and(|(_, key)| *key <= self.left) {
-            self.arrivals.pop_front();
-        }
     }
 }
 
@@ -168,7 +167,8 @@ mod tests {
             for (index, (_, remote, timestamp)) in events.iter().enumerate().filter(|(_, event)| event.0 == now) {
                 order.push(event(*remote, index, timestamp), moment);
             }
-            while let Some(event) = order.pop(moment) {
+            order.tell_time(moment);
+            while let Some(event) = order.pop() {
                 left.push((number(&event), now));
             }
         }

@@ -27,6 +27,8 @@ const OVERHEAD: usize = 64;
 pub enum Item {
     /// The items that follow arrived at this time.
     Arrived(Instant),
+    /// Everything that came by this time stands before it.
+    Time(Instant),
     /// A message of a remote.
     Message(RemoteId, Message),
     /// A line of a recording, with its number.
@@ -42,8 +44,6 @@ pub enum Item {
 pub enum Taken {
     /// There are items.
     Items,
-    /// The deadline came first.
-    Deadline,
     /// There are no items and never will be.
     End,
 }
@@ -63,6 +63,7 @@ pub struct Queue {
     state: Mutex<State>,
     filled: Condvar,
     drained: Notify,
+    asked: Notify,
     /// Readers push one after the other, in the order in which they asked: none falls behind the others.
     turn: tokio::sync::Mutex<()>,
     /// How many bytes may wait while the output is stopped.
@@ -82,6 +83,8 @@ struct State {
     writing_since: Option<Instant>,
     /// What was dropped and not yet told, at most one gap a remote.
     dropped: Vec<Gap>,
+    /// When to tell the time next.
+    asked_for: Option<Instant>,
     ended: bool,
 }
 
@@ -95,12 +98,14 @@ impl Queue {
             limit: SMALL.min(full),
             writing_since: None,
             dropped: Vec::new(),
+            asked_for: None,
             ended: false,
         };
         Self {
             state: Mutex::new(state),
             filled: Condvar::new(),
             drained: Notify::new(),
+            asked: Notify::new(),
             turn: tokio::sync::Mutex::default(),
             full,
             patient,
@@ -187,9 +192,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Waits for items and swaps them into the empty `items`; at most until `deadline`.
+    /// Waits for items and swaps them into the empty `items`. From `deadline` on there will be an [`Item::Time`].
     pub fn take(&self, items: &mut Vec<Item>, deadline: Option<Instant>) -> Taken {
         let mut state = self.state();
+        if deadline.is_some() && state.asked_for.is_none() {
+            state.asked_for = deadline;
+            self.asked.notify_one();
+        }
         loop {
             if !state.items.is_empty() {
                 std::mem::swap(items, &mut state.items);
@@ -198,11 +207,25 @@ impl Queue {
             if state.ended {
                 return Taken::End;
             }
-            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => return Taken::Deadline,
-                Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Tells the time at the deadlines that [`Queue::take`] is given, once all that has come by then is queued. Only
+    /// the thread that reads knows that: what it has not read for want of time is not late.
+    pub async fn tell_time(&self) {
+        loop {
+            self.asked.notified().await;
+            let Some(deadline) = self.state().asked_for else { continue };
+            tokio::time::sleep_until(deadline.into()).await;
+            let now = Instant::now();
+            // The first lets the runtime ask the sockets once more, the second lets those be read that have something.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            // Those who have something and wait for room come first.
+            let _turn = self.turn.lock().await;
+            self.state().asked_for = None;
+            self.push_always(Item::Time(now));
         }
     }
 
@@ -218,19 +241,19 @@ impl Queue {
             return;
         }
         let mut state = self.state();
-        let had_room = self.has_room(&state);
+        let before = self.is_roomy(&state);
         state.bytes = state.bytes.saturating_sub(bytes);
         // After a stop the queue shrinks back by half of what is written, so that reading goes on meanwhile.
         state.limit = state.limit.saturating_sub(bytes / 2).max(SMALL.min(self.full));
-        let has_room = self.has_room(&state);
+        let after = self.is_roomy(&state);
         drop(state);
-        if has_room && !had_room {
+        if after && !before {
             self.drained.notify_waiters();
         }
     }
 
     /// Whether waking a reader pays: it costs more than queueing many messages.
-    fn has_room(&self, state: &State) -> bool {
+    fn is_roomy(&self, state: &State) -> bool {
         state.bytes + SMALL.min(self.full) / 2 <= state.limit
     }
 
@@ -272,7 +295,7 @@ impl Item {
     pub fn size(&self) -> usize {
         match self {
             Self::Message(_, message) | Self::Line(_, message) => message.len() + OVERHEAD,
-            Self::Arrived(_) | Self::Unreadable(..) | Self::Gap(_) => OVERHEAD,
+            Self::Arrived(_) | Self::Time(_) | Self::Unreadable(..) | Self::Gap(_) => OVERHEAD,
         }
     }
 }

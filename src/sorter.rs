@@ -100,40 +100,41 @@ impl Sorter {
 
     fn sort_all(&mut self) -> Result<(), WriterGone> {
         let mut items = Vec::new();
+        // Also while the queue runs ahead of us: what is late is late on the way here, not here.
         let mut arrived = Instant::now();
         loop {
             let taken = self.queue.take(&mut items, self.order.deadline());
-            // When the queue runs ahead of us, time is what it was when its items arrived: what is late is late on the
-            // way here, not here.
-            let mut now = arrived;
             for item in items.drain(..) {
                 self.taken += item.size();
                 match item {
-                    Item::Arrived(time) => now = time,
-                    Item::Message(remote, message) => self.take_in(message, remote, None, now),
-                    Item::Line(number, message) => self.take_in(message, RemoteId::default(), Some(number), now),
+                    Item::Arrived(time) => arrived = time,
+                    Item::Time(now) => {
+                        self.order.tell_time(now);
+                        self.let_due_go();
+                    }
+                    Item::Message(remote, message) => self.take_in(message, remote, None, arrived),
+                    Item::Line(number, message) => self.take_in(message, RemoteId::default(), Some(number), arrived),
                     Item::Unreadable(remote, why) => self.batch.sorted.push(Sorted::Unreadable(remote, why)),
                     Item::Gap(gap) => {
                         self.let_all_go();
                         self.batch.sorted.push(Sorted::Gap(gap));
                     }
                 }
-                self.let_due_go(now);
+                if self.taken >= FULL {
+                    self.let_due_go();
+                    self.release();
+                }
                 if self.size >= FULL {
                     self.pass_on()?;
                 }
-                if self.taken >= FULL {
-                    self.release();
-                }
             }
-            arrived = now;
             if taken == Taken::End {
                 self.let_all_go();
                 return self.pass_on();
             }
+            self.let_due_go();
             self.release();
             if !self.queue.has_items() {
-                self.let_due_go(Instant::now());
                 self.pass_on()?;
             }
         }
@@ -144,9 +145,9 @@ impl Sorter {
     }
 
     /// From message to event, into the sort window if it is wanted.
-    fn take_in(&mut self, message: Message, remote: RemoteId, line: Option<u64>, now: Instant) {
+    fn take_in(&mut self, message: Message, remote: RemoteId, line: Option<u64>, arrived: Instant) {
         match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
-            Ok(event) if self.filter.admits(&event) => self.order.push(event, now),
+            Ok(event) if self.filter.admits(&event) => self.order.push(event, arrived),
             Ok(event) => self.tapes.push(event.into_tape()),
             Err(rejected) => {
                 self.size += rejected.message.len();
@@ -156,8 +157,8 @@ impl Sorter {
         }
     }
 
-    fn let_due_go(&mut self, now: Instant) {
-        while let Some(event) = self.order.pop(now) {
+    fn let_due_go(&mut self) {
+        while let Some(event) = self.order.pop() {
             self.let_go(event);
         }
     }

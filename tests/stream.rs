@@ -320,3 +320,25 @@ fn what_the_buffer_cannot_hold_is_dropped_and_told_to_the_event() {
         outcome.stderr
     );
 }
+
+#[test]
+fn time_without_the_processor_does_not_count_as_lateness() {
+    let (go, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(2));
+        wait.lock().unwrap().recv().unwrap();
+        connection.event(&numbered(1));
+        connection.wait();
+    });
+    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "500ms", "-n2"]));
+    // It holds the first event, or still has it in its socket: either is good.
+    std::thread::sleep(Duration::from_millis(100));
+    running.signal(Signal::STOP);
+    go.send(()).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal(Signal::CONT);
+    assert_eq!([running.line(), running.line()].map(|line| line.trim_end().to_owned()), [numbered(1), numbered(2)]);
+    assert_eq!(running.end().status, 0);
+}
