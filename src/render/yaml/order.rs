@@ -21,21 +21,31 @@ impl Key {
     /// The key called `name`.
     #[inline]
     pub(super) fn new(name: &str, index: u32) -> Self {
-        let (mut prefix, mut plain) = (0, true);
-        for at in 0..8 {
-            let byte = name.as_bytes().get(at).copied().unwrap_or(0);
-            prefix = prefix << 8 | u64::from(byte);
-            plain &= is_plain(byte);
-        }
-        Self { index, prefix, is_plain: plain }
+        let prefix = name.as_bytes().first_chunk().copied().unwrap_or_else(|| {
+            let mut filled = [0; 8];
+            filled[..name.len()].copy_from_slice(name.as_bytes());
+            filled
+        });
+        let is_plain = prefix.iter().fold(true, |plain, byte| plain & IS_PLAIN[usize::from(*byte)]);
+        Self { index, prefix: u64::from_be_bytes(prefix), is_plain }
     }
 }
 
-/// Whether the byte's place in the order is that of its code, as nearly all bytes of keys are: small letters, and what
+/// Whether a byte's place in the order is that of its code, as nearly all bytes of keys are: small letters, and what
 /// joins words. Nothing counts as such too.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, 0 | b'a'..=b'z' | b'_' | b'-' | b'.')
-}
+static IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'a';
+    while byte <= b'z' {
+        table[byte as usize] = true;
+        byte += 1;
+    }
+    table[0] = true;
+    table[b'_' as usize] = true;
+    table[b'-' as usize] = true;
+    table[b'.' as usize] = true;
+    table
+};
 
 /// Puts the keys of `mapping` that begin at `start` into order, leaving out those that come again later.
 pub(super) fn sort(mapping: Value<'_>, keys: &mut Vec<Key>, start: usize, spare: &mut Vec<Key>) {
