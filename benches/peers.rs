@@ -2,7 +2,8 @@
 //!
 //! A stand-in server in a process of its own sends real events as fast as the client reads them, then closes. Measured
 //! are events per second from the first byte sent to the client's exit, CPU time, peak memory, events lost and events
-//! printed after a later one. `cargo bench --bench peers -- [EVENTS] [RUNS]`.
+//! printed after a later one; then the time from start to first event. `cargo bench --bench peers -- [EVENTS [RUNS [ROWS]]]`,
+//! where `ROWS` is a part of the names of the rows that are wanted.
 
 #[path = "stream.rs"]
 mod stream;
@@ -25,9 +26,10 @@ fn main() {
             serve(Path::new(directory), servers.parse().unwrap(), events.parse().unwrap());
         }
         ["copy", socket] => copy(Path::new(socket)),
-        [] => compare(200_000, 3),
-        [events] => compare(events.parse().unwrap(), 3),
-        [events, runs, ..] => compare(events.parse().unwrap(), runs.parse().unwrap()),
+        [] => compare(200_000, 3, ""),
+        [events] => compare(events.parse().unwrap(), 3, ""),
+        [events, runs] => compare(events.parse().unwrap(), runs.parse().unwrap(), ""),
+        [events, runs, rows, ..] => compare(events.parse().unwrap(), runs.parse().unwrap(), rows),
     }
 }
 
@@ -122,7 +124,7 @@ struct Figures {
     disordered: u64,
 }
 
-fn compare(events: u64, runs: usize) {
+fn compare(events: u64, runs: usize, wanted: &str) {
     let lxmon: &[&str] = &[env!("CARGO_BIN_EXE_lxmon"), "--no-reconnect", "-q"];
     let unix = |format: &'static str| [lxmon, &["SOCKET", "-f", format]].concat();
     let mut rows: Vec<(&str, Vec<&str>, u64)> = vec![("raw copy", vec!["SELF", "copy", "PATH"], 1)];
@@ -145,17 +147,19 @@ fn compare(events: u64, runs: usize) {
     }
     println!("{events} events, median of {runs} runs");
     println!("{:24} {:>10} {:>8} {:>9} {:>7} {:>11}", "", "events/s", "CPU s", "peak MiB", "lost", "disordered");
-    for (row, command, servers) in rows {
-        let name = match command[0] {
-            "lxc" | "incus" => command[0],
-            "SELF" => "",
-            _ => "lxmon",
-        };
-        let mut figures: Vec<_> = (0..runs).map(|_| run(&command, servers, events)).collect();
+    let name = |command: &[&'static str]| match command[0] {
+        "lxc" | "incus" => command[0],
+        "SELF" => "",
+        _ => "lxmon",
+    };
+    rows.retain(|(row, command, _)| format!("{} {row}", name(command)).contains(wanted));
+    for (row, command, servers) in &rows {
+        let (name, servers) = (name(command), *servers);
+        let mut figures: Vec<_> = (0..runs).map(|_| run(command, servers, events)).collect();
         figures.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let Figures { seconds, cpu, peak, .. } = figures[runs / 2];
         let worst = |of: fn(&Figures) -> u64| figures.iter().map(of).max().unwrap_or(0);
-        let counts = matches!(row, "json" | "yaml" | "8 servers");
+        let counts = matches!(*row, "json" | "yaml" | "8 servers");
         let lost = if counts {
             (events - figures.iter().map(|one| one.printed).min().unwrap_or(0)).to_string()
         } else {
@@ -166,13 +170,39 @@ fn compare(events: u64, runs: usize) {
         let (rate, peak) = (events as f64 / seconds, peak as f64 / 1024.0);
         println!("{:24} {rate:>10.0} {cpu:>8.2} {peak:>9.1} {lost:>7} {disordered:>11}", format!("{name} {row}"));
     }
+    println!("\nmilliseconds from start to first event printed, median of {STARTS}");
+    for (row, command, _) in rows.iter().filter(|(row, ..)| *row == "json") {
+        let mut starts: Vec<_> = (0..STARTS).map(|_| start(command)).collect();
+        starts.sort_unstable();
+        println!("{:24} {:>10.1}", format!("{} {row}", name(command)), starts[STARTS / 2].as_secs_f64() * 1e3);
+    }
 }
 
-fn run(command: &[&str], servers: u64, events: u64) -> Figures {
+/// How often the start is measured: it is short, and so varies.
+const STARTS: usize = 15;
+
+/// How long a client takes from its start to its first output.
+fn start(command: &[&str]) -> Duration {
     let directory = tempfile::tempdir().unwrap();
-    let own = std::env::current_exe().unwrap();
-    let mut server = Command::new(&own)
-        .args(["serve", directory.path().to_str().unwrap(), &servers.to_string(), &events.to_string()])
+    let (mut server, _) = begin_to_serve(directory.path(), 1, 20_000);
+    let mut client = client(command, directory.path(), 1);
+    let begun = Instant::now();
+    let mut child = client.stdout(Stdio::piped()).spawn().unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let taken = begun.elapsed();
+    for process in [&mut child, &mut server] {
+        let _ = process.kill();
+        process.wait().unwrap();
+    }
+    taken
+}
+
+type Told = Box<dyn Iterator<Item = String>>;
+
+/// A process with servers that are ready, and what it tells.
+fn begin_to_serve(directory: &Path, servers: u64, events: u64) -> (Child, Told) {
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["serve", directory.to_str().unwrap(), &servers.to_string(), &events.to_string()])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -180,9 +210,14 @@ fn run(command: &[&str], servers: u64, events: u64) -> Figures {
     for _ in 0..servers {
         assert_eq!(told.next().as_deref(), Some("ready"));
     }
-    let socket = |number: u64| directory.path().join(format!("{number}.socket"));
+    (server, Box::new(told))
+}
+
+/// The client for servers in that directory.
+fn client(command: &[&str], directory: &Path, servers: u64) -> Command {
+    let socket = |number: u64| directory.join(format!("{number}.socket"));
     let word = |number: u64| format!("unix:{}", socket(number).display());
-    let program = if command[0] == "SELF" { own } else { PathBuf::from(command[0]) };
+    let program = if command[0] == "SELF" { std::env::current_exe().unwrap() } else { PathBuf::from(command[0]) };
     let mut client = Command::new(program);
     for argument in &command[1..] {
         match *argument {
@@ -192,15 +227,23 @@ fn run(command: &[&str], servers: u64, events: u64) -> Figures {
             other => client.arg(other),
         };
     }
-    // In memory, so that no disk is measured.
-    let output = Path::new("/dev/shm").join(format!("lxmon-peers-{}", std::process::id()));
     client
         .env("LXD_SOCKET", socket(0))
         .env("INCUS_SOCKET", socket(0))
-        .env("LXD_CONF", directory.path())
-        .env("INCUS_CONF", directory.path());
-    client.stdin(Stdio::null()).stdout(File::create(&output).unwrap()).stderr(Stdio::null());
-    let child = client.spawn().unwrap();
+        .env("LXD_CONF", directory)
+        .env("INCUS_CONF", directory)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    client
+}
+
+fn run(command: &[&str], servers: u64, events: u64) -> Figures {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut server, mut told) = begin_to_serve(directory.path(), servers, events);
+    // In memory, so that no disk is measured.
+    let output = Path::new("/dev/shm").join(format!("lxmon-peers-{}", std::process::id()));
+    let mut client = client(command, directory.path(), servers);
+    let child = client.stdout(File::create(&output).unwrap()).spawn().unwrap();
     let begin = told.find_map(|line| line.strip_prefix("begin ")?.parse::<u64>().ok()).unwrap();
     let (end, cpu, peak) = watch(child);
     let _ = server.kill();

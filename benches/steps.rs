@@ -62,5 +62,41 @@ fn steps(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps);
+/// A log line of about `size` bytes, most of them in many members.
+fn sized(size: usize) -> Message {
+    let (head, tail) =
+        (r#"{"type":"logging","timestamp":"2027-01-15T08:00:00.5Z","metadata":{"message":"many","context":{"#, "}}}");
+    let members: Vec<String> = (0..size.saturating_sub(head.len() + tail.len()) / 30)
+        .map(|number| format!(r#""k{number:06}":"value {number:08}""#))
+        .collect();
+    Message::from(format!("{head}{}{tail}", members.join(",")))
+}
+
+/// Decoding and rendering by size: time per byte shows whether the cost is linear.
+fn sizes(criterion: &mut Criterion) {
+    let surface = Surface::default();
+    let pretty =
+        Options { surface, width: None, time: TimeStyle::Local, show_project: true, remote_width: 0, utf8: true };
+    for format in [Format::Json, Format::Yaml, Format::Logfmt, Format::Pretty] {
+        let mut group = criterion.benchmark_group(format!("sizes {format:?}").to_lowercase());
+        for size in [200, 2 << 10, 20 << 10, 200 << 10, 1 << 20] {
+            let message = sized(size);
+            group.throughput(Throughput::Bytes(message.len() as u64));
+            let mut renderer = Renderer::new(format, surface, &pretty);
+            let (mut spare, mut out) = (Some(Tape::default()), Vec::new());
+            group.bench_function(size.to_string(), |bencher| {
+                bencher.iter(|| {
+                    out.clear();
+                    let event = decode(&message, spare.take().unwrap_or_default());
+                    renderer.render(&event, None, &mut out);
+                    spare = Some(event.into_tape());
+                    black_box(&out);
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, steps, sizes);
 criterion_main!(benches);
