@@ -184,7 +184,7 @@ const STARTS: usize = 15;
 /// How long a client takes from its start to its first output.
 fn start(command: &[&str]) -> Duration {
     let directory = tempfile::tempdir().unwrap();
-    let (mut server, _) = begin_to_serve(directory.path(), 1, 20_000);
+    let (mut server, _told) = begin_to_serve(directory.path(), 1, 20_000);
     let mut client = client(command, directory.path(), 1);
     let begun = Instant::now();
     let mut child = client.stdout(Stdio::piped()).spawn().unwrap();

@@ -12,24 +12,57 @@ use wide::u8x16;
 pub const MAX_DEPTH: usize = 256;
 
 /// The longest text a tape can describe, in bytes. Messages are refused long before that.
-const MAX_TEXT: usize = u32::MAX as usize / 2;
+const MAX_TEXT: usize = (1 << ESCAPES_SHIFT) - 1;
 
-/// Set in [`Node::end`]'s place of a string that holds at least one backslash.
-const ESCAPED: u32 = 1 << 31;
+/// Where in [`Node::end`] the [`Escapes`] of a string begin.
+const ESCAPES_SHIFT: u32 = 30;
 
 /// One value or object key: where it stands in the text and where the next one after its whole content starts.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     start: u32,
+    /// Where it ends, and above that the [`Escapes`] of a string.
     end: u32,
     /// Index of the first node that is not part of this value.
     next: u32,
+}
+
+impl Node {
+    #[inline]
+    fn end(self) -> usize {
+        (self.end & !(u32::MAX << ESCAPES_SHIFT)) as usize
+    }
+
+    #[inline]
+    fn escapes(self) -> Escapes {
+        match self.end >> ESCAPES_SHIFT {
+            0 => Escapes::None,
+            1 => Escapes::Shared,
+            2 => Escapes::Control,
+            _ => Escapes::Other,
+        }
+    }
+}
+
+/// What kinds of escapes a string has, later kinds together with earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Escapes {
+    /// None.
+    None,
+    /// `\"`, `\\`, `\n`: the same in YAML and Rust.
+    Shared,
+    /// `\t`, `\b`, `\f`, `\r`: the same in YAML, for control characters other than newlines.
+    Control,
+    /// `\u`, `\/`
+    Other,
 }
 
 /// The parsed form of one JSON text, to be reused for the next.
 #[derive(Debug, Default)]
 pub struct Tape {
     nodes: Vec<Node>,
+    /// Indexes of the nodes of objects and arrays that are not complete, while the text is being parsed.
+    open: Vec<u32>,
     raw_newlines: bool,
 }
 
@@ -52,7 +85,7 @@ impl fmt::Display for JsonError {
             Self::Syntax(at) => write!(f, "not JSON (byte {})", at + 1),
             Self::Truncated => f.write_str("not JSON (it ends too early)"),
             Self::TooDeep => write!(f, "JSON nested deeper than {MAX_DEPTH} levels"),
-            Self::TooLong => f.write_str("JSON longer than 2 GiB"),
+            Self::TooLong => f.write_str("JSON longer than 1 GiB"),
         }
     }
 }
@@ -64,8 +97,8 @@ impl std::error::Error for JsonError {}
 pub struct Text<'a> {
     /// What stands between the quotes.
     pub raw: &'a str,
-    /// Whether `raw` holds escapes.
-    pub escaped: bool,
+    /// What escapes `raw` holds.
+    pub escapes: Escapes,
 }
 
 /// One value of a parsed text.
@@ -111,12 +144,16 @@ impl Tape {
     /// Parses `text`, forgetting what the tape held before.
     pub fn parse(&mut self, text: &str) -> Result<(), JsonError> {
         self.nodes.clear();
+        self.open.clear();
         self.raw_newlines = false;
         if text.len() > MAX_TEXT {
             return Err(JsonError::TooLong);
         }
-        Scanner { bytes: text.as_bytes(), at: 0, nodes: &mut self.nodes, raw_newlines: &mut self.raw_newlines }
-            .document()
+        // The scanner has the tape as its own for the time: one way less to every node.
+        let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, tape: std::mem::take(self) };
+        let outcome = scanner.document();
+        *self = scanner.tape;
+        outcome
     }
 
     /// The value parsed last. `text` must be the text it was parsed from.
@@ -162,7 +199,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn raw(&self) -> &'a str {
         let node = self.node();
-        &self.text[node.start as usize..(node.end & !ESCAPED) as usize]
+        &self.text[node.start as usize..node.end()]
     }
 
     /// What the value is, with its contents.
@@ -183,8 +220,7 @@ impl<'a> Value<'a> {
 
     #[inline]
     fn text_of(&self, node: Node) -> Text<'a> {
-        let end = (node.end & !ESCAPED) as usize;
-        Text { raw: &self.text[node.start as usize + 1..end - 1], escaped: node.end & ESCAPED != 0 }
+        Text { raw: &self.text[node.start as usize + 1..node.end() - 1], escapes: node.escapes() }
     }
 
     /// Another value or key of the same text, by its index.
@@ -314,14 +350,21 @@ impl<'a> Text<'a> {
     /// A text without escapes.
     #[must_use]
     pub fn plain(raw: &'a str) -> Self {
-        Self { raw, escaped: false }
+        Self { raw, escapes: Escapes::None }
+    }
+
+    /// Whether `raw` holds escapes.
+    #[inline]
+    #[must_use]
+    pub fn is_escaped(&self) -> bool {
+        self.escapes != Escapes::None
     }
 
     /// Whether the string is `other`.
     #[inline]
     #[must_use]
     pub fn is(&self, other: &str) -> bool {
-        if self.escaped { self.cow() == other } else { self.raw == other }
+        if self.is_escaped() { self.cow() == other } else { self.raw == other }
     }
 
     /// The string, unescaped into `scratch` when it has escapes. A surrogate without its partner becomes U+FFFD, as
@@ -331,7 +374,7 @@ impl<'a> Text<'a> {
     where
         'a: 'b,
     {
-        if !self.escaped {
+        if !self.is_escaped() {
             return self.raw;
         }
         scratch.clear();
@@ -343,7 +386,7 @@ impl<'a> Text<'a> {
     #[inline]
     #[must_use]
     pub fn cow(&self) -> Cow<'a, str> {
-        if self.escaped { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
+        if self.is_escaped() { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 }
 
@@ -399,37 +442,30 @@ fn hex(text: &str) -> u32 {
 struct Scanner<'s> {
     bytes: &'s [u8],
     at: usize,
-    nodes: &'s mut Vec<Node>,
-    raw_newlines: &'s mut bool,
+    tape: Tape,
 }
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "positions and node counts stay below MAX_TEXT, half of u32's range"
+    reason = "positions and node counts stay below MAX_TEXT, a quarter of u32's range"
 )]
 impl Scanner<'_> {
-    fn document(mut self) -> Result<(), JsonError> {
-        // Indexes of the open containers' nodes.
-        let mut open = [0; MAX_DEPTH];
-        let mut depth = 0;
+    fn document(&mut self) -> Result<(), JsonError> {
         loop {
             // A value, up to its end or to the first value inside it.
-            self.skip_space();
-            match self.byte()? {
+            match self.next_token()? {
                 b'"' => self.string()?,
                 bracket @ (b'{' | b'[') => {
-                    if depth == MAX_DEPTH {
+                    if self.tape.open.len() == MAX_DEPTH {
                         return Err(JsonError::TooDeep);
                     }
-                    open[depth] = self.nodes.len();
-                    depth += 1;
+                    self.tape.open.push(self.tape.nodes.len() as u32);
                     self.push(self.at, self.at + 1);
                     self.at += 1;
-                    self.skip_space();
-                    match (bracket, self.byte()?) {
+                    match (bracket, self.next_token()?) {
                         (b'{', b'}') | (b'[', b']') => {}
-                        (b'{', _) => {
-                            self.key()?;
+                        (b'{', byte) => {
+                            self.key(byte)?;
                             continue;
                         }
                         _ => continue,
@@ -443,26 +479,28 @@ impl Scanner<'_> {
             }
             // What stands behind it: ends of containers, then a comma.
             loop {
-                let Some(&container) = depth.checked_sub(1).map(|inner| &open[inner]) else {
+                let Some(&container) = self.tape.open.last() else {
                     return self.end();
                 };
-                self.skip_space();
-                let bracket = self.bytes[self.nodes[container].start as usize];
-                match self.byte()? {
+                let byte = self.next_token()?;
+                let next = self.tape.nodes.len() as u32;
+                let container = &mut self.tape.nodes[container as usize];
+                let bracket = self.bytes[container.start as usize];
+                match byte {
                     b',' => {
                         self.at += 1;
                         if bracket == b'{' {
-                            self.skip_space();
-                            self.key()?;
+                            let byte = self.next_token()?;
+                            self.key(byte)?;
                         }
                         break;
                     }
                     // ']' and '}' are each two above their opening one.
                     byte if byte == bracket + 2 => {
                         self.at += 1;
-                        self.nodes[container].end = self.at as u32;
-                        self.nodes[container].next = self.nodes.len() as u32;
-                        depth -= 1;
+                        container.end = self.at as u32;
+                        container.next = next;
+                        self.tape.open.pop();
                     }
                     _ => return Err(JsonError::Syntax(self.at)),
                 }
@@ -473,91 +511,109 @@ impl Scanner<'_> {
     /// Nothing but space may stand behind the document's value.
     fn end(&mut self) -> Result<(), JsonError> {
         // The newline that ends a message is not between tokens.
-        let raw_newlines = *self.raw_newlines;
-        self.skip_space();
-        *self.raw_newlines = raw_newlines;
-        if self.at == self.bytes.len() { Ok(()) } else { Err(JsonError::Syntax(self.at)) }
+        let raw_newlines = self.tape.raw_newlines;
+        let end = self.next_token();
+        self.tape.raw_newlines = raw_newlines;
+        match end {
+            Ok(_) => Err(JsonError::Syntax(self.at)),
+            Err(_) => Ok(()),
+        }
     }
 
-    /// A member's key and the colon behind it.
-    fn key(&mut self) -> Result<(), JsonError> {
-        if self.byte()? != b'"' {
+    /// A member's key, which begins with `first`, and the colon behind it.
+    #[inline]
+    fn key(&mut self, first: u8) -> Result<(), JsonError> {
+        if first != b'"' {
             return Err(JsonError::Syntax(self.at));
         }
         self.string()?;
-        self.skip_space();
-        self.expect_byte(b':')
-    }
-
-    /// What stands next.
-    fn byte(&self) -> Result<u8, JsonError> {
-        self.bytes.get(self.at).copied().ok_or(JsonError::Truncated)
-    }
-
-    fn push(&mut self, start: usize, end: usize) {
-        let next = self.nodes.len() as u32 + 1;
-        self.nodes.push(Node { start: start as u32, end: end as u32, next });
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.bytes.get(self.at) {
-            *self.raw_newlines |= *byte == b'\n' || *byte == b'\r';
-            self.at += 1;
+        if self.next_token()? != b':' {
+            return Err(JsonError::Syntax(self.at));
         }
+        self.at += 1;
+        Ok(())
     }
 
-    fn expect_byte(&mut self, wanted: u8) -> Result<(), JsonError> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte == wanted => {
-                self.at += 1;
-                Ok(())
+    /// The next byte that is not space. It is not taken.
+    #[inline]
+    fn next_token(&mut self) -> Result<u8, JsonError> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) => {
+                    self.tape.raw_newlines |= *byte == b'\n' || *byte == b'\r';
+                    self.at += 1;
+                }
+                Some(&byte) => return Ok(byte),
+                None => return Err(JsonError::Truncated),
             }
-            Some(_) => Err(JsonError::Syntax(self.at)),
-            None => Err(JsonError::Truncated),
         }
+    }
+
+    #[inline]
+    fn push(&mut self, start: usize, end: usize) {
+        let next = self.tape.nodes.len() as u32 + 1;
+        self.tape.nodes.push(Node { start: start as u32, end: end as u32, next });
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
         let start = self.at;
-        for &byte in word {
-            self.expect_byte(byte)?;
+        for &wanted in word {
+            match self.bytes.get(self.at) {
+                Some(&byte) if byte == wanted => self.at += 1,
+                Some(_) => return Err(JsonError::Syntax(self.at)),
+                None => return Err(JsonError::Truncated),
+            }
         }
         self.push(start, self.at);
         Ok(())
     }
 
+    /// Most strings are short and plain.
+    #[inline]
     fn string(&mut self) -> Result<(), JsonError> {
         let start = self.at;
-        let mut escaped = 0;
+        let special = Chunk::at(self.bytes, start + 1).special();
+        let end = start + 1 + special.trailing_zeros() as usize;
+        if special != 0 && self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            self.push(start, self.at);
+            return Ok(());
+        }
+        self.long_string()
+    }
+
+    #[inline(never)]
+    fn long_string(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        let mut escapes = Escapes::None;
         self.at += 1;
         while self.at < self.bytes.len() {
-            let chunk = Chunk::at(self.bytes, self.at);
-            let mut special = chunk.special();
+            let mut special = Chunk::at(self.bytes, self.at).special();
             loop {
+                if special == 0 {
+                    self.at += LANES;
+                    break;
+                }
                 let place = special.trailing_zeros() as usize;
                 match self.bytes.get(self.at + place) {
-                    _ if special == 0 => {
-                        self.at += LANES;
-                        break;
-                    }
                     Some(b'"') => {
                         self.at += place + 1;
-                        self.push(start, self.at);
-                        if let Some(node) = self.nodes.last_mut() {
-                            node.end |= escaped;
-                        }
+                        self.push(start, self.at | (escapes as usize) << ESCAPES_SHIFT);
                         return Ok(());
                     }
                     Some(b'\\') => {
-                        escaped = ESCAPED;
-                        let follows = self.bytes.get(self.at + place + 1);
-                        if follows.is_some_and(|byte| IS_SHORT_ESCAPE[usize::from(*byte)]) && place + 1 < LANES {
-                            // What is escaped is not special any more.
-                            special &= !(0b11 << place);
-                        } else {
-                            self.at += place;
-                            self.escape()?;
-                            break;
+                        let follows = self.bytes.get(self.at + place + 1).copied().unwrap_or_default();
+                        match SHORT_ESCAPES[usize::from(follows)] {
+                            Some(kind) if place + 1 < LANES => {
+                                escapes = escapes.max(kind);
+                                // What is escaped is not special any more.
+                                special &= !(0b11 << place);
+                            }
+                            _ => {
+                                self.at += place;
+                                escapes = escapes.max(self.escape()?);
+                                break;
+                            }
                         }
                     }
                     Some(_) => return Err(JsonError::Syntax(self.at + place)),
@@ -568,23 +624,24 @@ impl Scanner<'_> {
         Err(JsonError::Truncated)
     }
 
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.bytes.get(self.at + 1) {
-            Some(&byte) if IS_SHORT_ESCAPE[usize::from(byte)] => self.at += 2,
-            Some(b'u') => {
-                self.at += 2;
-                for _ in 0..4 {
-                    match self.bytes.get(self.at) {
-                        Some(digit) if digit.is_ascii_hexdigit() => self.at += 1,
-                        Some(_) => return Err(JsonError::Syntax(self.at)),
-                        None => return Err(JsonError::Truncated),
-                    }
-                }
-            }
-            Some(_) => return Err(JsonError::Syntax(self.at + 1)),
-            None => return Err(JsonError::Truncated),
+    fn escape(&mut self) -> Result<Escapes, JsonError> {
+        let Some(&byte) = self.bytes.get(self.at + 1) else { return Err(JsonError::Truncated) };
+        if let Some(kind) = SHORT_ESCAPES[usize::from(byte)] {
+            self.at += 2;
+            return Ok(kind);
         }
-        Ok(())
+        if byte != b'u' {
+            return Err(JsonError::Syntax(self.at + 1));
+        }
+        self.at += 2;
+        for _ in 0..4 {
+            match self.bytes.get(self.at) {
+                Some(digit) if digit.is_ascii_hexdigit() => self.at += 1,
+                Some(_) => return Err(JsonError::Syntax(self.at)),
+                None => return Err(JsonError::Truncated),
+            }
+        }
+        Ok(Escapes::Other)
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
@@ -627,16 +684,18 @@ impl Scanner<'_> {
 
 /// What may follow a backslash, but for `u`: a table, because the branches of a match cannot be foretold in JSON within
 /// JSON, of which log lines are full.
-static IS_SHORT_ESCAPE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < SHORT_ESCAPES.len() {
-        table[SHORT_ESCAPES[at] as usize] = true;
-        at += 1;
-    }
+static SHORT_ESCAPES: [Option<Escapes>; 256] = {
+    let mut table = [None; 256];
+    table[b'"' as usize] = Some(Escapes::Shared);
+    table[b'\\' as usize] = Some(Escapes::Shared);
+    table[b'n' as usize] = Some(Escapes::Shared);
+    table[b't' as usize] = Some(Escapes::Control);
+    table[b'b' as usize] = Some(Escapes::Control);
+    table[b'f' as usize] = Some(Escapes::Control);
+    table[b'r' as usize] = Some(Escapes::Control);
+    table[b'/' as usize] = Some(Escapes::Other);
     table
 };
-const SHORT_ESCAPES: &[u8] = br#""\/bfnrt"#;
 
 /// How many bytes are looked at together.
 const LANES: usize = 16;

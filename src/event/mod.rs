@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;
+pub mod moment;
 pub mod operation;
 pub mod security;
 pub mod source;
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub use self::lifecycle::{Lifecycle, Requestor};
 pub use self::logging::{Level, Logging};
+pub use self::moment::Nanos;
 pub use self::operation::{Operation, Status};
 pub use self::security::Security;
 
@@ -25,10 +27,6 @@ pub type Message = Utf8Bytes;
 /// Which of the followed remotes an event came from: its place in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteId(pub u16);
-
-/// Nanoseconds since 1970, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nanos(pub i64);
 
 /// The event types that servers are known to send (LXD `shared/api/event.go`, Incus `shared/api/event.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +184,7 @@ impl Event {
     /// The moment `timestamp` names, when it is RFC 3339 and within the years 1677 to 2262.
     #[must_use]
     pub fn moment(&self) -> Option<Nanos> {
-        self.timestamp()?.timestamp_nanos_opt().map(Nanos)
+        Nanos::parse(&self.timestamp_text()?.cow())
     }
 
     /// `metadata`, whatever it is.

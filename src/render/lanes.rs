@@ -38,3 +38,42 @@ pub(super) fn is_usual(text: &[u8]) -> bool {
         None => text.iter().fold(true, |usual, byte| usual & matches!(byte, 0x20..0x7f)),
     }
 }
+
+/// Whether `text` has nothing but ASCII letters and digits, spaces, and `_-./`.
+#[inline]
+pub(super) fn is_words(text: &[u8]) -> bool {
+    let between = |chunk: u8x16, first: u8, last: u8| {
+        chunk.max(u8x16::splat(first)).simd_eq(chunk) & chunk.min(u8x16::splat(last)).simd_eq(chunk)
+    };
+    let words = |all: u8x16, chunk: u8x16| {
+        let letters = between(chunk | u8x16::splat(0x20), b'a', b'z');
+        // These stand in a row: `-./0123456789`.
+        let others = between(chunk, b'-', b'9');
+        let joints = chunk.simd_eq(u8x16::splat(b'_')) | chunk.simd_eq(u8x16::splat(b' '));
+        all & (letters | others | joints)
+    };
+    match fold(text, u8x16::splat(0xff), words) {
+        Some(all) => all.to_bitmask() == 0xffff,
+        None => text.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'-'..=b'9' | b'_' | b' ')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_counts_at_each_place() {
+        for length in 0..40 {
+            for byte in 0..=0xff {
+                for at in 0..length {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    let is_word = byte.is_ascii_alphanumeric() || b"_-./ ".contains(&byte);
+                    assert_eq!(is_words(&text), is_word, "{byte} at {at} of {length}");
+                    assert_eq!(is_usual(&text), matches!(byte, b' '..=b'~'), "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+}

@@ -192,7 +192,7 @@ impl Logfmt {
         let clashes = |key: Text<'_>| FIXED.iter().any(|fixed| key.is(fixed)) || (remote.is_some() && key.is(REMOTE));
         let compare = |a: u32, b: u32| -> Ordering {
             let (a, b) = (name(a), name(b));
-            if a.escaped || b.escaped || clashes(a) || clashes(b) {
+            if a.is_escaped() || b.is_escaped() || clashes(a) || clashes(b) {
                 let full =
                     |key: Text<'_>| if clashes(key) { format!("{CLASH}{}", key.cow()) } else { key.cow().into_owned() };
                 full(a).cmp(&full(b))

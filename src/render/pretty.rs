@@ -471,7 +471,7 @@ fn is_own_debug(text: Text<'_>) -> bool {
     }
     let mut bytes = text.raw.bytes();
     // Without an escape there is nothing to find: quotes are escaped.
-    !text.escaped
+    !text.is_escaped()
         || loop {
             match bytes.find(|byte| *byte == b'\\').and_then(|_| bytes.next()) {
                 Some(b'"' | b'\\' | b'n' | b'r' | b't') => {}

@@ -13,7 +13,7 @@ use self::emitter::Emitter;
 use self::order::Key;
 use super::Surface;
 use crate::event::Event;
-use crate::event::json::{Kind, Value};
+use crate::event::json::{Escapes, Kind, Value};
 
 /// The format.
 #[derive(Debug)]
@@ -86,7 +86,9 @@ impl Scratch {
         match value.kind() {
             Kind::Null | Kind::Bool(_) => emitter.verbatim(&[value.raw()]),
             Kind::Number(digits) => number(emitter, digits),
-            Kind::String(text) if text.escaped && resolve::is_double_quoted(text.raw) => {
+            // Only double quotes can hold control characters other than newlines, and these escapes are YAML's too. (Of a
+            // text that begins like this go-yaml escapes the whole: `Emitter::double_quoted`.)
+            Kind::String(text) if text.escapes == Escapes::Control && !text.raw.starts_with('\u{feff}') => {
                 emitter.escaped_string(text.raw);
             }
             Kind::String(text) => emitter.string(text.decode(&mut self.text)),

@@ -13,8 +13,8 @@ const WIDTH: usize = 80;
 /// How far each level is indented.
 const INDENT: usize = 2;
 
-/// What indentation is copied from.
-const SPACES: &[u8] = &[b' '; 32];
+/// What new lines and their indentation are copied from.
+const NEW_LINE: &[u8] = b"\n                                ";
 
 /// A key longer than this, in bytes, is written with a question mark.
 const LONGEST_SIMPLE_KEY: usize = 128;
@@ -189,6 +189,9 @@ impl<'o> Emitter<'o> {
     /// A member's key, up to where its value begins.
     pub(super) fn key(&mut self, text: &str) {
         self.write_indent();
+        if self.word(text) {
+            return self.indicator(":", false, false, false);
+        }
         let seen = classes(text.as_bytes());
         let is_multiline = seen & UNUSUAL != 0 && text.chars().any(is_break);
         if text.len() <= LONGEST_SIMPLE_KEY && !is_multiline {
@@ -222,16 +225,42 @@ impl<'o> Emitter<'o> {
 
     /// A string value.
     pub(super) fn string(&mut self, text: &str) {
+        if self.word(text) {
+            return;
+        }
         self.scalar(text, classes(text.as_bytes()), Place::Free, theme::STRING);
     }
 
-    /// A string value for which [`resolve::is_double_quoted`] holds, as it stands in the message.
+    /// A string value that needs double quotes and just the escapes that it has, as it stands in the message.
     pub(super) fn escaped_string(&mut self, raw: &str) {
         self.paint(theme::STRING, |emitter| {
             emitter.indicator("\"", true, false, false);
-            emitter.escape_and_fold::<true>(raw, Place::Free);
+            if lanes::is_usual(raw.as_bytes()) {
+                emitter.copy_and_fold(raw);
+            } else {
+                emitter.escape_and_fold::<true>(raw, Place::Free);
+            }
             emitter.indicator("\"", false, false, false);
         });
+    }
+
+    /// Writes what is plain at a glance, as most keys and many values are; whether it was.
+    fn word(&mut self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let [first, .., last] = bytes else { return false };
+        let is_word = matches!(first, b'a'..=b'z' | b'A'..=b'Z' | b'/')
+            && *last != b' '
+            && !self.color
+            && self.fits(text)
+            && lanes::is_words(bytes)
+            && resolve::is_string(text);
+        if is_word {
+            self.separate();
+            self.copy(text);
+            self.whitespace = false;
+            self.indention = false;
+        }
+        is_word
     }
 
     fn scalar(&mut self, text: &str, seen: u8, place: Place, ink: Ink) {
@@ -423,8 +452,10 @@ impl<'o> Emitter<'o> {
 
     fn double_quoted(&mut self, text: &str, seen: u8, place: Place) {
         self.indicator("\"", true, false, false);
-        if seen & (QUOTED | UNUSUAL) == 0 && (seen & SPACE == 0 || place == Place::SimpleKey || self.fits(text)) {
+        if seen & (QUOTED | UNUSUAL) == 0 && (seen & SPACE == 0 || place == Place::SimpleKey) {
             self.copy(text);
+        } else if seen & (QUOTED | UNUSUAL) == 0 {
+            self.copy_and_fold(text);
         } else if text.starts_with('\u{feff}') {
             // go-yaml looks for a byte order mark at the start of the text whatever character it is at, and so escapes
             // all of a text that starts with one.
@@ -476,6 +507,30 @@ impl<'o> Emitter<'o> {
             }
         }
         self.flush(text, &mut run, at, at);
+    }
+
+    /// The contents of double quotes that need no escape, or have theirs: printable ASCII. Nothing need be looked at
+    /// before the line is full.
+    fn copy_and_fold(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        let mut from = 1;
+        loop {
+            from = from.max(start + (WIDTH + 1).saturating_sub(self.column));
+            let Some(found) = bytes.get(from..).and_then(|rest| memchr::memchr(b' ', rest)) else { break };
+            let at = from + found;
+            from = at + 1;
+            if from == bytes.len() || bytes[at - 1] == b' ' {
+                continue;
+            }
+            self.copy(&text[start..at]);
+            self.write_indent();
+            if bytes[from] == b' ' {
+                self.put('\\');
+            }
+            start = from;
+        }
+        self.copy(&text[start..]);
     }
 
     /// Copies the run up to `end`; the next one starts at `next`.
@@ -619,10 +674,12 @@ impl<'o> Emitter<'o> {
     fn write_indent(&mut self) {
         let indent = self.indent;
         if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
-            self.newline();
+            let line = &NEW_LINE[..(1 + indent).min(NEW_LINE.len())];
+            self.out.extend_from_slice(line);
+            self.column = line.len() - 1;
         }
         while self.column < indent {
-            let spaces = &SPACES[..(indent - self.column).min(SPACES.len())];
+            let spaces = &NEW_LINE[1..=(indent - self.column).min(NEW_LINE.len() - 1)];
             self.out.extend_from_slice(spaces);
             self.column += spaces.len();
         }

@@ -49,8 +49,15 @@ static IS_PLAIN: [bool; 256] = {
 
 /// Puts the keys of `mapping` that begin at `start` into order, leaving out those that come again later.
 pub(super) fn sort(mapping: Value<'_>, keys: &mut Vec<Key>, start: usize, spare: &mut Vec<Key>) {
-    drop_doubles(keys, start, |key| mapping.key(key.index).cow());
     let plain = keys[start..].iter().all(|key| key.is_plain);
+    if plain {
+        keys[start..].sort_unstable_by_key(|key| key.prefix);
+        if keys[start..].windows(2).all(|pair| pair[0].prefix != pair[1].prefix) {
+            return;
+        }
+        keys[start..].sort_unstable_by_key(|key| key.index);
+    }
+    drop_doubles(keys, start, |key| mapping.key(key.index).cow());
     merge_sort(&mut keys[start..], spare, &|a, b| {
         if plain && a.prefix != b.prefix {
             return a.prefix.cmp(&b.prefix);

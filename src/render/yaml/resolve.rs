@@ -9,6 +9,8 @@ pub(super) fn is_string(text: &str) -> bool {
         return false;
     };
     match first {
+        // What begins like a date nearly always is one.
+        b'0'..=b'9' if text.as_bytes().get(4) == Some(&b'-') && is_timestamp(text) => false,
         b'0'..=b'9' | b'+' | b'-' | b'.' => {
             !(is_number(text) || is_base_60(text) || is_special_float(text) || is_timestamp(text))
         }
@@ -18,22 +20,6 @@ pub(super) fn is_string(text: &str) -> bool {
         b'<' => text != "<<",
         _ => true,
     }
-}
-
-/// Whether a string, given with JSON's escapes, is one that only double quotes can hold, with just these escapes: it has
-/// control characters other than newlines, and nothing escaped that YAML escapes in another way or not at all.
-pub(super) fn is_double_quoted(raw: &str) -> bool {
-    let mut has_control = false;
-    let mut bytes = raw.bytes();
-    while bytes.any(|byte| byte == b'\\') {
-        match bytes.next() {
-            Some(b't' | b'b' | b'f' | b'r') => has_control = true,
-            Some(b'"' | b'\\' | b'n') => {}
-            _ => return false,
-        }
-    }
-    // go-yaml escapes the whole of a text that begins like this (`Emitter::double_quoted`).
-    has_control && !raw.starts_with('\u{feff}')
 }
 
 fn is_word(text: &str) -> bool {
