@@ -23,9 +23,13 @@ struct Node {
     start: u32,
     /// Where it ends, and above that the [`Escapes`] of a string.
     end: u32,
-    /// Index of the first node that is not part of this value.
+    /// Index of the first node that is not part of this value. Of an object or array that is still being parsed, the
+    /// one around it.
     next: u32,
 }
+
+/// The one around the outermost value.
+const NOTHING: u32 = u32::MAX;
 
 impl Node {
     #[inline]
@@ -61,8 +65,6 @@ pub enum Escapes {
 #[derive(Debug, Default)]
 pub struct Tape {
     nodes: Vec<Node>,
-    /// Indexes of the nodes of objects and arrays that are not complete, while the text is being parsed.
-    open: Vec<u32>,
     raw_newlines: bool,
 }
 
@@ -144,7 +146,6 @@ impl Tape {
     /// Parses `text`, forgetting what the tape held before.
     pub fn parse(&mut self, text: &str) -> Result<(), JsonError> {
         self.nodes.clear();
-        self.open.clear();
         self.raw_newlines = false;
         if text.len() > MAX_TEXT {
             return Err(JsonError::TooLong);
@@ -451,16 +452,19 @@ struct Scanner<'s> {
 )]
 impl Scanner<'_> {
     fn document(&mut self) -> Result<(), JsonError> {
+        // The innermost object or array that is not complete, and how many there are.
+        let (mut open, mut depth) = (NOTHING, 0);
         loop {
             // A value, up to its end or to the first value inside it.
             match self.next_token()? {
                 b'"' => self.string()?,
                 bracket @ (b'{' | b'[') => {
-                    if self.tape.open.len() == MAX_DEPTH {
+                    if depth == MAX_DEPTH {
                         return Err(JsonError::TooDeep);
                     }
-                    self.tape.open.push(self.tape.nodes.len() as u32);
-                    self.push(self.at, self.at + 1);
+                    depth += 1;
+                    let outer = std::mem::replace(&mut open, self.tape.nodes.len() as u32);
+                    self.tape.nodes.push(Node { start: self.at as u32, end: 0, next: outer });
                     self.at += 1;
                     match (bracket, self.next_token()?) {
                         (b'{', b'}') | (b'[', b']') => {}
@@ -479,12 +483,12 @@ impl Scanner<'_> {
             }
             // What stands behind it: ends of containers, then a comma.
             loop {
-                let Some(&container) = self.tape.open.last() else {
+                if open == NOTHING {
                     return self.end();
-                };
+                }
                 let byte = self.next_token()?;
                 let next = self.tape.nodes.len() as u32;
-                let container = &mut self.tape.nodes[container as usize];
+                let container = &mut self.tape.nodes[open as usize];
                 let bracket = self.bytes[container.start as usize];
                 match byte {
                     b',' => {
@@ -499,8 +503,8 @@ impl Scanner<'_> {
                     byte if byte == bracket + 2 => {
                         self.at += 1;
                         container.end = self.at as u32;
-                        container.next = next;
-                        self.tape.open.pop();
+                        open = std::mem::replace(&mut container.next, next);
+                        depth -= 1;
                     }
                     _ => return Err(JsonError::Syntax(self.at)),
                 }

@@ -253,7 +253,7 @@ impl<'o> Emitter<'o> {
             && !self.color
             && self.fits(text)
             && lanes::is_words(bytes)
-            && resolve::is_string(text);
+            && (bytes.len() > resolve::LONGEST_WORD || resolve::is_string(text));
         if is_word {
             self.separate();
             self.copy(text);

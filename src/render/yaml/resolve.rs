@@ -22,6 +22,9 @@ pub(super) fn is_string(text: &str) -> bool {
     }
 }
 
+/// A text longer than this that begins with a letter is a string, in bytes.
+pub(super) const LONGEST_WORD: usize = "false".len();
+
 fn is_word(text: &str) -> bool {
     matches!(
         text,
