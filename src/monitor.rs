@@ -44,7 +44,7 @@ async fn follow(config: &mut Config) -> anyhow::Result<Exit> {
     let filter = std::mem::take(&mut config.filter);
     let config = &*config;
     let remotes = config.source.remote_names().len();
-    let (sorter, batches) = Sorter::new(Arc::clone(&queue), filter, config.sort_window, remotes);
+    let (sorter, batches) = Sorter::new(Arc::clone(&queue), filter, config.sort_window, config.buffer, remotes);
     let writer = Writer::new(config, Arc::clone(&queue), batches).context("standard output")?;
     std::thread::Builder::new().name("sorter".into()).spawn(move || sorter.run()).context("starting the sorter")?;
     let (report, mut reported) = oneshot::channel();
@@ -109,6 +109,7 @@ async fn follow_servers(config: &Config, remotes: &[Remote], queue: &Queue) -> a
         let follow = Follow {
             remote,
             id,
+            remotes: remotes.len(),
             request: &config.request,
             environment: &config.environment,
             queue,
@@ -139,6 +140,7 @@ async fn play_demo(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     let follow = Follow {
         remote: &remote,
         id: RemoteId::default(),
+        remotes: 1,
         request: &config.request,
         environment: &config.environment,
         queue,

@@ -15,6 +15,10 @@ use crate::event::{Event, Nanos, RemoteId};
 pub struct Order {
     window: Duration,
     window_nanos: i64,
+    /// How many bytes may be held; beyond that the earliest leaves although an earlier one may still come.
+    most: usize,
+    /// How many bytes are held.
+    bytes: usize,
     /// Keys and slots of what is held, in the order in which it will leave.
     sorted: VecDeque<(Key, usize)>,
     /// When each held event leaves at the latest, in order of arrival; those that have left are skipped.
@@ -36,12 +40,15 @@ pub struct Order {
 type Key = (i64, u64);
 
 impl Order {
-    /// A window for the events of so many remotes. A window of zero lets everything through as it comes.
+    /// A window for the events of so many remotes that holds at most so many bytes. A window of zero lets everything
+    /// through as it comes.
     #[must_use]
-    pub fn new(window: Duration, remotes: usize) -> Self {
+    pub fn new(window: Duration, most: usize, remotes: usize) -> Self {
         Self {
             window,
             window_nanos: i64::try_from(window.as_nanos()).unwrap_or(i64::MAX),
+            most,
+            bytes: 0,
             sorted: VecDeque::new(),
             arrivals: VecDeque::new(),
             slots: Vec::new(),
@@ -70,6 +77,7 @@ impl Order {
             self.slots.push(None);
             self.slots.len() - 1
         });
+        self.bytes += event.size();
         self.slots[slot] = Some(event);
         if self.window.is_zero() {
             self.sorted.push_back((key, slot));
@@ -95,7 +103,7 @@ impl Order {
     /// The next event whose turn it is.
     pub fn pop(&mut self) -> Option<Event> {
         let &(key, _) = self.sorted.front()?;
-        let due = self.window.is_zero() || key <= self.aged || self.is_passed(key);
+        let due = self.window.is_zero() || key <= self.aged || self.is_passed(key) || self.bytes > self.most;
         due.then(|| self.leave()).flatten()
     }
 
@@ -123,7 +131,9 @@ impl Order {
         let (key, slot) = self.sorted.pop_front()?;
         self.left = self.left.max(key);
         self.free.push(slot);
-        self.slots[slot].take()
+        let event = self.slots[slot].take()?;
+        self.bytes -= event.size();
+        Some(event)
     }
 
     /// Whether the event is later than the window allows, or every remote has sent something a window after it.
@@ -159,7 +169,7 @@ mod tests {
     /// Pushes (milliseconds of arrival, timestamp) and gives the order in which they leave, with the time.
     fn run(window: Duration, remotes: usize, events: &[(u64, u16, String)]) -> Vec<(usize, u64)> {
         let start = Instant::now();
-        let mut order = Order::new(window, remotes);
+        let mut order = Order::new(window, usize::MAX, remotes);
         let mut left = Vec::new();
         let last = events.last().map_or(0, |event| event.0) + 100;
         for now in 0..=last {
@@ -213,6 +223,20 @@ mod tests {
             ["2026-01-01T01:00:00.000000002+01:00", "2026-01-01T00:00:00.000000001Z", "2025-12-31T19:00:00-05:00"];
         let events: Vec<_> = times.iter().map(|time| (0, 0, (*time).to_owned())).collect();
         assert_eq!(run(WINDOW, 1, &events).iter().map(|left| left.0).collect::<Vec<_>>(), [2, 1, 0]);
+    }
+
+    #[test]
+    fn a_window_that_is_full_lets_the_earliest_go() {
+        let most = event(0, 0, &at(0)).size() * 5 / 2;
+        let mut order = Order::new(Duration::from_secs(3600), most, 1);
+        let mut left = Vec::new();
+        for (index, time) in [4, 3, 1, 2].into_iter().enumerate() {
+            order.push(event(0, index, &at(time)), Instant::now());
+            while let Some(event) = order.pop() {
+                left.push(number(&event));
+            }
+        }
+        assert_eq!(left, [2, 3]);
     }
 
     #[test]

@@ -257,9 +257,9 @@ impl Queue {
         state.bytes + SMALL.min(self.full) / 2 <= state.limit
     }
 
-    /// The writer enters a write.
-    pub fn writing(&self) {
-        self.state().writing_since.get_or_insert_with(Instant::now);
+    /// The writer enters a write, or goes on with one that has not taken anything; since when.
+    pub fn writing(&self) -> Instant {
+        *self.state().writing_since.get_or_insert_with(Instant::now)
     }
 
     /// The write took something.

@@ -17,6 +17,10 @@ use crate::queue::{Item, Queue, Taken};
 /// A batch with so many bytes of messages is passed on even though more is there to be added.
 const FULL: usize = 64 << 10;
 
+/// A batch that is gathered from more bytes of messages than this is passed on however small it is: each event keeps the
+/// whole buffer that it was read into.
+const STRETCH: usize = 1 << 20;
+
 /// How many batches may wait for the writer.
 const WAITING: usize = 1;
 
@@ -62,6 +66,8 @@ pub struct Sorter {
     size: usize,
     /// Bytes that were taken from the queue and not yet released.
     taken: usize,
+    /// Bytes that were taken since a batch was last passed on.
+    stretch: usize,
     /// Tapes for the next events.
     tapes: Vec<Tape>,
     going: SyncSender<Batch>,
@@ -72,19 +78,21 @@ pub struct Sorter {
 struct WriterGone;
 
 impl Sorter {
-    /// Takes from `queue`, where the messages of so many remotes are, and holds events for `window`.
+    /// Takes from `queue`, where the messages of so many remotes are, and holds events for `window`, as long as they are
+    /// no more than `most` bytes.
     #[must_use]
-    pub fn new(queue: Arc<Queue>, filter: Filter, window: Duration, remotes: usize) -> (Self, Batches) {
+    pub fn new(queue: Arc<Queue>, filter: Filter, window: Duration, most: usize, remotes: usize) -> (Self, Batches) {
         let (going, coming) = sync_channel(WAITING);
         // Room for all that can be on the way, so that the writer never waits.
         let (returned, used) = sync_channel(WAITING + 2);
         let sorter = Self {
             queue,
             filter,
-            order: Order::new(window, remotes),
+            order: Order::new(window, most, remotes),
             batch: Batch::default(),
             size: 0,
             taken: 0,
+            stretch: 0,
             tapes: Vec::new(),
             going,
             used,
@@ -124,7 +132,7 @@ impl Sorter {
                     self.let_due_go();
                     self.release();
                 }
-                if self.size >= FULL {
+                if self.size >= FULL || self.stretch >= STRETCH {
                     self.pass_on()?;
                 }
             }
@@ -141,6 +149,7 @@ impl Sorter {
     }
 
     fn release(&mut self) {
+        self.stretch += self.taken;
         self.queue.release(std::mem::take(&mut self.taken));
     }
 
@@ -176,6 +185,7 @@ impl Sorter {
 
     /// Gives the writer what there is, waiting while it has enough to do.
     fn pass_on(&mut self) -> Result<(), WriterGone> {
+        self.stretch = 0;
         if self.batch.sorted.is_empty() {
             return Ok(());
         }

@@ -175,6 +175,12 @@ impl Tape {
         self.raw_newlines
     }
 
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+    }
+
     /// Gives back memory that an unusually large text took.
     pub fn trim(&mut self) {
         const KEEP: usize = 4096;

@@ -122,11 +122,18 @@ impl Event {
             Err(why) => Err(Rejected { why, message, tape }),
         }
     }
+
     /// Gives back the tape for another event.
     #[must_use]
     pub fn into_tape(mut self) -> Tape {
         self.tape.trim();
         self.tape
+    }
+
+    /// What it takes in memory, about, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.message.len() + self.tape.size() + size_of::<Self>()
     }
 
     /// The message without the newline at its end.

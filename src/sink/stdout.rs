@@ -4,23 +4,31 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use crate::queue::Queue;
 
-/// How much is written at once. Small enough that a reader which takes something, however slowly, ends a write well
-/// within the time after which an output counts as stopped.
+/// How much is written at once.
 const CHUNK: usize = 64 << 10;
+
+/// How much is written at once to a slow reader, so that taking a little ends a write, and the output does not count as
+/// stopped: what a pipe takes or refuses as a whole (`PIPE_BUF`, pipe(7)).
+const LEAST: usize = 4 << 10;
+
+/// A write that takes longer has met a slow reader. Well below the time after which an output counts as stopped.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// Standard output and what waits to be written to it.
 #[derive(Debug)]
 pub struct Stdout {
     file: File,
     buffer: Vec<u8>,
+    /// How much the next write is given at most.
+    chunk: usize,
     queue: Arc<Queue>,
 }
 
@@ -32,7 +40,7 @@ pub fn descriptor() -> io::Result<OwnedFd> {
 impl Stdout {
     /// Tells `queue` of every write, so that it knows whether the output moves.
     pub fn new(queue: Arc<Queue>) -> io::Result<Self> {
-        Ok(Self { file: File::from(descriptor()?), buffer: Vec::with_capacity(CHUNK), queue })
+        Ok(Self { file: File::from(descriptor()?), buffer: Vec::with_capacity(CHUNK), chunk: CHUNK, queue })
     }
 
     /// Where to append what is to be written.
@@ -50,12 +58,13 @@ impl Stdout {
     pub fn flush(&mut self) -> io::Result<()> {
         let mut rest = self.buffer.as_slice();
         while !rest.is_empty() {
-            self.queue.writing();
-            let outcome = self.file.write(&rest[..rest.len().min(CHUNK)]);
+            let begun = self.queue.writing();
+            let outcome = self.file.write(&rest[..rest.len().min(self.chunk)]);
             match outcome {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.queue.written();
+                    self.chunk = if begun.elapsed() > SLOW { LEAST } else { (2 * self.chunk).min(CHUNK) };
                     rest = &rest[written..];
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -14,10 +14,10 @@ use crate::event::Unreadable;
 /// The longest message that is taken, in bytes.
 pub const MAX_MESSAGE: usize = 64 << 20;
 
-/// How much room each read of the socket is given, in bytes.
+/// How much is read of all sockets together before each has its next turn, in bytes.
 const READ: usize = 128 << 10;
 
-/// With less room than this a new buffer is begun.
+/// With less room than this a new buffer is begun, and no socket's share of a round is less.
 const LEAST: usize = 16 << 10;
 
 /// Pings that are not answered yet fill at most so many bytes of pongs; a flood is answered in part, as the RFC allows.
@@ -35,9 +35,11 @@ pub enum Frame {
 }
 
 /// What was read and not yet taken, and what is to be sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Frames {
     buffer: BytesMut,
+    /// How much room each read of the socket is given, in bytes.
+    share: usize,
     /// A message of which some fragments have come.
     fragments: Option<Fragments>,
     /// Pongs and pings, to be sent.
@@ -59,9 +61,11 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 impl Frames {
-    /// Begins with what was read behind the answer to the request.
-    pub(super) fn new(early: &[u8]) -> Self {
-        Self { buffer: BytesMut::from(early), ..Self::default() }
+    /// Begins with what was read behind the answer to the request. Of so many `sockets` that are read in turn none is
+    /// read so far ahead of the others that the sort window could not merge what they bring.
+    pub(super) fn new(early: &[u8], sockets: usize) -> Self {
+        let share = (READ / sockets.max(1)).max(LEAST);
+        Self { buffer: BytesMut::from(early), share, fragments: None, outgoing: Vec::new() }
     }
 
     /// Where to read to.
@@ -71,7 +75,7 @@ impl Frames {
             _ => LEAST,
         };
         if self.buffer.capacity() - self.buffer.len() < wanted {
-            self.buffer.reserve(wanted.max(READ));
+            self.buffer.reserve(wanted.max(self.share));
         }
         &mut self.buffer
     }

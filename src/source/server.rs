@@ -31,6 +31,8 @@ pub struct Follow<'a> {
     pub remote: &'a Remote,
     /// Its number.
     pub id: RemoteId,
+    /// How many are followed at once.
+    pub remotes: usize,
     /// What is asked of it.
     pub request: &'a Request,
     /// What may hold a login.
@@ -72,7 +74,7 @@ impl Follow<'_> {
         let attempt = async {
             let Dialed { stream, host, prefix, authorization, login } = dial(self.remote, self.environment).await?;
             let target = self.request.target(&prefix, self.remote.project.as_deref());
-            let opened = Subscription::open(stream, &host, &target, authorization.as_deref()).await;
+            let opened = Subscription::open(stream, &host, &target, authorization.as_deref(), self.remotes).await;
             opened.map_err(|error| self.with_hint(error, &login))
         };
         let subscription = match timeout(CONNECT, attempt).await {

@@ -109,11 +109,18 @@ pub struct Subscription<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
-    /// Sends the request for `target` with `authorization` as header, if any, and reads the answer.
+    /// Sends the request for `target` with `authorization` as header, if any, and reads the answer. It is one of so many
+    /// `remotes` that are followed.
     ///
     /// # Errors
     /// [`Refusal`] with what the server said, [`NotAServer`], or an [`io::Error`].
-    pub async fn open(mut stream: S, host: &str, target: &str, authorization: Option<&str>) -> anyhow::Result<Self> {
+    pub async fn open(
+        mut stream: S,
+        host: &str,
+        target: &str,
+        authorization: Option<&str>,
+        remotes: usize,
+    ) -> anyhow::Result<Self> {
         let key = generate_key();
         let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
         debug!("GET {target} HTTP/1.1");
@@ -144,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
                 NotAServer("not an LXD or Incus server: it accepts a WebSocket with the wrong key".into()).into()
             );
         }
-        let frames = Frames::new(&answer[head.length..]);
+        let frames = Frames::new(&answer[head.length..], remotes);
         Ok(Self { stream, frames })
     }
 
