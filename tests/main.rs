@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod complete;
+mod endurance;
 mod faults;
 mod generated;
 mod golden;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -139,6 +140,11 @@ impl Connection {
     pub(crate) fn wait(&mut self) {
         let mut rest = Vec::new();
         let _ = self.stream.read_to_end(&mut rest);
+    }
+
+    /// Waits until the client has sent something, and leaves it unread.
+    pub(crate) fn wait_for_input(&self) {
+        poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], None).unwrap();
     }
 
     /// Whether the client sends nothing for so long.

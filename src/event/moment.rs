@@ -1,0 +1,136 @@
+//! The moment that a timestamp names, in nanoseconds: what every event is sorted by.
+
+use chrono::DateTime;
+
+/// Nanoseconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub i64);
+
+impl Nanos {
+    /// The moment that `text` names, when it is RFC 3339 and within the years 1677 to 2262.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        usual(text.as_bytes()).or_else(|| DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()).map(Self)
+    }
+}
+
+/// What Go writes (`time.RFC3339Nano`), for years in which nothing overflows. Everything else is chrono's to judge.
+fn usual(text: &[u8]) -> Option<i64> {
+    let (&[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', i0, i1, b':', s0, s1], rest) =
+        text.split_first_chunk::<19>()?
+    else {
+        return None;
+    };
+    let year = pair(y0, y1)? * 100 + pair(y2, y3)?;
+    let (month, day) = (pair(m0, m1)?, pair(d0, d1)?);
+    let (hour, minute, second) = (pair(h0, h1)?, pair(i0, i1)?, pair(s0, s1)?);
+    let in_range = (1970..2200).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=days_in(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !in_range {
+        return None;
+    }
+    let (nanos, zone) = match rest {
+        [b'.', rest @ ..] => fraction(rest)?,
+        _ => (0, rest),
+    };
+    let offset = match *zone {
+        [b'Z'] => 0,
+        [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
+            let (hours, minutes) = (pair(h0, h1)?, pair(m0, m1)?);
+            if hours >= 24 || minutes >= 60 {
+                return None;
+            }
+            let seconds = (hours * 60 + minutes) * 60;
+            if sign == b'+' { seconds } else { -seconds }
+        }
+        _ => return None,
+    };
+    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset;
+    Some(seconds * 1_000_000_000 + nanos)
+}
+
+/// Two digits.
+fn pair(tens: u8, ones: u8) -> Option<i64> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+}
+
+/// One to nine digits behind the point, in nanoseconds, and what follows.
+fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&digits) {
+        return None;
+    }
+    let (digits, rest) = text.split_at(digits);
+    let read = digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+    Some((digits.len()..9).fold(read, |value, _| value * 10)).map(|nanos| (nanos, rest))
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 => 28 + i64::from(is_leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since 1970. Years are counted from March, so that a leap day is the last of its year.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    /// From the first of March of the year 0 to the first of January of 1970.
+    const BEFORE: i64 = 719_468;
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - BEFORE
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{SecondsFormat, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chronos(text: &str) -> Option<i64> {
+        DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
+    }
+
+    #[test]
+    fn what_is_not_usual_is_judged_too() {
+        for text in
+            ["2026-01-02t03:04:05z", "1969-12-31T23:59:59.5Z", "2016-12-31T23:59:60Z", "2026-01-02 03:04:05+01:00"]
+        {
+            assert_eq!(Nanos::parse(text).map(|Nanos(nanos)| nanos), chronos(text), "{text}");
+            assert!(usual(text.as_bytes()).is_none() && chronos(text).is_some(), "{text}");
+        }
+        for text in
+            ["", "now", "2026-02-29T00:00:00Z", "2026-01-02T03:04:05", "2026-01-02T24:00:00Z", "2026-13-01T00:00:00Z"]
+        {
+            assert_eq!(Nanos::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_chrono(seconds in -9_000_000_000i64..9_000_000_000, nanos in 0u32..1_000_000_000, minutes in -1439i32..1439) {
+            let zone = chrono::FixedOffset::east_opt(minutes * 60).unwrap();
+            let time = DateTime::<Utc>::from_timestamp(seconds, nanos).unwrap().with_timezone(&zone);
+            for format in [SecondsFormat::Secs, SecondsFormat::Millis, SecondsFormat::AutoSi, SecondsFormat::Nanos] {
+                let text = time.to_rfc3339_opts(format, true);
+                prop_assert_eq!(Nanos::parse(&text).map(|Nanos(nanos)| nanos), chronos(&text), "{}", text);
+            }
+        }
+
+        #[test]
+        fn agrees_with_chrono_on_nonsense(text in "(19|20|21)[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,12})?(Z|[-+][0-2][0-9]:?[0-6][0-9])?") {
+            if let Some(nanos) = usual(text.as_bytes()) {
+                prop_assert_eq!(Some(nanos), chronos(&text), "{}", text);
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Long streams, slow readers, stopped readers: nothing lost, nothing twice, nothing out of order, and memory that does
+//! not grow. The short forms run everywhere; the long ones are run by CI, as long as the environment says.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use crate::program::lxmon;
+use crate::standin::{Connection, StandIn, frame, numbered, opcode};
+
+/// How many events the long tests send, unless the environment says otherwise.
+fn many(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |number| number.parse().unwrap())
+}
+
+/// How a server ends a connection.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// With a Close frame.
+    Close,
+    /// With nothing at all, as LXD and Incus do.
+    Nothing,
+    /// With a reset: it closes while something of the client's is unread.
+    Reset,
+}
+
+/// Sends so many events as fast as they are taken. The longest time that one write of a burst took is told.
+fn streaming(events: u64, ending: Ending) -> (StandIn, mpsc::Receiver<Duration>) {
+    let (tell, told) = mpsc::channel();
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        let mut slowest = Duration::ZERO;
+        let mut burst = Vec::new();
+        for number in 0..events {
+            burst.extend(frame(true, opcode::TEXT, format!("{}\n", numbered(number)).as_bytes()));
+            if burst.len() > 64 << 10 || number + 1 == events {
+                let begun = Instant::now();
+                connection.write(&burst);
+                slowest = slowest.max(begun.elapsed());
+                burst.clear();
+            }
+        }
+        match ending {
+            Ending::Close => _ = connection.frame(true, opcode::CLOSE, &1001u16.to_be_bytes()),
+            Ending::Nothing => connection.end(),
+            Ending::Reset => {
+                connection.frame(true, opcode::PING, b"");
+                connection.wait_for_input();
+            }
+        }
+        tell.send(slowest).unwrap();
+    });
+    (server, told)
+}
+
+/// Numbers of the events in what lxmon prints, whatever the format: what stands behind the name of the instance.
+fn number_in(line: &[u8]) -> Option<u64> {
+    let end = ["/1.0/instances/c", "instance c"]
+        .iter()
+        .find_map(|mark| Some(memchr::memmem::find(line, mark.as_bytes())? + mark.len()))?;
+    let digits = line[end..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+/// Reads to the end, and asserts that the numbers are those from 0 to `events`, each once, in order.
+fn assert_all(output: impl std::io::Read, events: u64, what: &str) {
+    let mut expected = 0;
+    let mut output = BufReader::with_capacity(256 << 10, output);
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).unwrap() > 0 {
+        if let Some(number) = number_in(&line) {
+            assert_eq!(number, expected, "{what}");
+            expected += 1;
+        }
+        line.clear();
+    }
+    assert_eq!(expected, events, "{what}");
+}
+
+fn start(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Its end: exit status and what it said.
+fn end(mut child: Child) -> (Option<i32>, String) {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+/// Everything that a server sent before the end is printed, however it ended.
+fn everything_before_the_end(events: u64) {
+    for ending in [Ending::Close, Ending::Nothing, Ending::Reset] {
+        for format in ["json", "yaml", "logfmt", "pretty"] {
+            let (server, _) = streaming(events, ending);
+            let mut child = start(&mut lxmon([&*server.remote(), "-f", format, "--no-reconnect"]));
+            assert_all(child.stdout.take().unwrap(), events, &format!("{format}, {ending:?}"));
+            let (status, said) = end(child);
+            assert_eq!(status, Some(1), "{said}");
+            assert!(said.contains("connection lost"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn everything_that_was_sent_before_any_kind_of_end_is_printed_in_every_format() {
+    everything_before_the_end(5_000);
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn a_million_events_before_any_kind_of_end_are_printed_in_every_format() {
+    everything_before_the_end(many("LXMON_TEST_EVENTS", 1_000_000));
+}
+
+/// A reader that takes so many bytes a second, and so is slow but moves all the time.
+struct Slow<R> {
+    inner: R,
+    rate: f64,
+    begun: Instant,
+    taken: f64,
+}
+
+impl<R: std::io::Read> std::io::Read for Slow<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let due = Duration::from_secs_f64(self.taken / self.rate);
+        std::thread::sleep(due.saturating_sub(self.begun.elapsed()));
+        let most = buffer.len().min(32 << 10);
+        let taken = self.inner.read(&mut buffer[..most])?;
+        #[expect(clippy::cast_precision_loss, reason = "at most 32 KiB")]
+        let more = taken as f64;
+        self.taken += more;
+        Ok(taken)
+    }
+}
+
+/// A reader ten times slower than the server makes the server wait, never so long that it would give up, and nothing is
+/// lost.
+fn a_slow_reader(events: u64) {
+    let (server, told) = streaming(events, Ending::Nothing);
+    let command = || lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]);
+    let begun = Instant::now();
+    let mut child = start(&mut command());
+    assert_all(child.stdout.take().unwrap(), events, "at full speed");
+    end(child);
+    let full_speed = begun.elapsed();
+    told.recv().unwrap();
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+    let bytes = (events * (numbered(events).len() as u64 + 1)) as f64;
+    let mut child = start(&mut command());
+    let output = child.stdout.take().unwrap();
+    let slow = Slow { inner: output, rate: bytes / full_speed.as_secs_f64() / 10.0, begun: Instant::now(), taken: 0.0 };
+    assert_all(slow, events, "ten times slower");
+    let (status, said) = end(child);
+    assert_eq!(status, Some(1));
+    assert!(!said.contains("dropped"), "{said}");
+    // LXD gives a write 5 s (`lxd/events`).
+    let slowest = told.recv().unwrap();
+    assert!(slowest < Duration::from_secs(5), "a write of the server's took {slowest:?}");
+}
+
+#[test]
+fn a_reader_ten_times_slower_than_the_server_loses_nothing() {
+    a_slow_reader(100_000);
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn a_reader_ten_times_slower_than_the_server_loses_nothing_in_a_million_events() {
+    a_slow_reader(many("LXMON_TEST_EVENTS", 1_000_000));
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn a_reader_that_takes_a_little_is_no_stopped_one() {
+    // 64 KiB, a write of ours to a fast reader, last six seconds here.
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        let mut number = 0;
+        while connection.event(&numbered(number)) {
+            number += 1;
+        }
+    });
+    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--buffer", "64KiB", "--no-reconnect"]));
+    let output = child.stdout.take().unwrap();
+    let mut lines = BufReader::new(Slow { inner: output, rate: 10_240.0, begun: Instant::now(), taken: 0.0 }).lines();
+    // Past the first writes, which are as long as to any reader, and the pipe: those may have been taken for stopped.
+    let mut last = None;
+    let mut jumps = 0;
+    for line in lines.by_ref().take(700) {
+        let number = number_in(line.unwrap().as_bytes()).unwrap();
+        jumps += u64::from(last.is_some_and(|last| last + 1 != number));
+        last = Some(number);
+    }
+    child.kill().unwrap();
+    end(child);
+    assert!(jumps <= 1, "{jumps} gaps");
+}
+
+/// The server sends 5,000 events a second and pings; the output is not read for a while, then to its end.
+fn a_stopped_reader(pause: Duration, options: &[&str]) -> (u64, Vec<String>, String) {
+    const RATE: u64 = 5_000;
+    const TICK: Duration = Duration::from_millis(10);
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&sent);
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        let begun = Instant::now();
+        let ticks = pause.as_millis() / TICK.as_millis() + 100;
+        for tick in 0..u32::try_from(ticks).unwrap() {
+            std::thread::sleep((begun + TICK * tick).saturating_duration_since(Instant::now()));
+            for _ in 0..RATE / 100 {
+                connection.event(&numbered(counted.fetch_add(1, Ordering::Relaxed)));
+            }
+            if tick % 100 == 0 {
+                // Reading and answers go on while our output is stopped.
+                let payload = tick.to_be_bytes();
+                connection.frame(true, opcode::PING, &payload);
+                assert_eq!(connection.read_frame(), Some((opcode::PONG, payload.to_vec())));
+            }
+        }
+        connection.end();
+    });
+    let mut command = lxmon([&*server.remote(), "-f", "json", "--no-reconnect", "--gap-events"]);
+    let mut child = start(command.args(options));
+    std::thread::sleep(pause);
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let lines = output.lines().map(Result::unwrap).collect();
+    let (_, said) = end(child);
+    (sent.load(Ordering::Relaxed), lines, said)
+}
+
+fn stopped_readers(pause: Duration) {
+    let (sent, lines, said) = a_stopped_reader(pause, &[]);
+    assert!(lines.iter().map(|line| number_in(line.as_bytes())).eq((0..sent).map(Some)), "{said}");
+
+    let (sent, lines, said) = a_stopped_reader(pause, &["--buffer", "1MiB"]);
+    let mut expected = 0;
+    let mut gaps = 0;
+    for line in lines {
+        let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if record["type"] == "gap" {
+            // What is missing is just what is told, just here.
+            expected += record["metadata"]["dropped"].as_u64().unwrap();
+            gaps += 1;
+        } else {
+            assert_eq!(number_in(line.as_bytes()), Some(expected), "{said}");
+            expected += 1;
+        }
+    }
+    assert_eq!(expected, sent, "{said}");
+    assert!(gaps > 0 && said.contains("events dropped from "), "{said}");
+}
+
+#[test]
+fn a_stopped_output_keeps_the_connection_and_loses_nothing_but_what_is_told() {
+    stopped_readers(Duration::from_secs(3));
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn an_output_that_is_stopped_for_20_seconds_loses_nothing_but_what_is_told() {
+    stopped_readers(Duration::from_secs(many("LXMON_TEST_PAUSE", 20)));
+}
+
+/// The most memory that was resident while so many events were printed, in kB.
+fn peak(events: u64, options: &[&str]) -> u64 {
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        let mut burst = Vec::new();
+        for number in 0..events {
+            burst.extend(frame(true, opcode::TEXT, numbered(number).as_bytes()));
+            if burst.len() > 64 << 10 || number + 1 == events {
+                connection.write(&burst);
+                burst.clear();
+            }
+        }
+        connection.wait();
+    });
+    let mut child = start(lxmon([&*server.remote()]).args(options));
+    let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
+    let (mut line, mut last) = (Vec::new(), None);
+    while last != Some(events - 1) {
+        line.clear();
+        assert!(output.read_until(b'\n', &mut line).unwrap() > 0);
+        last = number_in(&line).or(last);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most = most.trim().trim_end_matches(" kB").parse().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    most
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn memory_is_the_same_after_ten_million_events_as_after_a_hundred_thousand() {
+    let most = many("LXMON_TEST_MOST_EVENTS", 10_000_000);
+    for options in [&["-f", "json"][..], &["-f", "yaml"]] {
+        // Where threads meet is chance: the most of a few short runs is what a long one will see.
+        let few = (0..5).map(|_| peak(100_000, options)).max().unwrap();
+        let many = peak(most, options);
+        println!("{options:?}: {few} kB at most in 100,000 events, {many} kB in {most}");
+        assert!(many <= few + few / 10, "{options:?}: {few} kB grew to {many} kB");
+        assert!(many < 32 << 10, "{options:?}: {many} kB");
+    }
+}
