@@ -10,6 +10,7 @@ mod misuse;
 mod pretty;
 mod program;
 mod properties;
+mod reconnect;
 mod replay;
 mod standin;
 mod stream;
