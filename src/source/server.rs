@@ -145,7 +145,7 @@ impl Follow<'_> {
                 Err(_) => {
                     asked = true;
                     match timeout(SILENCE, subscription.ping()).await {
-                        Ok(outcome) => outcome,
+                        Ok(()) => Ok(()),
                         Err(_) => Err(Lost(format!("no sign of life for {} s", 2 * SILENCE.as_secs()))),
                     }
                 }

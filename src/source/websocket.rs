@@ -106,6 +106,8 @@ impl std::error::Error for NotAServer {}
 pub struct Subscription<S> {
     stream: S,
     frames: Frames,
+    /// The server takes nothing any more. What it sent before is still to be read.
+    deaf: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
@@ -145,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             );
         }
         let frames = Frames::new(&answer[head.length..]);
-        Ok(Self { stream, frames })
+        Ok(Self { stream, frames, deaf: false })
     }
 
     /// Waits for frames and adds all that one read of the socket brings. May be cancelled at any time.
@@ -157,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             while let Some(frame) = self.frames.next()? {
                 burst.push(frame);
             }
-            self.send().await?;
+            self.send().await;
             if !burst.is_empty() {
                 return Ok(());
             }
@@ -169,19 +171,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     }
 
     /// Asks the server for a sign of life.
-    pub async fn ping(&mut self) -> Result<(), Lost> {
+    pub async fn ping(&mut self) {
         self.frames.ping();
-        self.send().await
+        self.send().await;
     }
 
-    /// Sends what is to be sent.
-    async fn send(&mut self) -> Result<(), Lost> {
-        while !self.frames.outgoing().is_empty() {
-            let sent = self.stream.write(self.frames.outgoing()).await?;
-            self.frames.outgoing().drain(..sent);
-            self.stream.flush().await?;
+    /// Sends what is to be sent. That it fails is no end: a server that died may have sent events before, and reading
+    /// tells when they are all.
+    async fn send(&mut self) {
+        while !self.deaf && !self.frames.outgoing().is_empty() {
+            if let Err(error) = self.send_some().await {
+                debug!("the server takes nothing any more: {error}");
+                self.deaf = true;
+            }
         }
-        Ok(())
+        if self.deaf {
+            self.frames.outgoing().clear();
+        }
+    }
+
+    async fn send_some(&mut self) -> io::Result<()> {
+        let sent = self.stream.write(self.frames.outgoing()).await?;
+        self.frames.outgoing().drain(..sent);
+        self.stream.flush().await
     }
 }
 
