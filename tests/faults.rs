@@ -1,10 +1,10 @@
-//! Servers that are none, that refuse, that send nonsense.
+//! Servers that are none, that refuse.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use crate::program::{finish, lxmon, run};
-use crate::standin::{Connection, StandIn, frame, numbered, opcode};
+use crate::standin::{Connection, StandIn, numbered};
 
 /// Follows a server with that script, without coming back; status and standard error.
 fn refused(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (i32, String) {
@@ -158,108 +158,6 @@ fn a_server_that_never_answers_is_given_ten_seconds() {
     assert_eq!(status, 1);
     assert!(stderr.contains("no answer within 10 s\nhint: "), "{stderr}");
     assert!(begun.elapsed() >= Duration::from_secs(10));
-}
-
-#[test]
-fn messages_that_are_no_events_are_told_once_a_kind_counted_and_skipped() {
-    let server = StandIn::new(|connection: &mut Connection| {
-        connection.accept();
-        for _ in 0..3 {
-            connection.event("hello\u{1b}[31m");
-            connection.event("{}");
-            connection.event("[1]");
-            connection.event(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
-            connection.frame(true, opcode::BINARY, b"\0\xff");
-            connection.frame(true, opcode::TEXT, b"{\"type\":\"\xff\"}");
-        }
-        connection.event(&numbered(0));
-        connection.wait();
-    });
-    let outcome = run([&*server.remote(), "-f", "json", "-n1"]);
-    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)));
-    let stderr = outcome.stderr.replace(&server.remote(), "SERVER");
-    for told in [
-        "lxmon: SERVER: skipped a message that is not JSON (byte 1): hello\\x1b[31m\n",
-        "lxmon: SERVER: skipped a message that is without a \"type\": {}\n",
-        "lxmon: SERVER: skipped a message that is not a JSON object: [1]\n",
-        "lxmon: SERVER: skipped a message that is JSON nested deeper than 256 levels: [[[",
-        "lxmon: SERVER: skipped a message that is binary\n",
-        "lxmon: SERVER: skipped 3 messages that are not JSON\n",
-        "lxmon: SERVER: skipped 3 messages that are binary\n",
-        "lxmon: SERVER: skipped a message that is not UTF-8\n",
-        "lxmon: SERVER: skipped 3 messages that are not UTF-8\n",
-    ] {
-        assert_eq!(stderr.matches(told).count(), 1, "{told}: {stderr}");
-    }
-    assert_eq!(stderr.lines().count(), 12, "{stderr}");
-    let quiet = run([&*server.remote(), "-f", "json", "-n1", "-q"]);
-    assert_eq!(&*quiet.stderr, "");
-}
-
-#[test]
-fn frames_that_break_the_protocol_end_the_connection_and_what_came_before_is_printed() {
-    for (bytes, says) in [
-        (frame(true, 3, b"x"), "broke the WebSocket protocol"),
-        (vec![0xc1, 1, b'x'], "broke the WebSocket protocol"),
-        (frame(true, opcode::CONTINUATION, b"x"), "broke the WebSocket protocol"),
-        (frame(false, opcode::PING, b"x"), "broke the WebSocket protocol"),
-        (vec![0x81, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9], "broke the WebSocket protocol"),
-        (vec![0x81, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "at most 67108864 are taken"),
-        (frame(true, opcode::CLOSE, b"\x03\xe9going down"), "going down"),
-    ] {
-        let server = StandIn::new(move |connection: &mut Connection| {
-            connection.accept();
-            connection.event(&numbered(0));
-            connection.write(&bytes);
-            connection.wait();
-        });
-        let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect"]);
-        assert_eq!((outcome.status, outcome.stdout.trim_end()), (1, &*numbered(0)), "{says}");
-        assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
-    }
-}
-
-#[test]
-fn messages_of_64_mib_are_taken_in_one_frame_or_many_and_longer_ones_are_not() {
-    const MOST: usize = 64 << 20;
-    let big = |size: usize| {
-        let frame = r#"{"type":"x","metadata":""}"#.len();
-        format!(r#"{{"type":"x","metadata":"{}"}}"#, "a".repeat(size - frame)).into_bytes()
-    };
-    let server = StandIn::new(move |connection: &mut Connection| {
-        connection.accept();
-        let message = big(MOST);
-        connection.frame(true, opcode::TEXT, &message);
-        let middle = message.len() / 3;
-        connection.frame(false, opcode::TEXT, &message[..middle]);
-        connection.frame(true, opcode::PING, b"are you there");
-        connection.frame(false, opcode::CONTINUATION, &message[middle..2 * middle]);
-        connection.frame(true, opcode::CONTINUATION, &message[2 * middle..]);
-        connection.frame(true, opcode::TEXT, &big(MOST + 1));
-        connection.wait();
-    });
-    let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect", "--sort-window", "0"]);
-    assert_eq!(outcome.status, 1);
-    assert_eq!(outcome.stdout.lines().map(str::len).collect::<Vec<_>>(), [MOST, MOST]);
-    assert!(outcome.stderr.contains("a message of 67108865 bytes; at most 67108864 are taken"), "{}", outcome.stderr);
-}
-
-#[test]
-fn pings_are_answered_and_nothing_else_is_sent() {
-    let server = StandIn::new(|connection: &mut Connection| {
-        connection.accept();
-        for payload in [&b"one"[..], b""] {
-            connection.frame(true, opcode::PING, payload);
-            let pong = connection.read_frame();
-            assert_eq!(pong, Some((opcode::PONG, payload.to_vec())));
-        }
-        if connection.is_quiet(Duration::from_millis(300)) {
-            connection.event(&numbered(0));
-        }
-        connection.wait();
-    });
-    let outcome = run([&*server.remote(), "-f", "json", "-n1", "--timeout", "20s"]);
-    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)));
 }
 
 #[test]

@@ -3,9 +3,11 @@
 mod arbitrary;
 mod complete;
 mod faults;
+mod frames;
 mod generated;
 mod golden;
 mod live;
+mod messages;
 mod misuse;
 mod output;
 mod pretty;

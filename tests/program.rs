@@ -97,6 +97,13 @@ impl Running {
         crate::stream::wait_until(|| std::fs::read_to_string(&file).unwrap().contains(&line));
     }
 
+    /// The most memory that it has had resident, in kB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Reads its output while it waits for its end, and kills it when that does not come.
     pub(crate) fn end(mut self) -> Outcome {
         let stdout = self.stdout.take().map(Reading::new);
