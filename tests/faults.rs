@@ -1,4 +1,4 @@
-//! Servers that are none, that refuse.
+//! Servers that are none, and servers that refuse.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
