@@ -122,7 +122,10 @@ fn a_reader_that_goes_away_ends_it_with_standard_error_closed_too() {
             .unwrap();
         BufReader::new(stdout.0).read_line(&mut String::new()).unwrap();
         drop(stderr.0);
+        let gone = Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(0));
+        // A silent server would be taken for dead later, and its next event end it.
+        assert!(gone.elapsed() < Duration::from_secs(10), "{:?}", gone.elapsed());
     }
 }
 
