@@ -1,7 +1,8 @@
-//! The signals that end the program.
+//! The signals that end the program, and one that must not.
 
 use std::io;
 
+use signal_hook::consts::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGINT, SIGTERM and SIGHUP, but for those that whoever started us has told us to ignore (`nohup`).
@@ -15,6 +16,8 @@ pub struct Signals {
 impl Signals {
     /// Catches them from now on.
     pub fn new() -> io::Result<Self> {
+        // Once it is caught, a file that may not grow any more (`ulimit -f`) is an error of the write, not a death.
+        let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
         let ignored = ignored();
         let caught = |kind: SignalKind| {
             let bit = 1u64 << (kind.as_raw_value() - 1);

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,18 +43,23 @@ pub(crate) fn finish(command: &mut Command) -> Outcome {
 pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<Reading>,
 }
 
 impl Running {
     /// Starts it.
     pub(crate) fn start(command: &mut Command) -> Self {
-        Self::new(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        Self::start_into(command, Stdio::piped())
+    }
+
+    /// Starts it with another standard output.
+    pub(crate) fn start_into(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
+        Self::new(command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     fn new(mut child: Child) -> Self {
         let stdout = child.stdout.take().map(BufReader::new);
-        let stderr = child.stderr.take().map(read_all);
+        let stderr = child.stderr.take().map(Reading::new);
         Self { child, stdout, stderr }
     }
 
@@ -64,9 +70,19 @@ impl Running {
         line
     }
 
+    /// How many bytes of its output wait in the pipe.
+    pub(crate) fn unread(&self) -> u64 {
+        rustix::io::ioctl_fionread(self.stdout.as_ref().unwrap().get_ref()).unwrap()
+    }
+
     /// Stops reading its output for good.
     pub(crate) fn close_stdout(&mut self) {
         self.stdout = None;
+    }
+
+    /// Waits until standard error has this in it.
+    pub(crate) fn wait_for_stderr(&self, text: &str) {
+        crate::stream::wait_until(|| self.stderr.as_ref().unwrap().so_far().contains(text));
     }
 
     /// Sends it a signal.
@@ -74,33 +90,84 @@ impl Running {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
-    /// Waits for its end, and kills it when that does not come.
+    /// Waits until the system says that it is in this state (`proc_pid_status(5)`).
+    pub(crate) fn wait_for_state(&self, state: &str) {
+        let file = format!("/proc/{}/status", self.child.id());
+        let line = format!("State:\t{state} ");
+        crate::stream::wait_until(|| std::fs::read_to_string(&file).unwrap().contains(&line));
+    }
+
+    /// The most memory that it has had resident, in kB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Reads its output while it waits for its end, and kills it when that does not come.
     pub(crate) fn end(mut self) -> Outcome {
-        let stdout = self.stdout.take().map(read_all);
+        let stdout = self.stdout.take().map(Reading::new);
+        let ended = self.wait();
+        self.outcome(ended, stdout)
+    }
+
+    /// Waits for its end, and reads only then what of its output is in the pipe.
+    pub(crate) fn end_unread(mut self) -> Outcome {
+        let ended = self.wait();
+        let stdout = self.stdout.take().map(Reading::new);
+        self.outcome(ended, stdout)
+    }
+
+    /// None when it had to be killed.
+    fn wait(&mut self) -> Option<ExitStatus> {
         let begun = Instant::now();
-        let mut stuck = false;
-        let status = loop {
+        while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if begun.elapsed() > PATIENCE {
-                stuck = true;
-                self.child.kill().unwrap();
+                return Some(status);
             }
             std::thread::sleep(Duration::from_millis(5));
-        };
-        let text = |reader: Option<JoinHandle<String>>| reader.map(|reader| reader.join().unwrap()).unwrap_or_default();
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        None
+    }
+
+    fn outcome(mut self, ended: Option<ExitStatus>, stdout: Option<Reading>) -> Outcome {
+        let text = |reading: Option<Reading>| reading.map(Reading::all).unwrap_or_default();
         let (stdout, stderr) = (text(stdout), text(self.stderr.take()));
-        assert!(!stuck, "it has not ended; stdout:\n{stdout}\nstderr:\n{stderr}");
+        let Some(status) = ended else {
+            panic!("it has not ended; stdout:\n{stdout}\nstderr:\n{stderr}");
+        };
         Outcome { status: status.code().or(status.signal().map(|signal| 128 + signal)).unwrap(), stdout, stderr }
     }
 }
 
-fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut text = String::new();
+/// A thread that reads to the end, and what it has read so far.
+struct Reading {
+    thread: JoinHandle<()>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Reading {
+    fn new(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&bytes);
+        let thread = std::thread::spawn(move || {
+            let mut some = vec![0; 64 << 10];
+            while let Ok(length @ 1..) = from.read(&mut some) {
+                into.lock().unwrap().extend_from_slice(&some[..length]);
+            }
+        });
+        Self { thread, bytes }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    fn all(self) -> String {
+        self.thread.join().unwrap();
         // It may be killed in the middle of a character.
-        let _ = from.read_to_string(&mut text);
-        text
-    })
+        String::from_utf8_lossy(&std::mem::take(&mut *self.bytes.lock().unwrap())).into_owned()
+    }
 }

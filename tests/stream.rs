@@ -1,7 +1,7 @@
 //! The ordinary way: subscribed, printed, ended.
 
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -142,75 +142,6 @@ fn an_event_is_out_at_once_when_none_waits() {
     assert_eq!(running.line().trim_end(), numbered(0));
     running.signal(Signal::TERM);
     running.end();
-}
-
-#[test]
-fn a_signal_flushes_and_ends_by_that_signal() {
-    for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)] {
-        let server = serving(vec![numbered(0)]);
-        let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "0"]));
-        running.line();
-        running.signal(signal);
-        assert_eq!(running.end().status, 128 + number, "{signal:?}");
-    }
-    // What the sort window holds is flushed.
-    let server = serving(vec![numbered(0), numbered(1)]);
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "1h"]));
-    // Nothing tells from outside that both events have been read.
-    wait_until(|| server.requests().len() == 1);
-    std::thread::sleep(Duration::from_millis(300));
-    running.signal(Signal::INT);
-    assert_eq!(running.line().trim_end(), numbered(0));
-    let outcome = running.end();
-    assert_eq!((outcome.status, outcome.stdout.trim_end()), (130, &*numbered(1)));
-}
-
-#[test]
-fn a_hang_up_that_nohup_ignores_is_ignored() {
-    let server = serving(vec![numbered(0)]);
-    let mut command = Command::new("nohup");
-    command.args([env!("CARGO_BIN_EXE_lxmon"), &server.remote(), "-f", "json", "--timeout", "700ms"]);
-    let mut running = Running::start(&mut command);
-    running.line();
-    running.signal(Signal::HUP);
-    assert_eq!(running.end().status, 0);
-}
-
-#[test]
-fn a_reader_that_goes_away_ends_it_with_0() {
-    // With a write that fails.
-    let server = StandIn::new(|connection: &mut Connection| {
-        connection.accept();
-        let mut number = 0;
-        while connection.event(&numbered(number)) {
-            number += 1;
-        }
-    });
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
-    running.line();
-    running.close_stdout();
-    let outcome = running.end();
-    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
-
-    // While no event comes: within a second.
-    let server = serving(vec![numbered(0)]);
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
-    running.line();
-    running.close_stdout();
-    let closed = Instant::now();
-    let outcome = running.end();
-    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
-    assert!(closed.elapsed() < Duration::from_secs(10), "{:?}", closed.elapsed());
-}
-
-#[test]
-fn a_full_disk_is_one_error() {
-    let server = serving(vec![numbered(0)]);
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let child = lxmon([&*server.remote()]).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "lxmon: writing to standard output: No space left on device\n");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,9 @@ const LEAST: usize = 4 << 10;
 
 /// A write that takes longer has met a slow reader. Well below the time after which an output counts as stopped.
 const SLOW: Duration = Duration::from_millis(100);
+
+/// What poll(2) tells once nobody reads any more: files never have either.
+const GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
 
 /// Standard output and what waits to be written to it.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ impl Stdout {
                     // Interrupted or not, the write is tried again.
                     let _ = poll(&mut descriptors, None);
                 }
+                // A terminal that is gone fails writes with EIO, which is not its reader's fault or ours.
+                Err(_) if is_hung_up(&self.file) => return Err(ErrorKind::BrokenPipe.into()),
                 Err(error) => return Err(error),
             }
         }
@@ -83,20 +88,26 @@ impl Stdout {
     }
 }
 
+/// Whether nobody is left at the other end.
+fn is_hung_up(file: &File) -> bool {
+    let mut descriptors = [PollFd::new(file, PollFlags::empty())];
+    poll(&mut descriptors, Some(&Timespec::default())).is_ok() && descriptors[0].revents().intersects(GONE)
+}
+
 /// Waits until nobody reads standard output any more, which no write would tell while there is nothing to write.
 pub async fn reader_gone() {
     let (gone, told) = oneshot::channel();
     let watch = std::thread::Builder::new().name("stdout".into()).stack_size(64 << 10);
     let watching = watch.spawn(move || {
         let stdout = io::stdout();
-        // Nothing is asked for: an error or a hang-up is told all the same (poll(2)). Files never have either.
+        // Nothing is asked for: an error or a hang-up is told all the same.
         let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
         while poll(&mut descriptors, None).is_err_and(|error| error == Errno::INTR) {}
         // If nobody waits any more, the program is ending.
         let _ = gone.send(descriptors[0].revents());
     });
     match told.await {
-        Ok(events) if watching.is_ok() && events.intersects(PollFlags::ERR | PollFlags::HUP) => {}
+        Ok(events) if watching.is_ok() && events.intersects(GONE) => {}
         _ => std::future::pending().await,
     }
 }

@@ -4,7 +4,10 @@
 //! libraries drop it.
 
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use anyhow::Context as _;
 use log::debug;
@@ -164,31 +167,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             while let Some(frame) = self.frames.next()? {
                 burst.push(frame);
             }
-            self.send().await?;
             if !burst.is_empty() {
+                // It may take a while until we are asked to read again.
+                poll_fn(|context| {
+                    self.send(context);
+                    Poll::Ready(())
+                })
+                .await;
                 return Ok(());
             }
-            if self.stream.read_buf(self.frames.room()).await? == 0 {
+            let received = poll_fn(|context| {
+                self.send(context);
+                pin!(self.stream.read_buf(self.frames.room())).poll(context)
+            });
+            if received.await? == 0 {
                 // The servers end without a Close frame; so does everything that dies.
                 return Err(Lost("the server closed the connection".into()));
             }
         }
     }
 
-    /// Asks the server for a sign of life.
-    pub async fn ping(&mut self) -> Result<(), Lost> {
+    /// Asks the server for a sign of life; sent with the next read.
+    pub fn ping(&mut self) {
         self.frames.ping();
-        self.send().await
     }
 
-    /// Sends what is to be sent.
-    async fn send(&mut self) -> Result<(), Lost> {
+    /// Sends of what is to be sent as much as the server takes just now. That one which only sends takes nothing must
+    /// not keep us from reading; and that sending fails is no end: a server that died may have sent events before, and
+    /// reading tells when they are all.
+    fn send(&mut self, context: &mut Context<'_>) {
         while !self.frames.outgoing().is_empty() {
-            let sent = self.stream.write(self.frames.outgoing()).await?;
-            self.frames.outgoing().drain(..sent);
-            self.stream.flush().await?;
+            match Pin::new(&mut self.stream).poll_write(context, self.frames.outgoing()) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(sent @ 1..)) => _ = self.frames.outgoing().drain(..sent),
+                Poll::Ready(outcome) => {
+                    debug!("the server takes nothing any more: {outcome:?}");
+                    self.frames.outgoing().clear();
+                }
+            }
         }
-        Ok(())
+        // What TLS holds back is sent here, or with the next read.
+        let _ = Pin::new(&mut self.stream).poll_flush(context);
     }
 }
 

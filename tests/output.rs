@@ -1,0 +1,161 @@
+//! Outputs that nobody reads any more, and outputs that take nothing more.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::program::{Running, finish, lxmon};
+use crate::standin::{Connection, StandIn, numbered};
+
+/// Sends one event and nothing more.
+fn silent() -> StandIn {
+    StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.wait();
+    })
+}
+
+/// Sends events for as long as they are taken.
+fn endless() -> StandIn {
+    StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        let mut number = 0;
+        while connection.event(&numbered(number)) {
+            number += 1;
+        }
+    })
+}
+
+/// It ended with 0, without a word, and soon.
+fn assert_ends_well(running: Running, what: &str) {
+    let gone = Instant::now();
+    let outcome = running.end();
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{what}");
+    assert!(gone.elapsed() < Duration::from_secs(10), "{what}: {:?}", gone.elapsed());
+}
+
+/// Both ends of a new terminal that controls nobody.
+fn terminal() -> (OwnedFd, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let no_controlling = i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).unwrap();
+    let slave = File::options().read(true).write(true).custom_flags(no_controlling).open(name).unwrap();
+    (master, slave)
+}
+
+#[test]
+fn a_reader_of_a_pipe_that_goes_away_ends_it() {
+    for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
+        let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+        running.line();
+        running.close_stdout();
+        assert_ends_well(running, what);
+    }
+}
+
+#[test]
+fn a_reader_of_a_socket_that_goes_away_ends_it() {
+    for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let running = Running::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), OwnedFd::from(theirs));
+        (&ours).read_exact(&mut [0]).unwrap();
+        if what == "with a write that fails" {
+            // What is left unread turns the end into a reset, for a write that waits.
+            crate::stream::wait_until(|| rustix::io::ioctl_fionread(&ours).unwrap() > 64 << 10);
+        }
+        drop(ours);
+        assert_ends_well(running, what);
+    }
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    // Writes to it fail with an error of their own, and which of the two ways it is told is a race.
+    for _ in 0..20 {
+        for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
+            let (master, slave) = terminal();
+            let running = Running::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), slave);
+            File::from(master).read_exact(&mut [0]).unwrap();
+            assert_ends_well(running, what);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_takes_one_line_ends_it() {
+    for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "{ \"$@\"; echo status $? >&2; } | head -n 1", "sh", env!("CARGO_BIN_EXE_lxmon")]);
+        command.args([&*server.remote(), "-f", "json"]);
+        let outcome = finish(&mut command);
+        assert_eq!(outcome.stdout.trim_end(), numbered(0), "{what}");
+        assert_eq!(outcome.stderr, "status 0\n", "{what}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_the_demonstration_ends_it() {
+    let mut running = Running::start(&mut lxmon(["--demo", "-f", "json"]));
+    running.line();
+    running.close_stdout();
+    assert_ends_well(running, "demonstration");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_with_standard_error_closed_too() {
+    for server in [silent(), endless()] {
+        let (stdout, stderr) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        let mut child = lxmon([&*server.remote(), "-f", "json", "--debug"])
+            .stdin(Stdio::null())
+            .stdout(stdout.1)
+            .stderr(stderr.1)
+            .spawn()
+            .unwrap();
+        BufReader::new(stdout.0).read_line(&mut String::new()).unwrap();
+        drop(stderr.0);
+        let gone = Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        // A silent server would be taken for dead later, and its next event end it.
+        assert!(gone.elapsed() < Duration::from_secs(10), "{:?}", gone.elapsed());
+    }
+}
+
+#[test]
+fn a_full_disk_is_one_error() {
+    for server in [silent(), endless()] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let outcome = Running::start_into(&mut lxmon([&*server.remote()]), full).end();
+        assert_eq!(outcome.status, 1);
+        assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n");
+    }
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let outcome = Running::start_into(&mut lxmon(["--list-actions"]), full).end();
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_one_error_and_no_death_by_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events");
+    let server = endless();
+    let mut command = Command::new("sh");
+    // In blocks, of 512 or 1024 bytes.
+    command.args(["-c", "ulimit -f 8; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lxmon")]);
+    command.args([&*server.remote(), "-f", "json"]);
+    let outcome = Running::start_into(&mut command, File::create(&path).unwrap()).end();
+    assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
+    // What fits is there.
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.len() == 8 * 512 || written.len() == 8 * 1024, "{}", written.len());
+    assert!(written.starts_with(&format!("{}\n{}\n", numbered(0), numbered(1))));
+}
