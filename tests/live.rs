@@ -1,6 +1,6 @@
 //! Real LXD and Incus servers, real containers. Started by hand or by CI: `cargo test --release -- --ignored`.
 
-mod follower;
+pub(crate) mod follower;
 mod server;
 
 use std::collections::BTreeMap;
