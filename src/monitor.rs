@@ -113,6 +113,7 @@ async fn follow_servers(config: &Config, remotes: &[Remote], queue: &Queue) -> a
             environment: &config.environment,
             queue,
             reconnect: config.reconnect,
+            fail_on_gap: config.fail_on_gap,
         };
         async move { follow.run().await.with_context(|| remote.name.clone()) }
     };
@@ -143,6 +144,7 @@ async fn play_demo(config: &Config, queue: &Queue) -> anyhow::Result<()> {
         environment: &config.environment,
         queue,
         reconnect: false,
+        fail_on_gap: false,
     };
     let (served, followed) = tokio::join!(demo.serve(), follow.run());
     served.context("the demonstration's server")?;

@@ -128,7 +128,7 @@ fn what_a_loss_means_for_the_exit_status() {
         });
         for (options, status, events, gaps_in_stream, is_told) in [
             (&["--no-reconnect"][..], 1, 1, 0, true),
-            (&["--no-reconnect", "-q"], 1, 1, 0, true),
+            (&["--no-reconnect", "-q", "--fail-on-gap"], 1, 1, 0, true),
             (&["-n2"], 0, 2, 0, true),
             (&["-n2", "-q"], 0, 2, 0, false),
             (&["-n2", "--gap-events"], 0, 2, 1, true),
@@ -143,7 +143,7 @@ fn what_a_loss_means_for_the_exit_status() {
             assert_eq!((outcome.stdout.lines().count() - gaps.len(), gaps.len()), (events, gaps_in_stream), "{about}");
             assert_eq!(outcome.stderr.contains(reason), is_told, "{about}");
             // The server's next run begins with a connection of even number.
-            if status == 1 {
+            if status != 0 {
                 run([&*server.remote(), "-n1"]);
             }
         }
@@ -244,7 +244,7 @@ fn lost_for_good() -> StandIn {
 
 #[test]
 fn the_other_ends_come_while_the_server_is_away_too() {
-    for (options, status) in [(&["-n2"][..], 124), (&[], 0), (&["--fail-on-gap"], 0)] {
+    for (options, status) in [(&["-n2"][..], 124), (&[], 0)] {
         let server = lost_for_good();
         let outcome = run([&[&*server.remote(), "-f", "json", "--timeout", "600ms"], options].concat());
         assert_eq!((outcome.status, outcome.stdout.trim_end()), (status, &*numbered(0)), "{options:?}");
@@ -256,6 +256,23 @@ fn the_other_ends_come_while_the_server_is_away_too() {
     wait_until(|| server.requests().len() == 1);
     running.close_stdout();
     assert_eq!(running.end().status, 0);
+}
+
+#[test]
+fn a_gap_that_is_the_end_is_told_although_the_server_stays_away() {
+    let server = lost_for_good();
+    let begun = chrono::Local::now();
+    let outcome = run([&*server.remote(), "-f", "json", "--fail-on-gap", "--gap-events", "--timeout", "50s"]);
+    assert_eq!(outcome.status, 3);
+    let lines: Vec<_> = outcome.stdout.lines().collect();
+    let gaps = gaps(lines.iter().copied());
+    assert_eq!((lines.len(), lines[0], gaps.len()), (2, &*numbered(0), 1));
+    assert!(length(&gaps[0]) < (chrono::Local::now() - begun).to_std().unwrap(), "{}", gaps[0]);
+    let told = outcome.stderr.lines().collect::<Vec<_>>();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let told = told[0].strip_prefix(&format!("lxmon: {}: connection lost at ", server.remote())).unwrap();
+    assert_eq!(told.split_once(' ').unwrap().1, "(the server closed the connection); events from then on are lost");
+    assert_eq!(server.requests().len(), 1, "it does not come back");
 }
 
 /// A server whose first connection ends, and the next ones, after as many refusals as come before `back`.
@@ -525,6 +542,8 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
     }
     assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
     assert!(after.resident_kb < before.resident_kb + 4096, "{before:?}, then {after:?}");
+    let least = Duration::from_millis(125) * u32::try_from(flaps - FIRST).unwrap();
+    assert!(took >= least, "{took:?}: it waits before it comes back");
     // It sleeps in between; a loop that does not would take all the time there is.
     assert!(after.processor < took / 10, "{after:?} in {took:?}");
 }
