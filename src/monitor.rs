@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use log::error;
 use tokio::sync::oneshot;
 
 use crate::config::{Config, Source};
 use crate::event::RemoteId;
 use crate::exit::{Exit, Fault};
+use crate::notice;
 use crate::queue::Queue;
 use crate::remote::{Address, Flavour, Remote};
 use crate::signals::Signals;
@@ -123,7 +123,7 @@ async fn follow_servers(config: &Config, remotes: &[Remote], queue: &Queue) -> a
         if remotes.len() == 1 {
             return Err(error);
         }
-        error!("{error:#}");
+        notice::tell(&error);
     }
     Err(Fault::failed("none of the remotes is followed any more").into())
 }

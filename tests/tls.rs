@@ -500,7 +500,8 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     remotes.sort_unstable();
     // `again` is the same server as n1 and is followed once.
     assert_eq!(remotes, [r#"{"remote":"n1""#, r#"{"remote":"n2""#]);
-    assert!(outcome.stderr.contains("lxmon: dead: 127.0.0.1:1: connection refused"), "{}", outcome.stderr);
+    let told = "lxmon: dead: 127.0.0.1:1: connection refused\nhint: is the server up, ";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     for (format, part) in [("yaml", "\nremote: n2\n"), ("logfmt", " remote=n2 "), ("pretty", " n2  instance-started")] {
         let outcome = follow(&["n1:", "n2:"], &["-f", format, "-n2"]);
         assert!(outcome.stdout.contains(part), "{format}: {}", outcome.stdout);
