@@ -14,12 +14,14 @@ pub struct Gap {
     pub remote: RemoteId,
     /// When the last event before the gap had been received.
     pub since: DateTime<Local>,
-    /// When receiving went on.
+    /// When receiving went on, or was given up.
     pub until: DateTime<Local>,
     /// Why they are missing.
     pub reason: String,
     /// How many were received and then dropped. What a server sent while we were not connected is in no count.
     pub dropped: u64,
+    /// Receiving was given up, and there is no end of the gap to wait for.
+    pub is_open: bool,
 }
 
 impl Gap {
@@ -28,7 +30,7 @@ impl Gap {
     pub fn dropped(remote: RemoteId) -> Self {
         let now = Local::now();
         let reason = "our output took nothing and the buffer was full".to_owned();
-        Self { remote, since: now, until: now, reason, dropped: 1 }
+        Self { remote, since: now, until: now, reason, dropped: 1, is_open: false }
     }
 
     /// The gap ends now.
@@ -77,10 +79,11 @@ struct Metadata<'a> {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, dropped, .. } = self;
+        let Self { reason, dropped, is_open, .. } = self;
         let since = self.since.format("%H:%M:%S");
         let seconds = (self.until - self.since).as_seconds_f64();
         match dropped {
+            0 if *is_open => write!(f, "connection lost at {since} ({reason}); events from then on are lost"),
             0 => write!(
                 f,
                 "connection lost at {since} ({reason}); reconnected after {seconds:.1} s; events in between are lost"

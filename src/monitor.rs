@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use log::error;
 use tokio::sync::oneshot;
 
 use crate::config::{Config, Source};
 use crate::event::RemoteId;
 use crate::exit::{Exit, Fault};
+use crate::notice;
 use crate::queue::Queue;
 use crate::remote::{Address, Flavour, Remote};
 use crate::signals::Signals;
@@ -114,6 +114,7 @@ async fn follow_servers(config: &Config, remotes: &[Remote], queue: &Queue) -> a
             environment: &config.environment,
             queue,
             reconnect: config.reconnect,
+            fail_on_gap: config.fail_on_gap,
         };
         async move { follow.run().await.with_context(|| remote.name.clone()) }
     };
@@ -123,7 +124,7 @@ async fn follow_servers(config: &Config, remotes: &[Remote], queue: &Queue) -> a
         if remotes.len() == 1 {
             return Err(error);
         }
-        error!("{error:#}");
+        notice::tell(&error);
     }
     Err(Fault::failed("none of the remotes is followed any more").into())
 }
@@ -145,6 +146,7 @@ async fn play_demo(config: &Config, queue: &Queue) -> anyhow::Result<()> {
         environment: &config.environment,
         queue,
         reconnect: false,
+        fail_on_gap: false,
     };
     let (served, followed) = tokio::join!(demo.serve(), follow.run());
     served.context("the demonstration's server")?;

@@ -58,14 +58,20 @@ impl Log for Notices {
 /// Prints the error that ends the program, with its hint, and says how to end.
 #[must_use]
 pub fn fail(error: &anyhow::Error) -> Exit {
+    tell(error);
+    fault(error).map_or(Exit::Failed, Fault::exit)
+}
+
+/// Prints an error with its hint.
+pub fn tell(error: &anyhow::Error) {
     say(&format!("lxmon: {error:#}"));
-    let Some(fault) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) else {
-        return Exit::Failed;
-    };
-    if let Some(hint) = fault.hint_text() {
+    if let Some(hint) = fault(error).and_then(Fault::hint_text) {
         say(&format!("hint: {hint}"));
     }
-    fault.exit()
+}
+
+fn fault(error: &anyhow::Error) -> Option<&Fault> {
+    error.chain().find_map(|cause| cause.downcast_ref())
 }
 
 /// Prints what clap has to say of a command line, in the form of all errors.

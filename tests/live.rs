@@ -1,6 +1,7 @@
 //! Real LXD and Incus servers, real containers. Started by hand or by CI: `cargo test --release -- --ignored`.
 
-mod follower;
+pub(crate) mod follower;
+mod link;
 mod server;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use self::follower::Follower;
 use self::server::{Client, Cluster, Kind, Server};
 use crate::program::finish;
+use crate::reconnect::gaps;
 
 /// One daemon at a time: each takes a while of a small machine.
 fn alone() -> MutexGuard<'static, ()> {
@@ -506,6 +508,103 @@ fn a_cluster_is_followed_through_each_member_and_through_both() {
         .collect();
     seen.sort_unstable();
     assert_eq!(seen, ["n1 of n1", "n1 of n2", "n2 of n1", "n2 of n2"]);
+}
+
+#[test]
+#[ignore = "needs LXD: run by CI"]
+fn a_member_that_dies_stops_nothing_of_the_others_and_is_followed_again() {
+    let _alone = alone();
+    let mut cluster = Cluster::start([18463, 18464]);
+    cluster.first.client(&["config", "set", "core.trust_password", PASSWORD]);
+    let user = Client::new();
+    user.add(Kind::Lxd, &["n1", "127.0.0.1:18463", "--accept-certificate", "--password", PASSWORD]);
+    user.add(Kind::Lxd, &["n2", "127.0.0.1:18464", "--accept-certificate", "--password", PASSWORD]);
+    let options = ["-f", "json", "-a", "profile-*", "--gap-events"];
+    let mut first = Follower::subscribed(user.lxmon(&[&["n1:"], &options[..]].concat()));
+    let mut both = Follower::subscribed(user.lxmon(&[&["n1:", "n2:"], &options[..]].concat()));
+    both.wait_for_notice("n1: subscribed after");
+    both.wait_for_notice("n2: subscribed after");
+    let from = |remote: &'static str, profile: &str| {
+        let (begin, source) = (format!("{{\"remote\":\"{remote}\","), format!("\"/1.0/profiles/{profile}\""));
+        move |line: &str| line.starts_with(&begin) && line.contains(&source)
+    };
+
+    cluster.second.kill();
+    both.wait_for_notice("n2: connection lost (");
+    for profile in ["one", "two", "three"] {
+        cluster.first.client(&["profile", "create", profile]);
+        first.wait_for(|line| line.contains(&format!("\"/1.0/profiles/{profile}\"")));
+        both.wait_for(from("n1", profile));
+    }
+
+    cluster.second.restart();
+    both.wait_for_notice("n2: reconnected after ");
+    cluster.second.client(&["profile", "create", "back"]);
+    both.wait_for(from("n2", "back"));
+    // The members take up each other's events in their own time.
+    let mut tries = 0;
+    while !first.seen.iter().any(|line| line.contains("\"location\":\"n2\"")) {
+        tries += 1;
+        assert!(tries < 300, "n1 does not tell of n2 again: {:#?}", first.seen);
+        cluster.second.client(&["profile", "set", "back", "user.try", &tries.to_string()]);
+        first.take_in(Duration::from_millis(200));
+    }
+    both.end();
+    let gaps = gaps(both.seen.iter().map(String::as_str));
+    assert_eq!(gaps.len(), 1, "{:#?}", both.seen);
+    assert_eq!(gaps[0]["metadata"]["remote"], "n2");
+    assert!(!both.seen.iter().any(|line| ["one", "two", "three"].iter().any(|profile| from("n2", profile)(line))));
+    first.end();
+    for lost in ["n1: connection lost", "events in between are lost"] {
+        assert!(!first.has_told(lost), "{:?}", first.told);
+    }
+    assert!(!both.has_told("n1: connection lost"), "{:?}", both.told);
+}
+
+#[test]
+#[ignore = "needs LXD and Incus: run by CI"]
+fn killed_servers_are_followed_again_from_the_first_event_on() {
+    let _alone = alone();
+    for (kind, address) in [(Kind::Lxd, "127.0.0.1:18465"), (Kind::Incus, "127.0.0.1:18466")] {
+        let mut server = Server::start(kind);
+        server.listen(address);
+        let user = Client::new();
+        if kind == Kind::Lxd {
+            server.client(&["config", "set", "core.trust_password", PASSWORD]);
+            user.add(kind, &["n1", address, "--accept-certificate", "--password", PASSWORD]);
+        } else {
+            let token = server.client(&["config", "trust", "add", "me", "--quiet"]);
+            user.add(kind, &["n1", &format!("https://{address}"), "--accept-certificate", "--token", token.trim()]);
+        }
+        let options = ["-f", "json", "-a", "profile-*", "--gap-events"];
+        let remote = |more: &[&str]| Follower::subscribed(user.lxmon(&[&["n1:"], more].concat()));
+        let mut followers = [remote(&options), Follower::subscribed(server.lxmon(&options))];
+        let mut ending = [(remote(&["--no-reconnect"]), 1), (remote(&["--fail-on-gap"]), 3)];
+        server.kill();
+        for follower in &mut followers {
+            follower.wait_for_notice("; reconnecting");
+        }
+        server.restart();
+
+        for follower in &mut followers {
+            follower.wait_for_notice("reconnected after");
+        }
+        let profiles = ["first", "second", "third"];
+        for profile in profiles {
+            server.client(&["profile", "create", profile]);
+        }
+        for follower in &mut followers {
+            follower.wait_for(|line| line.contains("\"/1.0/profiles/third\""));
+            let events = follower.events();
+            assert_eq!(text(&events[0], "/type"), "gap", "{events:#?}");
+            let sources = events[1..].iter().map(|event| text(event, "/metadata/source"));
+            assert!(sources.eq(profiles.map(|profile| format!("/1.0/profiles/{profile}"))), "{events:#?}");
+            follower.wait_for_notice("events in between are lost");
+        }
+        for (follower, status) in &mut ending {
+            assert_eq!(follower.wait(), Some(*status), "{:?}", follower.told);
+        }
+    }
 }
 
 #[test]

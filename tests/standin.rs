@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The server: every connection is played by the same script, on a thread of its own.
 pub(crate) struct StandIn {
-    directory: TempDir,
+    socket: PathBuf,
+    /// Where the socket is, when that is ours to remove.
+    _directory: Option<TempDir>,
     requests: mpsc::Receiver<String>,
 }
 
@@ -41,7 +43,13 @@ impl StandIn {
     /// Starts to listen.
     pub(crate) fn new(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         let directory = TempDir::new().unwrap();
-        let listener = UnixListener::bind(directory.path().join("unix.socket")).unwrap();
+        let server = Self::at(&directory.path().join("unix.socket"), script);
+        Self { _directory: Some(directory), ..server }
+    }
+
+    /// Starts to listen at this path.
+    pub(crate) fn at(socket: &Path, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
         let (heard, requests) = mpsc::channel();
         let script = std::sync::Arc::new(script);
         std::thread::spawn(move || {
@@ -56,7 +64,7 @@ impl StandIn {
                 });
             }
         });
-        Self { directory, requests }
+        Self { socket: socket.to_owned(), _directory: None, requests }
     }
 
     /// The word for the command line.
@@ -66,7 +74,7 @@ impl StandIn {
 
     /// Where it listens.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.path().join("unix.socket")
+        self.socket.clone()
     }
 
     /// The heads of the requests so far.

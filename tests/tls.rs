@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -130,6 +131,11 @@ fn listen(address: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u
 }
 
 fn answer(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) -> std::io::Result<()> {
+    send_one(stream, hearing)?;
+    stream.read(&mut [0]).map(drop)
+}
+
+fn send_one(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) -> std::io::Result<()> {
     let mut head = String::new();
     let mut reader = BufReader::with_capacity(1, &mut *stream);
     while !head.ends_with("\r\n\r\n") {
@@ -142,8 +148,7 @@ fn answer(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) -> s
     let accept = derive_accept_key(key.as_bytes());
     write!(stream, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")?;
     stream.write_all(&frame(true, opcode::TEXT, numbered(0).as_bytes()))?;
-    stream.flush()?;
-    stream.read(&mut [0]).map(drop)
+    stream.flush()
 }
 
 /// A client configuration with one remote `n1`.
@@ -175,7 +180,11 @@ impl Client {
     }
 
     fn command(&self, options: &[&str]) -> Command {
-        let mut command = lxmon(["--lxd", "n1:", "-f", "json", "-n1"]);
+        self.counting("-n1", options)
+    }
+
+    fn counting(&self, count: &str, options: &[&str]) -> Command {
+        let mut command = lxmon(["--lxd", "n1:", "-f", "json", count]);
         command.args(options).env("LXD_CONF", self.directory.path());
         command
     }
@@ -491,7 +500,8 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     remotes.sort_unstable();
     // `again` is the same server as n1 and is followed once.
     assert_eq!(remotes, [r#"{"remote":"n1""#, r#"{"remote":"n2""#]);
-    assert!(outcome.stderr.contains("lxmon: dead: 127.0.0.1:1: connection refused"), "{}", outcome.stderr);
+    let told = "lxmon: dead: 127.0.0.1:1: connection refused\nhint: is the server up, ";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     for (format, part) in [("yaml", "\nremote: n2\n"), ("logfmt", " remote=n2 "), ("pretty", " n2  instance-started")] {
         let outcome = follow(&["n1:", "n2:"], &["-f", format, "-n2"]);
         assert!(outcome.stdout.contains(part), "{format}: {}", outcome.stdout);
@@ -501,30 +511,76 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     assert!(outcome.stderr.contains("lxmon: none of the remotes is followed"), "{}", outcome.stderr);
 }
 
+/// Serves the `number`th connection, from 0, of a port on which each one may be another server.
+fn listen_in_turn(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> u16 {
+    let connections = AtomicUsize::new(0);
+    listen("127.0.0.1:0", move |stream| serve(connections.fetch_add(1, Ordering::SeqCst), stream))
+}
+
+/// Sends an event, then ends or stays.
+fn serve(config: &Arc<ServerConfig>, stream: TcpStream, stays: bool) {
+    let session = ServerConnection::new(Arc::clone(config)).unwrap();
+    let mut stream = StreamOwned::new(session, stream);
+    let serve = if stays { answer } else { send_one };
+    // A client that does not like us is gone here.
+    let _ = serve(&mut stream, &mpsc::channel().0);
+}
+
 #[test]
 fn a_certificate_that_changes_while_we_are_away_is_the_end() {
-    let (before, after) = (self_signed(&params(&["lxd"])), self_signed(&params(&["lxd"])));
-    let configs = [&before, &after].map(|one| Arc::new(config(&one.certificate, &one.key, &[&rustls::version::TLS13])));
-    let connections = std::sync::atomic::AtomicUsize::new(0);
-    let port = listen("127.0.0.1:0", move |stream| {
-        let number = connections.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let session = ServerConnection::new(Arc::clone(&configs[number.min(1)])).unwrap();
-        let closing = stream.try_clone().unwrap();
-        let mut stream = StreamOwned::new(session, stream);
-        let (hearing, _requests) = mpsc::channel();
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(300));
-            let _ = closing.shutdown(std::net::Shutdown::Both);
+    let [before, after] = [(); 2].map(|()| self_signed(&params(&["lxd"])));
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    for (certificate, key, says) in [
+        (&after.certificate, &after.key, "the server's certificate has changed: accepted was "),
+        (&before.certificate, &other, "does not have its key: it is an impostor"),
+    ] {
+        let configs = [(&before.certificate, &before.key), (certificate, key)]
+            .map(|(certificate, key)| Arc::new(config(certificate, key, &[&rustls::version::TLS13])));
+        let (coming, came) = mpsc::channel();
+        let port = listen_in_turn(move |number, stream| {
+            coming.send(number).unwrap();
+            serve(&configs[number.min(1)], stream, false);
         });
-        let _ = answer(&mut stream, &hearing);
+        let client = Client::new(&https(port));
+        client.pin(&before);
+        let outcome = finish(&mut client.counting("-n2", &[]));
+        assert_eq!((outcome.status, outcome.stdout.trim_end()), (1, &*numbered(0)));
+        let told: Vec<_> = outcome.stderr.lines().collect();
+        assert_eq!(told[0], "lxmon: n1: connection lost (the server closed the connection); reconnecting");
+        let error = "lxmon: n1: reconnecting after: the server closed the connection: ";
+        assert!(told[1].starts_with(error) && told[1].contains(says), "{told:?}");
+        let accept =
+            format!("hint: if that is right, accept it: lxc remote remove n1 && lxc remote add n1 {}", https(port));
+        let hints: &[&str] = if says.contains("changed") { &[&accept] } else { &[] };
+        assert_eq!(told[2..], *hints);
+        // It is not asked again and again.
+        assert_eq!(came.try_iter().collect::<Vec<_>>(), [0, 1]);
+    }
+}
+
+#[test]
+fn an_https_server_that_stumbles_on_its_way_back_is_tried_again() {
+    let identity = self_signed(&params(&["lxd"]));
+    let config = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
+    let port = listen_in_turn(move |number, mut stream| match number {
+        0 => serve(&config, stream, false),
+        1 => drop(stream),
+        2 => {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.0 502 Bad Gateway\r\n\r\n");
+        }
+        _ => serve(&config, stream, true),
     });
     let client = Client::new(&https(port));
-    client.pin(&before);
-    let outcome = finish(lxmon(["--lxd", "n1:"]).env("LXD_CONF", client.directory.path()));
-    assert_eq!(outcome.status, 1);
-    assert!(
-        outcome.stderr.contains("reconnecting after: ") && outcome.stderr.contains("certificate has changed"),
-        "{}",
-        outcome.stderr
-    );
+    client.pin(&identity);
+    let outcome = finish(&mut client.counting("-n2", &["-v"]));
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.lines().eq([numbered(0), numbered(0)]), "{}", outcome.stdout);
+    for told in [
+        "n1: the server ended the connection during the TLS handshake; trying again\n",
+        "n1: the server does not speak TLS on this port; trying again\n",
+        "(the server closed the connection); reconnected after ",
+    ] {
+        assert!(outcome.stderr.contains(told), "{told}: {}", outcome.stderr);
+    }
 }

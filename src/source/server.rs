@@ -41,6 +41,8 @@ pub struct Follow<'a> {
     pub queue: &'a Queue,
     /// Whether to come back when the connection is lost.
     pub reconnect: bool,
+    /// Whether a gap is the end anyway, so that there is nothing to come back for.
+    pub fail_on_gap: bool,
 }
 
 impl Follow<'_> {
@@ -60,12 +62,18 @@ impl Follow<'_> {
             }
             let Lost(reason) = lost;
             drop(subscription);
+            let gap = Gap { remote: self.id, since: last, until: Local::now(), reason, dropped: 0, is_open: true };
+            if self.fail_on_gap {
+                // The writer ends the program when it comes to this. The server may never come back.
+                self.queue.push_always(Item::Gap(gap));
+                return std::future::pending().await;
+            }
+            let reason = &gap.reason;
             warn!("{name}: connection lost ({reason}); reconnecting");
             let lost_at = Instant::now();
             subscription = self.resubscribe().await.with_context(|| format!("reconnecting after: {reason}"))?;
             info!("{name}: reconnected after {:.1} s", lost_at.elapsed().as_secs_f64());
-            let gap = Gap { remote: self.id, since: last, until: Local::now(), reason, dropped: 0 };
-            self.queue.push_always(Item::Gap(gap));
+            self.queue.push_always(Item::Gap(Gap { until: Local::now(), is_open: false, ..gap }));
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// How long something that must come may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::program::PATIENCE;
 
 /// The program and its lines.
 pub(crate) struct Follower {
@@ -76,9 +76,14 @@ impl Follower {
         self.child.id()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
+    }
+
     /// Asks it to end, and takes in what it still prints.
     pub(crate) fn end(&mut self) -> &[String] {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.signal(Signal::TERM);
         self.wait();
         &self.seen
     }
@@ -86,9 +91,22 @@ impl Follower {
     /// Waits for its end; its exit status, if it had one.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         // Both ends come with the process's.
-        self.seen.extend(self.lines.iter());
-        self.told.extend(self.notices.iter());
+        for (lines, taken) in [(&self.lines, &mut self.seen), (&self.notices, &mut self.told)] {
+            loop {
+                match lines.recv_timeout(PATIENCE) {
+                    Ok(line) => taken.push(line),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => panic!("it has not ended; the last lines: {taken:#?}"),
+                }
+            }
+        }
         self.child.wait().unwrap().code()
+    }
+
+    /// Whether it has said this on standard error by now.
+    pub(crate) fn has_told(&mut self, text: &str) -> bool {
+        self.told.extend(self.notices.try_iter());
+        self.told.iter().any(|line| line.contains(text))
     }
 
     /// What it has printed, as events.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::link::within;
 use crate::program;
 
 /// Which server.
@@ -21,19 +22,25 @@ pub(crate) enum Kind {
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     directory: TempDir,
+    namespace: Option<String>,
     daemon: Child,
 }
 
 impl Server {
     /// Starts a daemon and waits until it answers.
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::start_within(kind, None)
+    }
+
+    /// Starts a daemon in a network namespace, if one is named, and waits until it answers.
+    pub(crate) fn start_within(kind: Kind, namespace: Option<&str>) -> Self {
         let directory = tempfile::Builder::new().prefix("lxmon-live-").tempdir().unwrap();
         // The root of a container is another user.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(directory.path().join("state")).unwrap();
         fs::create_dir_all(directory.path().join("client")).unwrap();
-        let daemon = daemon(kind, directory.path());
-        let server = Self { kind, directory, daemon };
+        let daemon = daemon(kind, directory.path(), namespace);
+        let server = Self { kind, directory, namespace: namespace.map(str::to_owned), daemon };
         server.wait_until_ready();
         server
     }
@@ -67,7 +74,7 @@ impl Server {
 
     /// Starts it again where it was.
     pub(crate) fn restart(&mut self) {
-        self.daemon = daemon(self.kind, self.directory.path());
+        self.daemon = daemon(self.kind, self.directory.path(), self.namespace.as_deref());
         self.wait_until_ready();
     }
 
@@ -124,15 +131,18 @@ fn environment(kind: Kind, directory: &Path) -> [(&'static str, PathBuf); 2] {
     }
 }
 
-fn daemon(kind: Kind, directory: &Path) -> Child {
+fn daemon(kind: Kind, directory: &Path, namespace: Option<&str>) -> Child {
     let program = match kind {
         Kind::Lxd => "lxd",
         Kind::Incus => "/usr/libexec/incus/incusd",
     };
     let log = fs::File::create(directory.join("daemon.log")).unwrap();
     let mut command = Command::new(program);
-    command.args(["--group", "root"]).envs(environment(kind, directory)).stdin(Stdio::null());
-    command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    command.args(["--group", "root"]).envs(environment(kind, directory));
+    if let Some(namespace) = namespace {
+        command = within(namespace, &command);
+    }
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 /// An image of nothing but busybox.
