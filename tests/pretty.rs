@@ -80,6 +80,14 @@ fn a_line_never_exceeds_the_terminal_and_the_action_never_goes() {
 }
 
 #[test]
+fn a_line_of_characters_that_others_make_wide_fits_too() {
+    for text in ["❤\u{fe0f}", "1\u{fe0f}\u{20e3}", "👩\u{200d}👧", "漢", "e\u{301}"] {
+        let line = print(TERMINAL, &[&WARNING.replace("Failed", &text.repeat(200))]);
+        assert!(line.trim_end().width() <= 110 && line.contains("…"), "{}: {line}", line.trim_end().width());
+    }
+}
+
+#[test]
 fn a_new_day_gets_a_rule_on_a_terminal() {
     let next = CREATED.replace("2026-11-23", "2026-11-24");
     let lines = print(TERMINAL, &[CREATED, &next, &next]);

@@ -651,7 +651,8 @@ impl Cell {
         let text = String::from_utf8_lossy(&self.text);
         let mut width = 0;
         let end = text.char_indices().find(|(_, character)| {
-            width += character.width().unwrap_or(0);
+            // The selector of the emoji form makes what stands before it wide; nothing else takes more than its own.
+            width += character.width().unwrap_or(0) + usize::from(*character == '\u{fe0f}');
             // One column is the ellipsis'.
             width >= keep
         });
