@@ -109,6 +109,16 @@ fn times_have_four_styles() {
 }
 
 #[test]
+fn a_time_without_a_year_to_write_it_in_is_shown_as_it_came() {
+    for time in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+00:01"] {
+        for options in [PIPE, TERMINAL] {
+            let line = print(options, &[&CREATED.replace("2026-11-23T14:03:07.412Z", time)]);
+            assert!(line.starts_with(&format!("{time} + life")), "{line}");
+        }
+    }
+}
+
+#[test]
 fn without_utf_8_the_glyphs_are_ascii() {
     let lines = print(
         Options { utf8: false, width: Some(60), ..TERMINAL },
