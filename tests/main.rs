@@ -1,7 +1,9 @@
 //! Everything a user of the program could notice, in one test binary.
 
 mod arbitrary;
+mod claims;
 mod complete;
+mod corpus;
 mod endurance;
 mod faults;
 mod frames;

@@ -80,6 +80,14 @@ fn a_line_never_exceeds_the_terminal_and_the_action_never_goes() {
 }
 
 #[test]
+fn a_line_of_characters_that_others_make_wide_fits_too() {
+    for text in ["❤\u{fe0f}", "1\u{fe0f}\u{20e3}", "👩\u{200d}👧", "漢", "e\u{301}"] {
+        let line = print(TERMINAL, &[&WARNING.replace("Failed", &text.repeat(200))]);
+        assert!(line.trim_end().width() <= 110 && line.contains("…"), "{}: {line}", line.trim_end().width());
+    }
+}
+
+#[test]
 fn a_new_day_gets_a_rule_on_a_terminal() {
     let next = CREATED.replace("2026-11-23", "2026-11-24");
     let lines = print(TERMINAL, &[CREATED, &next, &next]);
@@ -98,6 +106,16 @@ fn times_have_four_styles() {
     let iso = chrono::DateTime::parse_from_rfc3339(&start(TimeStyle::Iso)[0]).unwrap();
     assert_eq!(iso.to_utc().to_rfc3339(), "2026-11-23T14:03:07.412+00:00");
     assert_eq!(start(TimeStyle::Local)[0].len(), "14:03:07.412".len());
+}
+
+#[test]
+fn a_time_without_a_year_to_write_it_in_is_shown_as_it_came() {
+    for time in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+00:01"] {
+        for options in [PIPE, TERMINAL] {
+            let line = print(options, &[&CREATED.replace("2026-11-23T14:03:07.412Z", time)]);
+            assert!(line.starts_with(&format!("{time} + life")), "{line}");
+        }
+    }
 }
 
 #[test]

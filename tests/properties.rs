@@ -9,9 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
 
-const PIPE: Surface = Surface { color: false, terminal: false };
-const TERMINAL: Surface = Surface { color: false, terminal: true };
-const COLOR: Surface = Surface { color: true, terminal: true };
+use crate::claims::{COLOR, PIPE, TERMINAL, same, stripped};
 
 fn render(format: Format, surface: Surface, width: Option<usize>, event: &str, remote: Option<&str>) -> String {
     let pretty = Options { surface, width, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
@@ -19,37 +17,6 @@ fn render(format: Format, surface: Surface, width: Option<usize>, event: &str, r
     let mut out = Vec::new();
     Renderer::new(format, surface, &pretty).render(&event, remote, &mut out);
     String::from_utf8(out).unwrap()
-}
-
-/// Takes out what colours are made of.
-fn stripped(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("\u{1b}[") {
-        plain.push_str(before);
-        rest = after.split_once('m').unwrap().1;
-    }
-    plain + rest
-}
-
-/// Whether a YAML reader got the JSON back; numbers as the floats that most readers make of them.
-fn same(json: &Value, yaml: &Yaml) -> bool {
-    match (json, yaml) {
-        (Value::Null, Yaml::Null) => true,
-        (Value::Bool(a), Yaml::Bool(b)) => a == b,
-        (Value::String(a), Yaml::String(b)) => a == b,
-        (Value::Number(a), Yaml::Number(b)) => close(a.as_f64(), b.as_f64()),
-        (Value::Array(a), Yaml::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Yaml::Mapping(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(&**key).is_some_and(|other| same(value, other)))
-        }
-        _ => false,
-    }
-}
-
-/// Equal but for the last bit, which one of the readers gets wrong.
-fn close(a: Option<f64>, b: Option<f64>) -> bool {
-    a.zip(b).is_some_and(|(a, b)| (a - b).abs() <= a.abs() * 1e-14)
 }
 
 const FORMATS: [Format; 4] = [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt];

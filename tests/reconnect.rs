@@ -441,32 +441,42 @@ fn a_server_that_does_not_answer_on_the_way_back_is_tried_again() {
 #[test]
 #[ignore = "long: run by CI"]
 fn the_waits_grow_and_begin_anew_after_a_connection_that_lived() {
-    const REFUSALS: usize = 5;
+    const REFUSALS: usize = 4;
     let (coming, came) = mpsc::channel();
+    let (ending, ended) = mpsc::channel();
     let server = StandIn::new(move |connection: &mut Connection| {
         coming.send(Instant::now()).unwrap();
-        if (1..=REFUSALS).contains(&connection.number) {
+        let number = connection.number;
+        if (1..=REFUSALS).contains(&number) {
             return connection.refuse("503 Service Unavailable", "starting");
         }
         connection.accept();
-        connection.event(&numbered(connection.number as u64));
-        if connection.number <= REFUSALS + 1 {
+        connection.event(&numbered(number as u64));
+        if number == REFUSALS + 1 {
+            // Longer than the longest wait before it.
+            std::thread::sleep(Duration::from_millis(250) * 2u32.pow(4) + Duration::from_millis(100));
+            ending.send(Instant::now()).unwrap();
+        }
+        if number <= REFUSALS + 2 {
             connection.end();
         }
         connection.wait();
     });
-    let outcome = run([&*server.remote(), "-f", "json", "-n3"]);
+    let outcome = run([&*server.remote(), "-f", "json", "-n4"]);
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     let came: Vec<_> = came.try_iter().collect();
-    let waits: Vec<_> = came.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert_eq!(waits.len(), REFUSALS + 2);
+    let mut waits: Vec<_> = came.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(waits.len(), REFUSALS + 3);
     // A quarter of a second, doubled each time, of which jitter takes off up to a half.
     let least = |number: u32| Duration::from_millis(125) * 2u32.pow(number);
     for (number, wait) in (0..).zip(&waits[..=REFUSALS]) {
         assert!(*wait >= least(number), "{waits:?}");
     }
     // Without a new beginning it would be at least 4 s.
+    waits[REFUSALS + 1] = came[REFUSALS + 2] - ended.recv().unwrap();
     assert!(waits[REFUSALS + 1] < Duration::from_millis(2500), "{waits:?}");
+    // A connection that ended at once is no new beginning.
+    assert!(waits[REFUSALS + 2] >= least(1), "{waits:?}");
     println!("waits: {waits:?}");
 }
 
@@ -513,6 +523,8 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
             wait.lock().unwrap().recv().unwrap();
         }
         if number < flaps {
+            // So long that waits always begin anew: they are 250 ms at most.
+            std::thread::sleep(Duration::from_millis(300));
             connection.end();
         }
         connection.wait();

@@ -131,7 +131,11 @@ impl Pretty {
         }
         self.cells.clear();
         let time = event.timestamp();
-        let local = time.map(|time| time.with_timezone(&Local));
+        // Its offset can lead a time out of the years that there is room for.
+        let has_room = |time: &DateTime<Local>| {
+            [time.naive_utc(), time.naive_local()].iter().all(|time| (0..=9999).contains(&time.year()))
+        };
+        let local = time.map(|time| time.with_timezone(&Local)).filter(has_room);
         self.rule(local, out);
         self.time(event, local);
         self.columns(event, remote);
@@ -651,7 +655,8 @@ impl Cell {
         let text = String::from_utf8_lossy(&self.text);
         let mut width = 0;
         let end = text.char_indices().find(|(_, character)| {
-            width += character.width().unwrap_or(0);
+            // The selector of the emoji form makes what stands before it wide; nothing else takes more than its own.
+            width += character.width().unwrap_or(0) + usize::from(*character == '\u{fe0f}');
             // One column is the ellipsis'.
             width >= keep
         });

@@ -10,11 +10,12 @@ const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
+    last: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { next: FIRST }
+        Self { next: FIRST, last: Duration::ZERO }
     }
 }
 
@@ -23,13 +24,33 @@ impl Backoff {
     pub fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(LONGEST);
-        wait.mul_f64(1.0 - fastrand::f64() / 2.0)
+        self.last = wait.mul_f64(1.0 - fastrand::f64() / 2.0);
+        self.last
+    }
+
+    /// A connection lived for so long. If that is longer than the wait for it was, waits begin anew; a server that takes
+    /// connections only to end them is left in peace for longer and longer.
+    pub fn lived(&mut self, time: Duration) {
+        if time > self.last {
+            *self = Self::default();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn begins_anew_after_a_connection_that_outlived_the_wait_for_it() {
+        let mut backoff = Backoff::default();
+        backoff.wait();
+        let second = backoff.wait();
+        backoff.lived(second);
+        assert!(backoff.wait() > FIRST);
+        backoff.lived(LONGEST);
+        assert!(backoff.wait() <= FIRST);
+    }
 
     #[test]
     fn doubles_up_to_half_a_minute_with_jitter() {

@@ -55,8 +55,11 @@ impl Follow<'_> {
         let Remote { name, flavour, why, address, .. } = self.remote;
         info!("{name}: {flavour} ({why}) at {address}");
         let mut subscription = self.subscribe().await?;
+        let mut backoff = Backoff::default();
         loop {
+            let connected = Instant::now();
             let Ended { lost, last } = self.read(&mut subscription).await;
+            backoff.lived(connected.elapsed());
             if !self.reconnect {
                 return Err(lost.into());
             }
@@ -71,7 +74,8 @@ impl Follow<'_> {
             let reason = &gap.reason;
             warn!("{name}: connection lost ({reason}); reconnecting");
             let lost_at = Instant::now();
-            subscription = self.resubscribe().await.with_context(|| format!("reconnecting after: {reason}"))?;
+            subscription =
+                self.resubscribe(&mut backoff).await.with_context(|| format!("reconnecting after: {reason}"))?;
             info!("{name}: reconnected after {:.1} s", lost_at.elapsed().as_secs_f64());
             self.queue.push_always(Item::Gap(Gap { until: Local::now(), is_open: false, ..gap }));
         }
@@ -127,8 +131,7 @@ impl Follow<'_> {
     }
 
     /// Tries again and again, until it works or cannot work any more.
-    async fn resubscribe(&self) -> anyhow::Result<Subscription<Stream>> {
-        let mut backoff = Backoff::default();
+    async fn resubscribe(&self, backoff: &mut Backoff) -> anyhow::Result<Subscription<Stream>> {
         loop {
             tokio::time::sleep(backoff.wait()).await;
             match self.subscribe().await {

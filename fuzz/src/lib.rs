@@ -1,0 +1,4 @@
+//! The claims that the fuzz targets share with the tests.
+
+#[path = "../../tests/claims/mod.rs"]
+pub mod claims;

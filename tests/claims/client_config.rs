@@ -1,0 +1,77 @@
+//! A client configuration is read as YAML is, or refused with an error that says where and what to do.
+
+use lxmon::exit::Fault;
+use lxmon::remote::{self, Address, Environment, Flavour, Remote, Wanted};
+use serde_yaml::Value as Yaml;
+
+/// How many remotes of one file are looked at.
+const REMOTES: usize = 8;
+
+/// With `data` as `config.yml` every remote in it is found as it is written there.
+pub fn client_config(data: &[u8]) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yml");
+    std::fs::write(&file, data).unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let environment: Environment = [
+        ("HOME", path("home")),
+        ("LXD_CONF", path("")),
+        ("LXD_GLOBAL_CONF", path("system")),
+        ("INCUS_GLOBAL_CONF", path("system")),
+        ("LXD_SOCKET", path("config.yml")),
+    ]
+    .into_iter()
+    .collect();
+    let find = |words: &[String]| {
+        remote::resolve(&Wanted { words, flavour: Some(Flavour::Lxd), force_local: false }, &environment)
+            .map_err(|error| error.downcast::<Fault>().unwrap())
+    };
+    if let Err(fault) = find(&["local:".to_owned()]) {
+        let what = fault.to_string();
+        // Either the file is broken, or what it says about this remote.
+        assert!(what.starts_with("local: ") || what.starts_with(file.to_str().unwrap()), "{what}");
+        assert!(fault.hint_text().is_some() || what.contains("image server") || what.contains("1 MiB"), "{what}");
+        if !what.starts_with("local: ") {
+            assert_eq!(remote::names(&environment), ["local"], "{what}");
+            return;
+        }
+    }
+    // That which no remote is named by is an error or a remote, too.
+    let _ = find(&[]);
+    // The local remote is among them for the other client's sake.
+    let is_own = |name: &String| is_word(name) && name != "local";
+    for name in remote::names(&environment).into_iter().filter(is_own).take(REMOTES) {
+        match find(&[format!("{name}:")]) {
+            Ok(found) => assert_eq!(found.iter().map(|remote| &*remote.name).collect::<Vec<_>>(), [&*name]),
+            Err(fault) => assert!(fault.to_string().starts_with(&name) && fault.hint_text().is_some(), "{fault}"),
+        }
+    }
+    let Ok(yaml) = serde_yaml::from_slice::<Yaml>(data) else { return };
+    // What a tag makes of a value is a matter between readers.
+    if data.contains(&b'!') {
+        return;
+    }
+    let remotes = yaml.get("remotes").and_then(Yaml::as_mapping).into_iter().flatten();
+    for (name, entry) in remotes.filter_map(|(name, entry)| Some((name.as_str()?, entry))).take(REMOTES) {
+        let text = |key: &str| entry.get(key).and_then(Yaml::as_str);
+        let Some(addr) = text("addr").filter(|addr| addr.starts_with("https://")) else { continue };
+        if !is_word(name) || entry.get("public").is_some() || text("protocol") == Some("simplestreams") {
+            continue;
+        }
+        assert!(remote::names(&environment).iter().any(|known| known == name), "{name}");
+        match find(&[format!("{name}:")]).as_deref() {
+            Ok([Remote { address: Address::Https(https), project, .. }]) => {
+                assert_eq!((&*https.url, project.as_deref()), (addr, text("project")));
+                assert_eq!(https.auth_type.as_deref(), text("auth_type"));
+                assert!(addr.contains(&https.host.name) && addr.contains(&https.prefix), "{https:?}");
+            }
+            Ok(found) => panic!("{found:?}"),
+            Err(fault) => assert!(fault.to_string().ends_with("is not a URL"), "{fault}"),
+        }
+    }
+}
+
+/// Whether it can be written before a colon on the command line. `unix:` begins the path of a socket.
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && !name.contains(':') && name != "unix"
+}

@@ -1,0 +1,171 @@
+//! Messages are read as `serde_json` reads them, and json gives back what came.
+
+use lxmon::event::json::{JsonError, Kind, Text, Value as Node};
+use lxmon::event::{Event, Malformed, Message, RemoteId, Requestor};
+use lxmon::render::Format;
+use serde_json::Value;
+
+use super::{PIPE, TERMINAL, event, is_harmless, print};
+
+/// `serde_json` reads nothing that nests deeper.
+const THEIR_DEPTH: usize = 127;
+
+/// Whatever `serde_json` takes for an object with a `type` is an event, and the same value. What else we take it
+/// refuses for its own limits only.
+pub fn envelope(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let theirs = serde_json::from_str::<Value>(text);
+    // A tape that has served another event must serve this one as well.
+    let used = event(r#"{"type":"x","metadata":[{"a\n":"\t"},[[]],1]}"#).map(Event::into_tape).unwrap();
+    match Event::decode(Message::from(text), RemoteId::default(), used) {
+        Ok(event) => {
+            match &theirs {
+                Ok(theirs) => {
+                    assert_eq!(&to_serde(event.root()), theirs);
+                    envelope_is(&event, theirs);
+                    json_gives_back(&event, theirs);
+                }
+                Err(error) => assert!(is_beyond_theirs(event.root(), 1), "{error}"),
+            }
+            look_at(&event);
+        }
+        Err(rejected) => {
+            let has_type = theirs.is_ok_and(|theirs| theirs.get("type").is_some_and(Value::is_string));
+            assert!(!has_type, "{}", rejected.why);
+            assert_eq!(&*rejected.message, text);
+            assert!(!rejected.why.to_string().is_empty());
+            if let Malformed::Json(JsonError::Syntax(at)) = rejected.why {
+                assert!(at < text.len(), "{at}");
+            }
+        }
+    }
+}
+
+fn to_serde(value: Node<'_>) -> Value {
+    match value.kind() {
+        Kind::Null => Value::Null,
+        Kind::Bool(bool) => bool.into(),
+        Kind::Number(digits) => serde_json::from_str(digits).unwrap(),
+        Kind::String(text) => text.cow().into(),
+        Kind::Array(items) => items.map(to_serde).collect(),
+        Kind::Object(members) => members.map(|(key, value)| (key.cow().into_owned(), to_serde(value))).collect(),
+    }
+}
+
+/// Whether it holds what `serde_json` refuses and we keep: deep nesting, numbers out of range, lone surrogates.
+fn is_beyond_theirs(value: Node<'_>, depth: usize) -> bool {
+    let is_unreadable = |text: &str| serde_json::from_str::<Value>(text).is_err();
+    match value.kind() {
+        Kind::Null | Kind::Bool(_) => false,
+        Kind::Number(_) | Kind::String(_) => is_unreadable(value.raw()),
+        Kind::Array(_) | Kind::Object(_) if depth > THEIR_DEPTH => true,
+        Kind::Array(mut items) => items.any(|item| is_beyond_theirs(item, depth + 1)),
+        Kind::Object(mut members) => {
+            members.any(|(key, value)| is_unreadable(&format!("\"{}\"", key.raw)) || is_beyond_theirs(value, depth + 1))
+        }
+    }
+}
+
+fn envelope_is(event: &Event, theirs: &Value) {
+    let text = |name: &str| theirs[name].as_str().map(str::to_owned);
+    let ours = |text: Option<Text<'_>>| text.map(|text| text.cow().into_owned());
+    assert_eq!(ours(Some(event.kind_text())), text("type"));
+    assert_eq!(ours(event.timestamp_text()), text("timestamp"));
+    assert_eq!(ours(event.location()), text("location"));
+    assert_eq!(ours(event.project()), text("project").filter(|project| !project.is_empty()));
+    assert_eq!(event.metadata().map(to_serde).as_ref(), theirs.get("metadata"));
+    if let Some(moment) = event.moment() {
+        assert_eq!(event.timestamp().and_then(|time| time.timestamp_nanos_opt()), Some(moment.0));
+    }
+}
+
+fn json_gives_back(event: &Event, theirs: &Value) {
+    for surface in [PIPE, TERMINAL] {
+        let line = print(Format::Json, surface, event, None);
+        assert!(line.ends_with('\n') && !line.trim_end().contains(['\n', '\r']), "{line:?}");
+        assert_eq!(&serde_json::from_str::<Value>(&line).unwrap(), theirs);
+        if surface == TERMINAL {
+            // Tabs can stand between tokens only.
+            assert!(is_harmless(&line.replace('\t', "")), "{line:?}");
+        } else if !event.spans_lines() {
+            assert_eq!(line.trim_ascii(), event.text());
+        }
+        let line = print(Format::Json, surface, event, Some("n1"));
+        assert!(line.starts_with("{\"remote\":\"n1\","), "{line:?}");
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line:?}");
+    }
+}
+
+/// Asks an event for everything that it can be asked for.
+fn look_at(event: &Event) {
+    walk(event.root());
+    let _ = format!("{:?} {:?}", event.root(), event.root().kind());
+    let metadata = event.metadata();
+    if let Some(lifecycle) = event.lifecycle() {
+        let parts = [lifecycle.action(), lifecycle.source()];
+        parts.into_iter().flatten().for_each(text);
+        requestor(lifecycle.requestor());
+        lifecycle.context().into_iter().for_each(walk);
+    }
+    if let Some(operation) = event.operation() {
+        let parts = [operation.id(), operation.description(), operation.created_at(), operation.status_text()];
+        parts.into_iter().chain([operation.err()]).flatten().for_each(text);
+        operation.resource_paths().for_each(text);
+        operation.details().into_iter().for_each(walk);
+        let _ = (operation.status(), operation.resources(), operation.member("class"));
+    }
+    if let Some(logging) = event.logging() {
+        [logging.message(), logging.level_text()].into_iter().flatten().for_each(text);
+        logging.context().into_iter().for_each(walk);
+        let _ = logging.level();
+    }
+    if let Some(security) = event.security() {
+        let parts = [security.name(), security.level_text(), security.description(), security.project()];
+        let request = [security.request_path(), security.request_method()];
+        parts.into_iter().chain(request).flatten().for_each(text);
+        requestor(security.requestor());
+    }
+    // Only events of these four kinds have a view, and only with metadata.
+    let views = [
+        event.lifecycle().is_some(),
+        event.operation().is_some(),
+        event.logging().is_some(),
+        event.security().is_some(),
+    ];
+    assert!(views.into_iter().filter(|has| *has).count() <= usize::from(metadata.is_some()));
+}
+
+fn requestor(requestor: Option<Requestor<'_>>) {
+    if let Some(Requestor { protocol, username, address }) = requestor {
+        [protocol, username, address].into_iter().for_each(text);
+    }
+}
+
+fn text(text: Text<'_>) {
+    let mut scratch = String::from("before");
+    let whole = text.cow();
+    assert_eq!(text.decode(&mut scratch), whole);
+    assert!(text.is(&whole));
+}
+
+fn walk(value: Node<'_>) {
+    match value.kind() {
+        Kind::Null | Kind::Bool(_) => {}
+        Kind::Number(digits) => assert_eq!(digits, value.raw()),
+        Kind::String(string) => text(string),
+        Kind::Array(items) => items.for_each(walk),
+        Kind::Object(members) => {
+            assert!(
+                members
+                    .clone()
+                    .key_indexes()
+                    .map(|index| value.key(index).raw)
+                    .eq(members.clone().map(|(key, _)| key.raw))
+            );
+            members.for_each(|(key, member)| {
+                text(key);
+                walk(member);
+            });
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What the fuzzer found worth keeping, and what once went wrong, held against the same claims as the fuzzer's own.
+
+use std::fs;
+use std::path::Path;
+
+use crate::claims;
+
+/// Holds every file of a target's corpus against its claim.
+fn replay(target: &str, claim: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 9, "{} has but {} files", directory.display(), files.len());
+    for file in files {
+        // Shown when the claim fails.
+        println!("{}", file.display());
+        claim(&fs::read(&file).unwrap());
+    }
+}
+
+#[test]
+fn the_corpus_of_envelopes() {
+    replay("envelope", claims::envelope);
+}
+
+#[test]
+fn the_corpus_of_frames() {
+    replay("frames", claims::frames);
+}
+
+#[test]
+fn the_corpus_of_yaml() {
+    replay("yaml", claims::yaml);
+}
+
+#[test]
+fn the_corpus_of_pretty() {
+    replay("pretty", claims::pretty);
+}
+
+#[test]
+fn the_corpus_of_sources() {
+    replay("source", claims::source);
+}
+
+#[test]
+fn the_corpus_of_client_configurations() {
+    replay("client_config", claims::client_config);
+}
