@@ -5,6 +5,7 @@
 //! has taken nothing for a second, the queue may grow to its full size, so that the connections survive; when that is
 //! used up too, the newest messages are dropped and counted.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,13 @@ const STALLED: Duration = Duration::from_secs(1);
 
 /// What a message costs beside its text.
 const OVERHEAD: usize = 64;
+
+/// How many items are taken at once. They are passed on from hand to hand and used again, so that neither a long queue
+/// nor a long stream has to be moved as it grows.
+const BLOCK: usize = 512;
+
+/// How many used blocks are kept: as many as a queue of the usual length has of short messages.
+const SPARE: usize = SMALL / OVERHEAD / BLOCK / 2;
 
 /// What the writer gets to see.
 #[derive(Debug)]
@@ -74,7 +82,10 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct State {
-    items: Vec<Item>,
+    /// What waits, in blocks of at most [`BLOCK`] items.
+    blocks: VecDeque<Vec<Item>>,
+    /// Empty blocks.
+    spare: Vec<Vec<Item>>,
     /// Bytes that were pushed and not yet released.
     bytes: usize,
     /// How many bytes may wait just now.
@@ -93,7 +104,8 @@ impl Queue {
     #[must_use]
     pub fn new(full: usize, patient: bool) -> Self {
         let state = State {
-            items: Vec::new(),
+            blocks: VecDeque::new(),
+            spare: Vec::new(),
             bytes: 0,
             limit: SMALL.min(full),
             writing_since: None,
@@ -192,7 +204,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Waits for items and swaps them into the empty `items`. From `deadline` on there will be an [`Item::Time`].
+    /// Waits for items and puts some of them into the empty `items`. From `deadline` on there will be an [`Item::Time`].
     pub fn take(&self, items: &mut Vec<Item>, deadline: Option<Instant>) -> Taken {
         let mut state = self.state();
         if deadline.is_some() && state.asked_for.is_none() {
@@ -200,8 +212,11 @@ impl Queue {
             self.asked.notify_one();
         }
         loop {
-            if !state.items.is_empty() {
-                std::mem::swap(items, &mut state.items);
+            if let Some(block) = state.blocks.pop_front() {
+                let empty = std::mem::replace(items, block);
+                if state.spare.len() < SPARE {
+                    state.spare.push(empty);
+                }
                 return Taken::Items;
             }
             if state.ended {
@@ -232,7 +247,7 @@ impl Queue {
     /// Whether something waits for the writer.
     #[must_use]
     pub fn has_items(&self) -> bool {
-        !self.state().items.is_empty()
+        !self.state().blocks.is_empty()
     }
 
     /// The writer is done with items of this size together.
@@ -271,7 +286,14 @@ impl Queue {
 impl State {
     fn add(&mut self, item: Item) {
         self.bytes += item.size();
-        self.items.push(item);
+        match self.blocks.back_mut().filter(|block| block.len() < BLOCK) {
+            Some(block) => block.push(item),
+            None => {
+                let mut block = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK));
+                block.push(item);
+                self.blocks.push_back(block);
+            }
+        }
     }
 
     fn count_dropped(&mut self, remote: RemoteId) {
