@@ -286,14 +286,12 @@ impl Queue {
 impl State {
     fn add(&mut self, item: Item) {
         self.bytes += item.size();
-        match self.blocks.back_mut().filter(|block| block.len() < BLOCK) {
-            Some(block) => block.push(item),
-            None => {
-                let mut block = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK));
-                block.push(item);
-                self.blocks.push_back(block);
-            }
+        if let Some(block) = self.blocks.back_mut().filter(|block| block.len() < BLOCK) {
+            return block.push(item);
         }
+        let mut block = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK));
+        block.push(item);
+        self.blocks.push_back(block);
     }
 
     fn count_dropped(&mut self, remote: RemoteId) {

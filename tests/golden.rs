@@ -119,3 +119,10 @@ fn the_example_of_the_documentation() {
                     username: root\n  source: /1.0/networks/lxdbr0\ntimestamp: \"2021-03-14T00:00:00Z\"\ntype: lifecycle\n";
     assert_eq!(yaml(text), expected);
 }
+
+#[test]
+fn what_stands_before_a_value_counts_in_characters() {
+    let value = "xhdewi bf mmek xudzgcs nodab mc pdkaflw ysduknknzspx x opfofxk sivln more";
+    let text = format!(r#"{{"type":"x","漢字":{{"漢字漢字":"{value}"}}}}"#);
+    assert_eq!(yaml(&text), format!("---\ntype: x\n漢字:\n  漢字漢字: {value}\n"));
+}

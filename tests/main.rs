@@ -4,6 +4,7 @@ mod arbitrary;
 mod claims;
 mod complete;
 mod corpus;
+mod differential;
 mod endurance;
 mod faults;
 mod frames;

@@ -104,6 +104,23 @@ impl Connection {
         );
     }
 
+    /// Whether it is events that are asked for.
+    pub(crate) fn wants_websocket(&self) -> bool {
+        self.request.contains("Sec-WebSocket-Key: ")
+    }
+
+    /// Answers any other request, and takes no further one.
+    pub(crate) fn answer(&mut self, body: &str) {
+        let length = body.len();
+        self.write(
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+                 Content-Length: {length}\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        );
+    }
+
     /// Answers as LXD does when it refuses.
     pub(crate) fn refuse(&mut self, status: &str, error: &str) {
         let body = format!(r#"{{"error":"{error}","error_code":{},"type":"error"}}"#, &status[..3]);

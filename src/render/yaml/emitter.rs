@@ -633,8 +633,7 @@ impl<'o> Emitter<'o> {
 
     fn copy(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
-        // Only whether it is beyond the width matters, and no line of what is copied is folded.
-        self.column += text.len();
+        self.column += if text.is_ascii() { text.len() } else { text.chars().count() };
     }
 
     /// A break of the text itself; only a newline is one to us.

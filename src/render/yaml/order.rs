@@ -2,6 +2,8 @@
 
 use std::cmp::{Ordering, Reverse};
 
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory as _};
+
 use crate::event::json::Value;
 
 /// Mappings of up to this many members are small: most are.
@@ -129,7 +131,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let (Some(x), Some(y)) = (a[start..].chars().next(), b[start..].chars().next()) else {
         return a.cmp(b);
     };
-    match (x.is_alphabetic(), y.is_alphabetic()) {
+    match (is_letter(x), is_letter(y)) {
         (true, true) => return x.cmp(&y),
         (true, false) => return Ordering::Greater,
         (false, true) => return Ordering::Less,
@@ -155,9 +157,20 @@ fn number(text: &str, inside: bool) -> (i64, usize) {
     })
 }
 
-/// Go's `unicode.IsDigit`, for ASCII: no key of an event has other digits.
+/// Go's `unicode.IsDigit`.
 fn is_digit(character: char) -> bool {
-    character.is_ascii_digit()
+    if character.is_ascii() {
+        return character.is_ascii_digit();
+    }
+    character.general_category() == GeneralCategory::DecimalNumber
+}
+
+/// Go's `unicode.IsLetter`. The standard library's letters have marks and numbers among them.
+fn is_letter(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphabetic();
+    }
+    character.general_category_group() == GeneralCategoryGroup::Letter
 }
 
 #[cfg(test)]
@@ -169,6 +182,8 @@ mod tests {
     #[test]
     fn numbers_by_value_and_letters_last() {
         let sorted = ["", "-", "_", "1", "1b", "2", "10", "A", "a", "a-b", "a1", "a2", "a10", "ab", "é"];
+        // A mark is no letter, whatever it stands on; digits are those of all scripts.
+        assert!(compare("\u{5bc}", "a").is_lt() && compare("a\u{663}", "aa").is_lt());
         for pair in sorted.windows(2) {
             assert!(compare(pair[0], pair[1]).is_lt(), "{pair:?}");
             assert!(compare(pair[1], pair[0]).is_gt(), "{pair:?}");
