@@ -43,8 +43,7 @@ async fn follow(config: &mut Config) -> anyhow::Result<Exit> {
     let queue = Arc::new(Queue::new(config.buffer, patient));
     let filter = std::mem::take(&mut config.filter);
     let config = &*config;
-    let remotes = config.source.remote_names().len();
-    let (sorter, batches) = Sorter::new(Arc::clone(&queue), filter, config.sort_window, config.buffer, remotes);
+    let (sorter, batches) = Sorter::new(Arc::clone(&queue), filter, config);
     let writer = Writer::new(config, Arc::clone(&queue), batches).context("standard output")?;
     std::thread::Builder::new().name("sorter".into()).spawn(move || sorter.run()).context("starting the sorter")?;
     let (report, mut reported) = oneshot::channel();

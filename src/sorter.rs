@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::config::Config;
 use crate::event::json::Tape;
 use crate::event::{Event, Malformed, Message, RemoteId, Unreadable};
 use crate::filter::Filter;
 use crate::gap::Gap;
 use crate::order::Order;
 use crate::queue::{Item, Queue, Taken};
+use crate::render::Format;
 
 /// A batch with so many bytes of messages is passed on even though more is there to be added.
 const FULL: usize = 64 << 10;
@@ -60,6 +62,8 @@ pub struct Batches {
 pub struct Sorter {
     queue: Arc<Queue>,
     filter: Filter,
+    /// Whether events are rendered from their text alone.
+    text_only: bool,
     order: Order,
     batch: Batch,
     /// The size of the messages in the batch, in bytes.
@@ -78,17 +82,18 @@ pub struct Sorter {
 struct WriterGone;
 
 impl Sorter {
-    /// Takes from `queue`, where the messages of so many remotes are, and holds events for `window`, as long as they are
-    /// no more than `most` bytes.
+    /// Takes what `filter` admits from `queue`, and puts it in order as the configuration says.
     #[must_use]
-    pub fn new(queue: Arc<Queue>, filter: Filter, window: Duration, most: usize, remotes: usize) -> (Self, Batches) {
+    pub fn new(queue: Arc<Queue>, filter: Filter, config: &Config) -> (Self, Batches) {
+        let remotes = config.source.remote_names().len();
         let (going, coming) = sync_channel(WAITING);
         // Room for all that can be on the way, so that the writer never waits.
         let (returned, used) = sync_channel(WAITING + 2);
         let sorter = Self {
             queue,
             filter,
-            order: Order::new(window, most, remotes),
+            text_only: config.format == Format::Json,
+            order: Order::new(config.sort_window, config.buffer, remotes),
             batch: Batch::default(),
             size: 0,
             taken: 0,
@@ -156,7 +161,12 @@ impl Sorter {
     /// From message to event, into the sort window if it is wanted.
     fn take_in(&mut self, message: Message, remote: RemoteId, line: Option<u64>, arrived: Instant) {
         match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
-            Ok(event) if self.filter.admits(&event) => self.order.push(event, arrived),
+            Ok(mut event) if self.filter.admits(&event) => {
+                if self.text_only {
+                    self.tapes.push(event.strip());
+                }
+                self.order.push(event, arrived);
+            }
             Ok(event) => self.tapes.push(event.into_tape()),
             Err(rejected) => {
                 self.size += rejected.message.len();

@@ -107,7 +107,13 @@ impl Writer {
         while let Some(Batch { mut sorted, mut tapes }) = self.next()? {
             for one in sorted.drain(..) {
                 match one {
-                    Sorted::Event(event) => tapes.push(self.print(event)?),
+                    Sorted::Event(event) => {
+                        let tape = self.print(event)?;
+                        // That of a stripped event is none to use again.
+                        if tape.size() > 0 {
+                            tapes.push(tape);
+                        }
+                    }
                     Sorted::Gap(gap) => self.mark(&gap)?,
                     Sorted::Malformed(remote, line, why, message) => {
                         self.skipped.malformed(remote, line, why, &message);

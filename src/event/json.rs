@@ -181,6 +181,13 @@ impl Tape {
         self.nodes.capacity() * size_of::<Node>()
     }
 
+    /// Moves the tape out; what stays knows only of line ends.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let raw_newlines = self.raw_newlines;
+        std::mem::replace(self, Self { nodes: Vec::new(), raw_newlines })
+    }
+
     /// Gives back memory that an unusually large text took.
     pub fn trim(&mut self) {
         const KEEP: usize = 4096;

@@ -54,6 +54,7 @@ pub struct Event {
     tape: Tape,
     remote: RemoteId,
     kind: Type,
+    moment: Option<Nanos>,
     envelope: Envelope,
 }
 
@@ -118,9 +119,21 @@ impl Event {
     /// Why it is no event, with the message, and the tape for the next one.
     pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
         match Envelope::read(&message, &mut tape) {
-            Ok((kind, envelope)) => Ok(Self { message, tape, remote, kind, envelope }),
+            Ok((kind, envelope)) => {
+                let mut event = Self { message, tape, remote, kind, moment: None, envelope };
+                event.moment = event.timestamp_text().and_then(|text| Nanos::parse(&text.cow()));
+                Ok(event)
+            }
             Err(why) => Err(Rejected { why, message, tape }),
         }
+    }
+
+    /// Gives up the tape for another event, and with it all but the text and the moment.
+    #[must_use]
+    pub fn strip(&mut self) -> Tape {
+        self.envelope = Envelope::EMPTY;
+        self.tape.trim();
+        self.tape.take()
     }
 
     /// Gives back the tape for another event.
@@ -191,7 +204,7 @@ impl Event {
     /// The moment `timestamp` names, when it is RFC 3339 and within the years 1677 to 2262.
     #[must_use]
     pub fn moment(&self) -> Option<Nanos> {
-        Nanos::parse(&self.timestamp_text()?.cow())
+        self.moment
     }
 
     /// `metadata`, whatever it is.
@@ -241,10 +254,11 @@ impl Event {
 }
 
 impl Envelope {
+    const EMPTY: Self = Self { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
+
     fn read(message: &str, tape: &mut Tape) -> Result<(Type, Self), Malformed> {
         tape.parse(message).map_err(Malformed::Json)?;
-        let mut envelope =
-            Envelope { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
+        let mut envelope = Envelope::EMPTY;
         let root = tape.root(message);
         let Kind::Object(members) = root.kind() else {
             return Err(Malformed::NotAnObject);
