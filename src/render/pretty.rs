@@ -14,7 +14,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use self::glyph::Glyph;
 use super::{Surface, lanes, sanitize, theme};
-use crate::event::json::{Kind, Text, Value};
+use crate::event::json::{Escapes, Kind, Text, Value};
 use crate::event::source::{EntityKind, Source};
 use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
 
@@ -581,10 +581,13 @@ impl Cell {
     }
 
     fn push_text(&mut self, text: Option<Text<'_>>) {
-        match text.map(|text| text.cow()) {
-            Some(Cow::Borrowed(text)) => self.push(text),
-            Some(Cow::Owned(text)) => self.push(&text),
-            None => {}
+        let Some(text) = text else { return };
+        if text.is_escaped() && text.escapes <= Escapes::Control && lanes::is_usual(text.raw.as_bytes()) {
+            return sanitize::push_escaped(&mut self.text, text.raw);
+        }
+        match text.cow() {
+            Cow::Borrowed(text) => self.push(text),
+            Cow::Owned(text) => self.push(&text),
         }
     }
 

@@ -49,6 +49,39 @@ pub fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&text.as_bytes()[clean..]);
 }
 
+/// Appends what [`push`] would of the text that JSON spells like this: printable ASCII with no other escapes than those
+/// of two characters. Log lines are full of JSON within JSON, and most of its escapes are just what is to be shown.
+pub(super) fn push_escaped(out: &mut Vec<u8>, raw: &str) {
+    let bytes = raw.as_bytes();
+    let (mut clean, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        if *byte != b'\\' {
+            at += 1;
+            continue;
+        }
+        let control: &[u8] = match bytes.get(at + 1) {
+            Some(b'b') => b"\\x08",
+            Some(b'f') => b"\\x0c",
+            Some(b'n' | b'r' | b't') => {
+                at += 2;
+                continue;
+            }
+            // What is escaped stands for itself.
+            _ => {
+                out.extend_from_slice(&bytes[clean..at]);
+                clean = at + 1;
+                at += 2;
+                continue;
+            }
+        };
+        out.extend_from_slice(&bytes[clean..at]);
+        out.extend_from_slice(control);
+        at += 2;
+        clean = at;
+    }
+    out.extend_from_slice(&bytes[clean..]);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -68,6 +101,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn escaped_text_is_shown_as_the_text_is(text in "[ -~\u{8}\u{c}\n\r\t\"\\\\]{0,40}") {
+            let json = serde_json::to_string(&text).unwrap();
+            let mut out = Vec::new();
+            push_escaped(&mut out, &json[1..json.len() - 1]);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), shown(&text));
+        }
+
         #[test]
         fn nothing_gets_through(text: String) {
             prop_assert!(!shown(&text).chars().any(is_control));
