@@ -311,3 +311,32 @@ fn memory_is_the_same_after_ten_million_events_as_after_a_hundred_thousand() {
         assert!(many < 32 << 10, "{options:?}: {many} kB");
     }
 }
+
+#[test]
+#[ignore = "long: run by CI"]
+fn a_lone_event_appears_when_its_window_is_over() {
+    const EVENTS: u64 = 40;
+    const WINDOW: Duration = Duration::from_millis(25);
+    let (tell, told) = mpsc::channel();
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        for number in 0..EVENTS {
+            // Far apart, so that no event can free the one before it.
+            std::thread::sleep(4 * WINDOW);
+            tell.send(Instant::now()).unwrap();
+            connection.event(&numbered(number));
+        }
+        connection.wait();
+    });
+    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "-n", &EVENTS.to_string()]));
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut taken: Vec<_> = lines.map(|_| told.recv().unwrap().elapsed()).collect();
+    end(child);
+    taken.sort_unstable();
+    let (median, worst) = (taken[taken.len() / 2], taken[taken.len() - 1]);
+    println!("a lone event takes {median:?}, at most {worst:?}");
+    assert_eq!(taken.len() as u64, EVENTS);
+    assert!(taken[0] >= WINDOW, "{taken:?}");
+    // 5 ms is what is wanted; ten times that is what a busy machine may take.
+    assert!(median < WINDOW + Duration::from_millis(50), "{taken:?}");
+}

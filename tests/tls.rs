@@ -248,6 +248,32 @@ fn a_server_with_the_pinned_certificate_but_not_its_key_is_an_impostor() {
 }
 
 #[test]
+fn a_reset_takes_nothing_back_that_was_sent() {
+    // So many fit into the receiver's socket: what is still on the sender's side at a reset is never sent.
+    const EVENTS: u64 = 150;
+    let identity = self_signed(&params(&["localhost"]));
+    let config = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
+    let port = listen("127.0.0.1:0", move |stream| {
+        // What is sent is on its way at once.
+        stream.set_nodelay(true).unwrap();
+        let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = StreamOwned::new(session, stream);
+        send_one(&mut stream, &mpsc::channel().0).unwrap();
+        // In one piece, because a receiver has room for a few small ones only.
+        let burst: Vec<_> =
+            (1..EVENTS).flat_map(|number| frame(true, opcode::TEXT, numbered(number).as_bytes())).collect();
+        stream.write_all(&burst).unwrap();
+        stream.flush().unwrap();
+        // Closed without lingering, it is reset.
+        rustix::net::sockopt::set_socket_linger(&stream.sock, Some(Duration::ZERO)).unwrap();
+    });
+    let outcome = finish(&mut Client::new(&https(port)).pin(&identity).counting("-n1000", &["--no-reconnect"]));
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.contains("connection lost: Connection reset by peer"), "{}", outcome.stderr);
+    assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stdout);
+}
+
+#[test]
 fn dates_are_checked_pinned_or_not() {
     let authority = Authority::new();
     let mut old = params(&["127.0.0.1"]);
