@@ -98,6 +98,8 @@ pub struct Cli {
     #[arg(long, help_heading = "Stay")]
     pub no_reconnect: bool,
 
+    // Of 1,375,475 events of servers under load 49 came later than this, and all but one in a thousand within 5 ms
+    // (docs/soak.md).
     /// Put events back in timestamp order within this window; 0 turns it off
     #[arg(long, value_name = "DURATION", default_value = "25ms", value_parser = parse_duration, help_heading = "Stay")]
     pub sort_window: Duration,
