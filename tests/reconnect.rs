@@ -74,23 +74,6 @@ fn a_refusal_on_the_way_back_is_the_end() {
     );
 }
 
-#[test]
-fn the_signal_works_while_connecting_and_while_waiting_to_reconnect() {
-    let server = StandIn::new(|connection: &mut Connection| {
-        if connection.number > 0 {
-            return connection.wait();
-        }
-        connection.accept();
-        connection.event(&numbered(0));
-        connection.end();
-    });
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
-    running.line();
-    crate::stream::wait_until(|| !server.requests().is_empty());
-    running.signal(rustix::process::Signal::TERM);
-    assert_eq!(running.end().status, 143);
-}
-
 /// The gap records among these lines.
 pub(crate) fn gaps<'l>(lines: impl IntoIterator<Item = &'l str>) -> Vec<Value> {
     let lines = lines.into_iter().filter(|line| line.contains(r#""type":"gap""#));
