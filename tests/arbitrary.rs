@@ -67,25 +67,39 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any JSON value as text.
-fn value() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![
+fn leaf() -> impl Strategy<Value = String> {
+    prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
         Just("false".to_owned()),
         number(),
         text().prop_map(|text| quoted(&text)),
         text().prop_map(|text| quoted(&text)),
-    ];
-    leaf.prop_recursive(8, 48, 6, |inner| {
+    ]
+}
+
+fn object<'m>(members: impl IntoIterator<Item = (&'m String, &'m String)>) -> String {
+    let members: Vec<_> = members.into_iter().map(|(key, value)| format!("{}:{value}", quoted(key))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Any JSON value as text: bushy, deep or wide.
+fn value() -> impl Strategy<Value = String> {
+    let bushy = leaf().prop_recursive(8, 48, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(|items| format!("[{}]", items.join(","))),
-            prop::collection::btree_map(text(), inner, 0..6).prop_map(|members| {
-                let members: Vec<_> = members.iter().map(|(key, value)| format!("{}:{value}", quoted(key))).collect();
-                format!("{{{}}}", members.join(","))
-            }),
+            prop::collection::btree_map(text(), inner, 0..6).prop_map(|members| object(&members)),
         ]
-    })
+    });
+    // Readers of YAML give up at a hundred levels or so.
+    let deep =
+        (leaf(), prop::collection::vec(any::<bool>(), 1..80)).prop_map(|(leaf, levels)| {
+            levels.into_iter().fold(leaf, |inner, is_array| {
+                if is_array { format!("[{inner}]") } else { object([(&"k".to_owned(), &inner)]) }
+            })
+        });
+    let wide = prop::collection::btree_map(text(), leaf(), 50..150).prop_map(|members| object(&members));
+    prop_oneof![20 => bushy, 1 => deep, 1 => wide]
 }
 
 fn quoted(text: &str) -> String {
