@@ -66,9 +66,15 @@ fn tame(value: &mut Value) {
 }
 
 /// Keys are sorted by what is a letter, and the clients know the letters of their time: characters of blocks to which
-/// later versions of Unicode have added take no part.
+/// later versions of Unicode have added take no part. Nor do digits: with them go-yaml's order runs in circles (`06` is
+/// before `0a`, which is before `1`, which is before `06`), and what the clients make of a circle is chance.
 fn settled(key: &str) -> String {
-    let is_settled = |character: &char| matches!(character, '\0'..='\u{5ff}' | '\u{2000}'..='\u{206f}' | '\u{3041}'..='\u{3096}' | '\u{4e00}'..='\u{9fef}' | '\u{fb1d}'..='\u{fb4f}' | '\u{ff00}'..='\u{ffef}');
+    let is_settled = |character: &char| {
+        matches!(character,
+            '\0'..='\u{5ff}' | '\u{2000}'..='\u{206f}' | '\u{3041}'..='\u{3096}' | '\u{4e00}'..='\u{9fef}'
+                | '\u{fb1d}'..='\u{fb4f}' | '\u{ff21}'..='\u{ff5a}')
+            && !character.is_ascii_digit()
+    };
     key.chars().map(|character| if is_settled(&character) { character } else { 'ü' }).collect()
 }
 
