@@ -82,7 +82,11 @@ fn talk(client: &UnixStream, frames: &[u8]) -> bool {
             }
         }
         let mut writer = client;
-        if let Some(key) = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")) {
+        if let Some((_, key)) = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Key"))
+        {
             let accept = derive_accept_key(key.trim().as_bytes());
             write!(writer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").unwrap();
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use clap_complete::CompletionCandidate;
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::event::catalogue::ACTIONS;
 use crate::event::source::Source;
 use crate::remote::{self, Environment, Wanted};
 use crate::source::dial::{Dialed, dial};
+use crate::source::http;
 
 /// How long the server may take; someone waits at the keyboard.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest answer that is read, in bytes.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 
 /// The remotes of both client configurations.
 pub(crate) fn remotes() -> Vec<CompletionCandidate> {
@@ -46,14 +46,9 @@ async fn ask(words: &[String]) -> anyhow::Result<Vec<String>> {
     let environment = Environment::current();
     let remotes = remote::resolve(&Wanted { words, flavour: None, force_local: false }, &environment)?;
     let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
-    let Dialed { mut stream, host, prefix, authorization, .. } = dial(remote, &environment).await?;
-    let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    // HTTP/1.0: the answer comes in one piece and ends with the connection.
-    let request = format!("GET {prefix}/1.0/projects HTTP/1.0\r\nHost: {host}\r\n{authorization}\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer).await?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let answer: Answer = serde_json::from_str(body)?;
+    let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment).await?;
+    let target = format!("{prefix}/1.0/projects");
+    let body = http::get(stream, &host, &target, authorization.as_ref(), LONGEST).await?;
+    let answer: Answer = serde_json::from_slice(&body)?;
     Ok(answer.metadata.iter().map(|path| Source::parse(path).name.into_owned()).collect())
 }

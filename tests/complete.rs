@@ -26,7 +26,7 @@ fn remotes_projects_and_actions() {
     assert_eq!(offered(&["n"], &environment), ["n1:"]);
     assert!(!offered(&[""], &environment).contains(&"images:".to_owned()));
     assert_eq!(offered(&["--project", ""], &environment), ["default", "my web"]);
-    assert!(server.requests()[0].starts_with("GET /1.0/projects HTTP/1.0\r\n"));
+    assert!(server.requests()[0].starts_with("GET /1.0/projects HTTP/1.1\r\n"));
     assert_eq!(offered(&["-a", "instance-pau"], &environment), ["instance-paused"]);
     // No server, no projects, no noise.
     assert!(offered(&["--project", ""], &[("LXD_SOCKET", "/nonexistent")]).is_empty());

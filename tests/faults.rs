@@ -130,6 +130,115 @@ fn a_refusal_is_shown_with_the_servers_words() {
 }
 
 #[test]
+fn a_refusal_is_understood_in_whatever_form_http_allows() {
+    const ERROR: &str = r#"{"type":"error","error":"no such thing","error_code":403}"#;
+    let many = "X-Filler: filled\r\n".repeat(1000);
+    let json = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{ERROR}", ERROR.len());
+    let (half, rest) = ERROR.split_at(20);
+    let (half_length, rest_length) = (half.len(), rest.len());
+    let chunks = format!(
+        "{half_length:x};name=\"a;b\";x\r\n{half}\r\n{rest_length:X} \r\n{rest}\r\n000;last\r\nX-Trailer: 1\r\n\r\n"
+    );
+    for (form, answer) in [
+        (
+            "interim answers",
+            format!(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 403 Forbidden\r\n{json}"
+            ),
+        ),
+        (
+            "chunks",
+            format!("HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: Chunked\r\nTrailer: X-Trailer\r\n\r\n{chunks}"),
+        ),
+        ("no length", format!("HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{ERROR}")),
+        ("HTTP/1.0", format!("HTTP/1.0 403 Forbidden\r\n\r\n{ERROR}\n")),
+        ("many headers", format!("HTTP/1.1 403 Forbidden\r\n{many}{json}")),
+        ("folded and bare", format!("HTTP/1.1 403\nX-Folded: a\n b\nContent-Length: {}\n\n{ERROR}", ERROR.len())),
+    ] {
+        for piece in [usize::MAX, 7] {
+            let answer = answer.clone();
+            let (status, stderr) = refused(move |connection| {
+                answer.as_bytes().chunks(piece).all(|piece| connection.write(piece));
+                connection.end();
+            });
+            assert_eq!(status, 1, "{form}");
+            assert_eq!(
+                stderr,
+                "lxmon: SERVER: the server refuses (403): no such thing (tried: the socket's permissions)\n\
+                hint: log in as someone who may see these events, or ask for others\n",
+                "{form}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_gateway_says_is_shown_as_one_line() {
+    let long = "all of it ".repeat(100_000);
+    for (answer, says) in [
+        ("503 Service Unavailable\r\nContent-Length: 9\r\n\r\nno server", "the server refuses (503): no server\n"),
+        (
+            "502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html>\r\n<h1>Bad\tgateway</h1>\r\nnginx</html>",
+            "(502): Bad gateway nginx\n",
+        ),
+        ("429 Too Many Requests\r\n\r\nslow\u{1b}]0;owned\u{7}\r\n\r\ndown\r\n", "(429): slow ]0;owned down\n"),
+        ("500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", "(500): Internal Server Error without a reason\n"),
+        ("599 \r\nContent-Length: 100\r\n\r\nhalf of", "(599): half of\n"),
+        (
+            "404 Not Found\r\nContent-Type: text/plain\r\n\r\n404 page not found\n",
+            "not an LXD or Incus server: it answers 404 Not Found: 404 page not found\n",
+        ),
+        (
+            "302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+            "not an LXD or Incus server: it answers 302 Found\n",
+        ),
+        ("200 OK\r\nContent-Length: 2\r\n\r\nhi", "not an LXD or Incus server: it answers 200 OK: hi\n"),
+        (&format!("503 Busy\r\nContent-Length: {}\r\n\r\n{long}", long.len()), "(503): all of it all of it "),
+    ] {
+        let answer = format!("HTTP/1.1 {answer}");
+        let (status, stderr) = refused(move |connection| {
+            connection.write(answer.as_bytes());
+            connection.end();
+        });
+        assert_eq!(status, 1, "{says}");
+        assert!(stderr.contains(says), "{says}: {stderr}");
+        assert!(stderr.len() < 500 && stderr.lines().count() == 1, "{stderr}");
+    }
+    // Neither a length nor an end: what is known is enough.
+    let (_, stderr) = refused(|connection| {
+        connection.write(b"HTTP/1.1 403 Forbidden\r\n\r\nwhat there is");
+        connection.wait();
+    });
+    assert!(stderr.contains("the server refuses (403): what there is (tried: "), "{stderr}");
+}
+
+#[test]
+fn a_refusal_that_time_may_mend_does_not_end_a_subscription() {
+    for (status, goes_on) in [
+        ("408 Request Timeout", true),
+        ("429 Too Many Requests", true),
+        ("500 Internal Server Error", true),
+        ("503 Service Unavailable", true),
+        ("400 Bad Request", false),
+        ("403 Forbidden", false),
+        ("404 Not Found", false),
+        ("410 Gone", false),
+    ] {
+        let server = StandIn::new(move |connection: &mut Connection| {
+            if connection.number == 1 {
+                connection.refuse(status, "not now");
+            } else {
+                connection.accept();
+                connection.event(&numbered(0));
+            }
+            connection.end();
+        });
+        let outcome = run([&*server.remote(), "-f", "json", "-n2"]);
+        assert_eq!(outcome.status == 0, goes_on, "{status}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn what_listens_may_be_no_lxd_at_all() {
     for (answer, says) in [
         (
@@ -140,6 +249,9 @@ fn what_listens_may_be_no_lxd_at_all() {
         (b"\x16\x03\x01\x02\x00\x01\x00", "it does not answer in HTTP"),
         (b"", "it closes the connection without an answer"),
         (b"HTTP/1.1 101 Swi", "it closes the connection within its answer"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "it closes the connection within its answer"),
+        (b"HTTP/1.1 OK\r\n\r\n", "it does not answer in HTTP"),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: none\r\n\r\n", "it does not answer in HTTP"),
         (b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "with the wrong key"),
     ] {
         let (status, stderr) = refused(move |connection| {
@@ -149,6 +261,29 @@ fn what_listens_may_be_no_lxd_at_all() {
         assert_eq!(status, 1);
         assert!(stderr.contains("not an LXD or Incus server") && stderr.contains(says), "{stderr}");
     }
+}
+
+#[test]
+fn an_answer_without_an_end_is_not_read_for_ever() {
+    for (begin, more) in [
+        ("HTTP/1.1 403 Forbidden\r\n", "X-More: and more\r\n"),
+        ("HTTP/1.1 403 Forbidden\r\nX-More: ", "and more"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+    ] {
+        let (status, stderr) = refused(move |connection| {
+            let mut goes_on = connection.write(begin.as_bytes());
+            while goes_on {
+                goes_on = connection.write(more.repeat(100).as_bytes());
+            }
+        });
+        assert_eq!(status, 1);
+        assert!(stderr.contains("not an LXD or Incus server: its answer has no end\n"), "{more}: {stderr}");
+    }
+    let (_, stderr) = refused(|connection| {
+        connection.write(b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while connection.write(b"5;x=y\r\nmore \r\n") {}
+    });
+    assert!(stderr.contains("the server refuses (403): more more more "), "{stderr}");
 }
 
 #[test]

@@ -90,11 +90,16 @@ fn read_head(stream: &UnixStream) -> String {
     head
 }
 
+/// The key that a request for a WebSocket brings.
+pub(crate) fn websocket_key(head: &str) -> Option<&str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers.find_map(|(name, value)| name.eq_ignore_ascii_case("Sec-WebSocket-Key").then_some(value))
+}
+
 impl Connection {
     /// Answers the request with a WebSocket.
     pub(crate) fn accept(&mut self) {
-        let key = self.request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
-        let accept = derive_accept_key(key.as_bytes());
+        let accept = derive_accept_key(websocket_key(&self.request).unwrap_or_default().as_bytes());
         self.write(
             format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -106,7 +111,7 @@ impl Connection {
 
     /// Whether it is events that are asked for.
     pub(crate) fn wants_websocket(&self) -> bool {
-        self.request.contains("Sec-WebSocket-Key: ")
+        websocket_key(&self.request).is_some()
     }
 
     /// Answers any other request, and takes no further one.

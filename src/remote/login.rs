@@ -149,9 +149,9 @@ impl Login {
 
     /// The header that logs in, if it is a header that does.
     #[must_use]
-    pub fn authorization(&self) -> Option<String> {
+    pub fn authorization(&self) -> Option<Secret> {
         match self {
-            Self::Token { token: Secret(token), .. } => Some(format!("Bearer {token}")),
+            Self::Token { token: Secret(token), .. } => Some(Secret(format!("Bearer {token}"))),
             _ => None,
         }
     }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use log::{debug, info};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::http::{self, Refusal};
 use super::tls::{self, Trust};
 use crate::exit::Fault;
 use crate::remote::login::{Login, Secret};
@@ -21,9 +22,6 @@ use crate::remote::{Address, Environment, Flavour, Host, Https, Remote};
 
 /// How long the addresses of a host may take together to answer.
 const ADDRESSES: Duration = Duration::from_secs(8);
-
-/// The longest answer of a proxy, in bytes.
-const LONGEST_HEAD: usize = 16 << 10;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -44,7 +42,7 @@ pub struct Dialed {
     /// The path before `/1.0`.
     pub prefix: String,
     /// The `Authorization` header's value, if that is how we log in.
-    pub authorization: Option<String>,
+    pub authorization: Option<Secret>,
     /// How we log in, in words.
     pub login: String,
 }
@@ -111,41 +109,30 @@ async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
     Err(fault)
 }
 
-/// Asks a proxy for a way to `host` (RFC 9110, CONNECT).
+/// Asks a proxy for a way to `host`.
 async fn tunnel(proxy: &Proxy, host: &Host) -> anyhow::Result<TcpStream> {
-    let mut stream = tcp(&proxy.host).await.with_context(|| format!("proxy {}", proxy.host))?;
-    debug!("CONNECT {host} through {}", proxy.host);
-    let login = proxy.authorization.as_ref().map(|Secret(value)| format!("Proxy-Authorization: {value}\r\n"));
-    let request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{}\r\n", login.unwrap_or_default());
+    let stream = tcp(&proxy.host).await.with_context(|| format!("proxy {}", proxy.host))?;
+    debug!("asking the proxy {}", proxy.host);
+    let error = match http::connect(stream, &host.to_string(), proxy.authorization.as_ref()).await {
+        Ok(stream) => return Ok(stream),
+        Err(error) => error,
+    };
     let failed = |what: String| {
         Fault::failed(format!("proxy {}: {what}", proxy.host)).hint("HTTPS_PROXY names it, NO_PROXY makes exceptions")
     };
-    stream.write_all(request.as_bytes()).await.map_err(|error| failed(error.to_string()))?;
-    let mut answer = Vec::new();
-    // Byte by byte: what follows the head belongs to the server.
-    while !answer.ends_with(b"\r\n\r\n") {
-        if answer.len() > LONGEST_HEAD {
-            return Err(failed("its answer has no end".into()).into());
+    let fault = match error.downcast_ref::<Refusal>() {
+        None => failed(format!("{error:#}")),
+        Some(Refusal { status: 407, .. }) => {
+            failed("it wants a login (407)".into()).hint("write HTTPS_PROXY=http://user:password@host:port").permanent()
         }
-        match stream.read_u8().await {
-            Ok(byte) => answer.push(byte),
-            Err(_) => return Err(failed("it closes the connection without an answer".into()).into()),
+        Some(refusal) => {
+            let Refusal { status, reason, text, .. } = refusal;
+            let separator = if text.is_empty() { "" } else { ": " };
+            let fault = failed(format!("it refuses the way to {host}: {status} {reason}{separator}{text}"));
+            if refusal.is_permanent() { fault.permanent() } else { fault }
         }
-    }
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let parsed = response.parse(&answer);
-    match (parsed, response.code) {
-        (Ok(_), Some(200..=299)) => Ok(stream),
-        (Ok(_), Some(407)) => Err(failed("it wants a login (407)".into())
-            .hint("write HTTPS_PROXY=http://user:password@host:port")
-            .permanent()
-            .into()),
-        (Ok(_), Some(code)) => {
-            Err(failed(format!("it refuses the way to {host}: {code} {}", response.reason.unwrap_or_default())).into())
-        }
-        _ => Err(failed("it does not answer in HTTP".into()).into()),
-    }
+    };
+    Err(fault.into())
 }
 
 /// What a failed connect to a local socket means.

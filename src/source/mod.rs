@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod demo;
 pub mod dial;
 pub mod frames;
+pub mod http;
 pub mod replay;
 pub mod server;
 pub mod tls;

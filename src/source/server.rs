@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use super::backoff::Backoff;
 use super::dial::{Dialed, Stream, dial};
 use super::frames::{Frame, Lost};
-use super::websocket::{Refusal, Request, Subscription};
+use super::http::Refusal;
+use super::websocket::{Request, Subscription};
 use crate::event::{RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;
@@ -86,7 +87,7 @@ impl Follow<'_> {
         let attempt = async {
             let Dialed { stream, host, prefix, authorization, login } = dial(self.remote, self.environment).await?;
             let target = self.request.target(&prefix, self.remote.project.as_deref());
-            let opened = Subscription::open(stream, &host, &target, authorization.as_deref(), self.remotes).await;
+            let opened = Subscription::open(stream, &host, &target, authorization.as_ref(), self.remotes).await;
             opened.map_err(|error| self.with_hint(error, &login))
         };
         let subscription = match timeout(CONNECT, attempt).await {
@@ -101,7 +102,7 @@ impl Follow<'_> {
         Ok(subscription)
     }
 
-    /// Adds to a refusal what mends it. One that is the client's fault (4xx) is for good.
+    /// Adds to a refusal what mends it.
     fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
         let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
         let (client, name) = (self.remote.flavour.client(), &self.remote.name);
@@ -111,6 +112,7 @@ impl Follow<'_> {
         let what = if denied { format!("{refusal} (tried: {login})") } else { refusal.to_string() };
         let fault = Fault::failed(what);
         let fault = match &self.remote.address {
+            _ if !refusal.is_servers => fault,
             _ if text.contains("event type") => {
                 let known: Vec<_> = Type::KNOWN.into_iter().map(Type::name).collect();
                 fault.hint(format!("known types: {}; not every server has all of them", known.join(", ")))
@@ -126,8 +128,7 @@ impl Follow<'_> {
             Address::Unix(_) if denied => fault.hint("log in as someone who may see these events, or ask for others"),
             _ => fault,
         };
-        let permanent = denied || (400..500).contains(&refusal.status);
-        if permanent { fault.permanent().into() } else { fault.into() }
+        if denied || refusal.is_permanent() { fault.permanent().into() } else { fault.into() }
     }
 
     /// Tries again and again, until it works or cannot work any more.

@@ -1,23 +1,16 @@
-//! Subscribes to a server's events over any byte stream: one HTTP request, upgraded to a WebSocket.
-//!
-//! The request is written and its answer read here, because a refusal carries a body that says why, and WebSocket
-//! libraries drop it.
+//! A subscription to a server's events over any byte stream: one HTTP request, upgraded to a WebSocket.
 
 use std::fmt::Write as _;
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use anyhow::Context as _;
 use log::debug;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 use super::frames::{Frame, Frames, Lost};
-
-/// The longest answer to the request that is read, head and body alike, in bytes.
-const MAX_ANSWER: usize = 64 << 10;
+use super::http;
+use crate::remote::login::Secret;
 
 /// What is asked of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,35 +68,6 @@ impl Request {
     }
 }
 
-/// Why a server did not let us subscribe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// What the server said.
-    pub text: String,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the server refuses ({}): {}", self.status, self.text)
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-/// The other end speaks no HTTP, or not that of an LXD or Incus server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotAServer(String);
-
-impl std::fmt::Display for NotAServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotAServer {}
-
 /// A live subscription.
 #[derive(Debug)]
 pub struct Subscription<S> {
@@ -116,46 +80,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     /// `remotes` that are followed.
     ///
     /// # Errors
-    /// [`Refusal`] with what the server said, [`NotAServer`], or an [`io::Error`].
+    /// [`Refusal`](super::http::Refusal) with what the server said, [`NotAServer`](super::http::NotAServer), or an
+    /// [`std::io::Error`].
     pub async fn open(
-        mut stream: S,
+        stream: S,
         host: &str,
         target: &str,
-        authorization: Option<&str>,
+        authorization: Option<&Secret>,
         remotes: usize,
     ) -> anyhow::Result<Self> {
-        let key = generate_key();
-        let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-        debug!("GET {target} HTTP/1.1");
-        let request = format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lxmon/{}\r\n{authorization}Connection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n",
-            env!("CARGO_PKG_VERSION")
-        );
-        stream.write_all(request.as_bytes()).await.context("sending the request")?;
-        stream.flush().await.context("sending the request")?;
-
-        let mut answer = Vec::with_capacity(1024);
-        let head = read_head(&mut stream, &mut answer).await?;
-        debug!("answer: {} {}", head.status, head.reason);
-        if head.status != 101 {
-            let body = read_body(&mut stream, answer.split_off(head.length), &head).await;
-            let text = error_text(&body).unwrap_or_else(|| format!("{} without a reason", head.reason));
-            let refusal = Refusal { status: head.status, text };
-            // An answer that no LXD or Incus gives: another kind of server listens here.
-            if !head.json && refusal.status != 401 && refusal.status != 503 {
-                let why = format!("not an LXD or Incus server: it answers {} {}", head.status, head.reason);
-                return Err(NotAServer(why).into());
-            }
-            return Err(refusal.into());
-        }
-        if head.accept.as_deref() != Some(&*derive_accept_key(key.as_bytes())) {
-            return Err(
-                NotAServer("not an LXD or Incus server: it accepts a WebSocket with the wrong key".into()).into()
-            );
-        }
-        let frames = Frames::new(&answer[head.length..], remotes);
-        Ok(Self { stream, frames })
+        let (stream, behind) = http::upgrade(stream, host, target, authorization).await?;
+        Ok(Self { stream, frames: Frames::new(&behind, remotes) })
     }
 
     /// Waits for frames and adds all that one read of the socket brings. May be cancelled at any time.
@@ -211,99 +146,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     }
 }
 
-/// The head of an HTTP answer.
-#[derive(Debug)]
-struct Head {
-    /// Where the body begins.
-    length: usize,
-    status: u16,
-    reason: String,
-    json: bool,
-    content_length: Option<usize>,
-    chunked: bool,
-    accept: Option<String>,
-}
-
-/// Reads into `answer` until the head is complete; more than the head may have been read then.
-async fn read_head(stream: &mut (impl AsyncRead + Unpin), answer: &mut Vec<u8>) -> anyhow::Result<Head> {
-    let garbage = |what: &str| NotAServer(format!("not an LXD or Incus server: {what}"));
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut response = httparse::Response::new(&mut headers);
-        match response.parse(answer) {
-            Ok(httparse::Status::Complete(length)) => return Ok(Head::new(length, &response)),
-            Ok(httparse::Status::Partial) => {}
-            Err(_) => return Err(garbage("it does not answer in HTTP").into()),
-        }
-        if answer.len() > MAX_ANSWER {
-            return Err(garbage("its answer has no end").into());
-        }
-        match stream.read_buf(answer).await {
-            Ok(0) if answer.is_empty() => return Err(garbage("it closes the connection without an answer").into()),
-            Ok(0) => return Err(garbage("it closes the connection within its answer").into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && answer.is_empty() => {
-                return Err(garbage("it closes the connection without an answer").into());
-            }
-            Err(error) => return Err(anyhow::Error::new(error).context("reading the server's answer")),
-        }
-    }
-}
-
-impl Head {
-    fn new(length: usize, response: &httparse::Response<'_, '_>) -> Self {
-        let header = |name: &str| {
-            let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-            std::str::from_utf8(header.value).ok().map(str::trim)
-        };
-        Self {
-            length,
-            status: response.code.unwrap_or_default(),
-            reason: response.reason.unwrap_or_default().to_owned(),
-            json: header("content-type").is_some_and(|kind| kind.starts_with("application/json")),
-            content_length: header("content-length").and_then(|length| length.parse().ok()),
-            chunked: header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")),
-            accept: header("sec-websocket-accept").map(str::to_owned),
-        }
-    }
-}
-
-/// Reads what there is of the body, at most [`MAX_ANSWER`]; a body that breaks off is better than none.
-async fn read_body(stream: &mut (impl AsyncRead + Unpin), mut body: Vec<u8>, head: &Head) -> Vec<u8> {
-    let complete = |body: &[u8]| match head.content_length {
-        Some(length) => body.len() >= length,
-        None if head.chunked => body.ends_with(b"\r\n0\r\n\r\n") || body == b"0\r\n\r\n",
-        None => false,
-    };
-    while !complete(&body) && body.len() < MAX_ANSWER {
-        match stream.read_buf(&mut body).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-    }
-    if head.chunked { unchunk(&body) } else { body }
-}
-
-fn unchunk(mut body: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::with_capacity(body.len());
-    while let Ok(httparse::Status::Complete((start, size))) = httparse::parse_chunk_size(body) {
-        let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size)).filter(|end| *end <= body.len());
-        let Some(end) = end.filter(|_| size > 0) else { break };
-        whole.extend_from_slice(&body[start..end]);
-        body = body[end..].strip_prefix(b"\r\n").unwrap_or(&body[end..]);
-    }
-    whole
-}
-
-/// The `error` of an LXD or Incus error body.
-fn error_text(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Body {
-        error: String,
-    }
-    serde_json::from_slice::<Body>(body).ok().map(|body| body.error).filter(|error| !error.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,12 +166,5 @@ mod tests {
         ] {
             assert_eq!(request.target("", default_project), target);
         }
-    }
-
-    #[test]
-    fn chunks_are_joined() {
-        assert_eq!(unchunk(b"4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n"), b"Wikipedia");
-        assert_eq!(unchunk(b"ffffffffffffffff\r\nx"), b"");
-        assert_eq!(unchunk(b"zz"), b"");
     }
 }

@@ -1,0 +1,460 @@
+//! Every HTTP exchange with a server or a proxy: one request over any byte stream, and its answer.
+//!
+//! hyper makes the request and reads the answer; what an answer means is decided here.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1::{self, Connection};
+use hyper::ext::ReasonPhrase;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request;
+use hyper::http::response::Parts;
+use hyper::rt::ReadBufCursor;
+use hyper::{Method, Request, StatusCode};
+use log::debug;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+
+use crate::remote::login::Secret;
+
+/// The longest answer that is read where none of its body is wanted but an error, in bytes. It bounds everything:
+/// interim answers, heads, bodies, trailers.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// The most headers of an answer. Servers send ten, gateways in front of them a few dozen.
+const MAX_HEADERS: usize = 4096;
+
+/// How long the body of a refusal may take. Its status is known already; a gateway that sends neither a length nor an
+/// end must not turn it into a time-out.
+const BODY: Duration = Duration::from_secs(3);
+
+/// The longest text of an answer that is shown, in characters.
+const MAX_SHOWN: usize = 300;
+
+/// A server or a proxy answered, but not with what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The status in words.
+    pub reason: String,
+    /// What was said besides, as one line; empty where nothing was.
+    pub text: String,
+    /// Whether it looks like an answer of LXD or Incus, or of a gateway in front of one.
+    pub is_servers: bool,
+}
+
+impl Refusal {
+    /// Whether the same request would be refused again: it is the client's fault (RFC 9110, 15.5), and has nothing to
+    /// do with time (408 Request Timeout, 425 Too Early, 429 Too Many Requests).
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.status, 400..=499) && !matches!(self.status, 408 | 425 | 429)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, reason, text, is_servers } = self;
+        match (&**text, is_servers) {
+            ("", true) => write!(f, "the server refuses ({status}): {reason} without a reason"),
+            (text, true) => write!(f, "the server refuses ({status}): {text}"),
+            ("", false) => write!(f, "not an LXD or Incus server: it answers {status} {reason}"),
+            (text, false) => write!(f, "not an LXD or Incus server: it answers {status} {reason}: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The other end speaks no HTTP, or not that of an LXD or Incus server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAServer(&'static str);
+
+impl fmt::Display for NotAServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not an LXD or Incus server: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotAServer {}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// What came is no HTTP, or breaks off.
+    Garbage(&'static str),
+    /// Reading or writing failed.
+    Io(io::Error),
+}
+
+impl NoAnswer {
+    /// As an error of a server, whose answer was expected to be that of LXD or Incus.
+    fn of_server(self) -> anyhow::Error {
+        match self {
+            Self::Garbage(what) => NotAServer(what).into(),
+            Self::Io(error) => anyhow::Error::new(error).context("reading the server's answer"),
+        }
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Garbage(what) => f.write_str(what),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Asks a server to turn the connection into a WebSocket. The stream, and what the server sent behind its consent.
+///
+/// # Errors
+/// [`Refusal`], [`NotAServer`], or an [`io::Error`].
+pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+    target: &str,
+    authorization: Option<&Secret>,
+) -> anyhow::Result<(S, Bytes)> {
+    let key = generate_key();
+    let request = request(Method::GET, target, host, header::AUTHORIZATION, authorization)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, &key);
+    let answer = Answer::to(request, stream, MAX_ANSWER).await?.map_err(NoAnswer::of_server)?;
+    if answer.head.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(answer.refusal().await.into());
+    }
+    let accept = answer.head.headers.get(header::SEC_WEBSOCKET_ACCEPT);
+    if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
+        return Err(NotAServer("it accepts a WebSocket with the wrong key").into());
+    }
+    answer.into_stream().await.map_err(NoAnswer::of_server)
+}
+
+/// Asks a server for a document of at most `limit` bytes, head included.
+///
+/// # Errors
+/// [`Refusal`], [`NotAServer`], or an [`io::Error`].
+pub(crate) async fn get<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+    target: &str,
+    authorization: Option<&Secret>,
+    limit: usize,
+) -> anyhow::Result<Vec<u8>> {
+    // The connection is not used again.
+    let request =
+        request(Method::GET, target, host, header::AUTHORIZATION, authorization).header(header::CONNECTION, "close");
+    let mut answer = Answer::to(request, stream, limit).await?.map_err(NoAnswer::of_server)?;
+    if !answer.head.status.is_success() {
+        return Err(answer.refusal().await.into());
+    }
+    let mut body = Vec::new();
+    answer.read_body(&mut body).await.map_err(NoAnswer::of_server)?;
+    Ok(body)
+}
+
+/// Asks a proxy for a way to `host` (RFC 9110, 9.3.6).
+///
+/// # Errors
+/// [`Refusal`], or a [`NoAnswer`] in words.
+pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+    authorization: Option<&Secret>,
+) -> anyhow::Result<S> {
+    let no_answer = |why: NoAnswer| anyhow::anyhow!("{why}");
+    let request = request(Method::CONNECT, host, host, header::PROXY_AUTHORIZATION, authorization);
+    let answer = Answer::to(request, stream, MAX_ANSWER).await?.map_err(no_answer)?;
+    if !answer.head.status.is_success() {
+        return Err(answer.refusal().await.into());
+    }
+    let (stream, rest) = answer.into_stream().await.map_err(no_answer)?;
+    // In TLS the client speaks first, so that the server cannot have said this.
+    anyhow::ensure!(rest.is_empty(), "it sends more than an answer");
+    Ok(stream)
+}
+
+fn request(
+    method: Method,
+    target: &str,
+    host: &str,
+    login: HeaderName,
+    authorization: Option<&Secret>,
+) -> request::Builder {
+    debug!("{method} {target} HTTP/1.1");
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, concat!("lxmon/", env!("CARGO_PKG_VERSION")));
+    match authorization {
+        Some(Secret(value)) => {
+            let value = HeaderValue::from_str(value).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+            match value {
+                Ok(value) => request.header(login, value),
+                // The builder keeps this error, which does not show the value.
+                Err(_) => request.header(login, "\n"),
+            }
+        }
+        None => request,
+    }
+}
+
+/// The answer to a request: its head, and the connection that its body comes from.
+struct Answer<S: AsyncRead + AsyncWrite + Unpin> {
+    head: Parts,
+    body: Incoming,
+    driver: Driver<S>,
+}
+
+/// Polls hyper's connection, which does the reading and writing, beside what is waited for.
+struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
+    connection: Connection<Transport<S>, String>,
+    has_ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    fn poll(&mut self, context: &mut Context<'_>) {
+        // Errors reach what is waited for too, which is where they are wanted.
+        self.has_ended = self.has_ended || self.connection.poll_without_shutdown(context).is_ready();
+    }
+
+    /// Why hyper gave up.
+    fn failure(self, error: &hyper::Error) -> NoAnswer {
+        let Transport { failure, read, limit, .. } = self.connection.into_parts().io;
+        debug!("no answer: {error} ({:?})", std::error::Error::source(error));
+        match failure {
+            // The other end closed with our request unread.
+            Some(error) if read == 0 && error.kind() == io::ErrorKind::ConnectionReset => {
+                NoAnswer::Garbage("it closes the connection without an answer")
+            }
+            Some(error) => NoAnswer::Io(error),
+            None if read >= limit => NoAnswer::Garbage("its answer has no end"),
+            None if read == 0 => NoAnswer::Garbage("it closes the connection without an answer"),
+            None if error.is_parse() => NoAnswer::Garbage("it does not answer in HTTP"),
+            None => NoAnswer::Garbage("it closes the connection within its answer"),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
+    /// Sends `request` and waits for the head of the final answer. The outer error is about the request.
+    async fn to(request: request::Builder, stream: S, limit: usize) -> anyhow::Result<Result<Self, NoAnswer>> {
+        let request = request.body(String::new()).context("the request cannot be made")?;
+        let transport = Transport { stream, limit, read: 0, is_sent: false, failure: None };
+        let mut options = http1::Builder::new();
+        options
+            .title_case_headers(true)
+            .max_headers(MAX_HEADERS)
+            // More than the transport gives, so that it alone decides.
+            .max_buf_size(limit + (64 << 10))
+            .allow_obsolete_multiline_headers_in_responses(true);
+        let (mut sender, connection) = options.handshake(transport).await?;
+        let mut driver = Driver { connection, has_ended: false };
+        let mut response = pin!(sender.send_request(request));
+        let outcome = poll_fn(|context| {
+            driver.poll(context);
+            response.as_mut().poll(context)
+        });
+        let answer = match outcome.await {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(driver.failure(&error))),
+        };
+        let (head, body) = answer.into_parts();
+        let answer = Self { head, body, driver };
+        debug!("answer: {} {}", answer.head.status.as_u16(), answer.reason());
+        Ok(Ok(answer))
+    }
+
+    /// The status in words.
+    fn reason(&self) -> String {
+        match self.head.extensions.get::<ReasonPhrase>() {
+            Some(reason) => one_line(reason.as_bytes()),
+            None => self.head.status.canonical_reason().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Adds to `body` what comes of it.
+    async fn read_body(&mut self, body: &mut Vec<u8>) -> Result<(), NoAnswer> {
+        loop {
+            let frame = poll_fn(|context| {
+                self.driver.poll(context);
+                Pin::new(&mut self.body).poll_frame(context)
+            });
+            match frame.await {
+                None => return Ok(()),
+                // Trailers say nothing about events.
+                Some(Ok(frame)) => body.extend(frame.into_data().ok().into_iter().flatten()),
+                Some(Err(_)) => return Err(NoAnswer::Garbage("it closes the connection within its answer")),
+            }
+        }
+    }
+
+    /// What the server says in place of what it was asked for. A body that breaks off is better than none.
+    async fn refusal(mut self) -> Refusal {
+        let mut body = Vec::new();
+        let read = timeout(BODY, self.read_body(&mut body)).await;
+        if !matches!(read, Ok(Ok(()))) {
+            debug!("the answer's body breaks off after {} bytes", body.len());
+        }
+        let (status, reason) = (self.head.status, self.reason());
+        let error = error_text(&body);
+        // What a gateway says of itself when it does not reach the server, or of who may reach it.
+        let is_gateways = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429 | 500..);
+        let is_servers = error.is_some() || is_gateways || is_json(&self.head);
+        let text = error.unwrap_or_else(|| page_text(&body));
+        Refusal { status: status.as_u16(), reason, text, is_servers }
+    }
+
+    /// The stream behind an answer that makes it something else than HTTP, and what came behind the answer's head.
+    async fn into_stream(self) -> Result<(S, Bytes), NoAnswer> {
+        let Self { mut driver, body, .. } = self;
+        drop(body);
+        poll_fn(|context| {
+            driver.poll(context);
+            if driver.has_ended { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let http1::Parts { io: Transport { stream, failure, .. }, read_buf, .. } = driver.connection.into_parts();
+        match failure {
+            Some(error) => Err(NoAnswer::Io(error)),
+            None => Ok((stream, read_buf)),
+        }
+    }
+}
+
+fn is_json(head: &Parts) -> bool {
+    let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"))
+}
+
+/// The `error` of an LXD or Incus error body.
+fn error_text(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: String,
+    }
+    let body = serde_json::from_slice::<Body>(body).ok()?;
+    Some(one_line(body.error.as_bytes())).filter(|error| !error.is_empty())
+}
+
+/// What a page says, without its markup.
+fn page_text(body: &[u8]) -> String {
+    if !body.trim_ascii_start().starts_with(b"<") {
+        return one_line(body);
+    }
+    let mut is_markup = false;
+    let text: Vec<_> = body
+        .iter()
+        .filter_map(|&byte| {
+            let was_markup = is_markup;
+            is_markup = (is_markup || byte == b'<') && byte != b'>';
+            match (was_markup, is_markup) {
+                (false, false) => Some(byte),
+                (false, true) => Some(b' '),
+                (true, _) => None,
+            }
+        })
+        .collect();
+    one_line(&text)
+}
+
+/// Text of a stranger as one line of bounded length. Other characters that a terminal must not get are escaped where
+/// the line is printed.
+fn one_line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let mut line = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        line.push(' ');
+        line.push_str(word);
+    }
+    if let Some((end, _)) = line.char_indices().nth(MAX_SHOWN) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+/// A byte stream as hyper wants it, of which at most so much is read.
+struct Transport<S> {
+    stream: S,
+    limit: usize,
+    read: usize,
+    /// Whether the request has left, or cannot.
+    is_sent: bool,
+    /// hyper keeps errors to itself.
+    failure: Option<io::Error>,
+}
+
+impl<S: AsyncRead + Unpin> hyper::rt::Read for Transport<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // hyper fails when bytes arrive before its request is written, but a server may refuse at once. Writing wakes
+        // the task.
+        if !this.is_sent {
+            return Poll::Pending;
+        }
+        if this.read >= this.limit {
+            return Poll::Ready(Err(io::Error::other("too long")));
+        }
+        let mut bytes = [0; 4096];
+        let room = bytes.len().min(into.remaining());
+        let mut bytes = ReadBuf::new(&mut bytes[..room]);
+        match ready!(Pin::new(&mut this.stream).poll_read(context, &mut bytes)) {
+            Ok(()) => {}
+            // TLS that ends without close_notify. HTTP knows whether the answer was complete.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => {
+                let kind = error.kind();
+                this.failure = Some(error);
+                return Poll::Ready(Err(kind.into()));
+            }
+        }
+        this.read += bytes.filled().len();
+        into.put_slice(bytes.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> hyper::rt::Write for Transport<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = ready!(Pin::new(&mut this.stream).poll_write(context, bytes));
+        this.is_sent = true;
+        context.waker().wake_by_ref();
+        match outcome {
+            // A server may refuse and close before it has read the request: what it sent says more than this error.
+            Err(error) => {
+                debug!("sending the request: {error}");
+                Poll::Ready(Ok(bytes.len()))
+            }
+            sent => Poll::Ready(sent),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // As for writing.
+        Pin::new(&mut self.get_mut().stream).poll_flush(context).map(|_| Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
