@@ -1,5 +1,6 @@
 //! What the shell offers while a command line is being typed: remotes, projects, actions.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use clap_complete::CompletionCandidate;
@@ -46,7 +47,7 @@ async fn ask(words: &[String]) -> anyhow::Result<Vec<String>> {
     let environment = Environment::current();
     let remotes = remote::resolve(&Wanted { words, flavour: None, force_local: false }, &environment)?;
     let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
-    let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment).await?;
+    let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment, &Cell::new(false)).await?;
     let target = format!("{prefix}/1.0/projects");
     let body = http::get(stream, &host, &target, authorization.as_ref(), LONGEST).await?;
     let answer: Answer = serde_json::from_slice(&body)?;

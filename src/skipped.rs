@@ -3,7 +3,7 @@
 use log::warn;
 
 use crate::event::json::JsonError;
-use crate::event::{Malformed, RemoteId, Unreadable};
+use crate::event::{Malformed, RemoteId};
 
 /// How much of a message is shown, in characters.
 const EXCERPT: usize = 60;
@@ -24,7 +24,6 @@ enum Kind {
     NotAnEvent,
     NoType,
     Binary,
-    NotUtf8,
 }
 
 impl Kind {
@@ -44,7 +43,6 @@ impl Kind {
             Self::NotAnEvent => "not a JSON object",
             Self::NoType => "without a \"type\"",
             Self::Binary => "binary",
-            Self::NotUtf8 => "not UTF-8",
         }
     }
 }
@@ -66,19 +64,15 @@ impl Skipped {
         }
     }
 
-    /// A message is no text, which events always are.
-    pub fn unreadable(&mut self, remote: RemoteId, why: Unreadable) {
-        let kind = match why {
-            Unreadable::Binary => Kind::Binary,
-            Unreadable::NotUtf8 => Kind::NotUtf8,
-        };
-        if self.count(remote, kind) == 1 {
-            warn!("{}: skipped a message that is {}", self.name(remote), kind.name());
+    /// A message is not text, which events always are.
+    pub fn binary(&mut self, remote: RemoteId) {
+        if self.count(remote, Kind::Binary) == 1 {
+            warn!("{}: skipped a message that is {}", self.name(remote), Kind::Binary.name());
         }
     }
 
-    /// Tells how many there were of each kind of which there was more than the one that was shown.
-    pub fn tell(&self) {
+    /// Reports how many there were of each kind of which there was more than the one that was shown.
+    pub fn report(&self) {
         for (remote, kind, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
             warn!("{}: skipped {count} messages that are {}", self.name(*remote), kind.name());
         }

@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;
+pub mod message;
 pub mod moment;
 pub mod operation;
 pub mod security;
@@ -11,18 +12,14 @@ pub mod source;
 
 use std::fmt;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 pub use self::lifecycle::{Lifecycle, Requestor};
 pub use self::logging::{Level, Logging};
+pub use self::message::Message;
 pub use self::moment::Nanos;
 pub use self::operation::{Operation, Status};
 pub use self::security::Security;
 
 use self::json::{JsonError, Kind, Tape, Text, Value};
-
-/// The text of one message, shared with the buffer it was read into.
-pub type Message = Utf8Bytes;
 
 /// Which of the followed remotes an event came from: its place in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,15 +76,6 @@ pub enum Malformed {
     NotAnObject,
     /// It has no `type`, or one that is not a string.
     NoType,
-}
-
-/// Why a message is not even text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
-    /// The server sent it as binary.
-    Binary,
-    /// It is not UTF-8.
-    NotUtf8,
 }
 
 /// A message that is not an event.
@@ -147,6 +135,18 @@ impl Event {
     #[must_use]
     pub fn size(&self) -> usize {
         self.message.len() + self.tape.size() + size_of::<Self>()
+    }
+
+    /// The message it stands in.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Takes the same text in another block, so that the block it came in can be freed.
+    pub fn relocate(&mut self, message: Message) {
+        debug_assert_eq!(*self.message, *message);
+        self.message = message;
     }
 
     /// The message without the newline at its end.

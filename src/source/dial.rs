@@ -1,5 +1,6 @@
 //! Opens the byte stream to a server.
 
+use std::cell::Cell;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -34,9 +35,9 @@ pub enum Stream {
 
 /// A connection on which the request can be made.
 #[derive(Debug)]
-pub struct Dialed {
+pub struct Dialed<S = Stream> {
     /// The connection.
-    pub stream: Stream,
+    pub stream: S,
     /// The `Host` header's value.
     pub host: String,
     /// The path before `/1.0`.
@@ -47,8 +48,9 @@ pub struct Dialed {
     pub login: String,
 }
 
-/// Connects to the server of `remote`.
-pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<Dialed> {
+/// Connects to the server of `remote`. Sets `is_accepted` once the server has accepted the connection, and may take its
+/// time for the rest.
+pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell<bool>) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| unix_fault(path, &error, remote))?;
@@ -68,6 +70,7 @@ pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<
                 None => tcp(&https.host).await?,
                 Some(proxy) => tunnel(proxy, &https.host).await?,
             };
+            is_accepted.set(true);
             let stream = tls::handshake(tcp, https, remote, &trust, &login).await?;
             info!("{}: verified by {trust}; {login}", remote.name);
             Ok(Dialed {
