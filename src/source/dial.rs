@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::pin::Pin;
@@ -14,18 +14,22 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::{debug, info};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::http::{self, Refusal};
-use super::tls::{self, Trust};
+use super::tls::{self, Credentials};
 use crate::exit::Fault;
-use crate::remote::login::{Login, Secret};
+use crate::remote::login::Secret;
 use crate::remote::proxy::Proxy;
 use crate::remote::{Address, Environment, Flavour, Host, Https, Remote};
 
 /// How long the addresses of a host may take together to answer.
 const ADDRESSES: Duration = Duration::from_secs(8);
+
+/// How long the client's files may take to be read.
+const FILES: Duration = Duration::from_secs(5);
 
 /// How long one address is waited for before the next one is tried too (RFC 8305, section 8).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -68,14 +72,13 @@ pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<
             })
         }
         Address::Https(https) => {
-            let trust = Trust::find(https, &remote.name)?;
-            let Https { directories, auth_type, .. } = &**https;
-            let login = Login::find(environment, remote.flavour, directories, &remote.name, auth_type.as_deref())?;
+            let credentials = credentials(remote, https, environment).await?;
             let tcp = match &https.proxy {
                 None => tcp(&https.host).await?,
                 Some(proxy) => tunnel(proxy, &https.host).await?,
             };
-            let stream = tls::handshake(tcp, https, remote, &trust, &login).await?;
+            let stream = tls::handshake(tcp, https, remote, &credentials).await?;
+            let Credentials { trust, login, .. } = credentials;
             info!("{}: verified by {trust}; {login}", remote.name);
             Ok(Dialed {
                 stream: Stream::Tls(Box::new(stream)),
@@ -88,13 +91,47 @@ pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<
     }
 }
 
+/// Reads the client's files for a remote. A file system that hangs costs this remote its connection, and no other.
+async fn credentials(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Credentials> {
+    /// A read that hangs keeps its thread for ever, and each attempt to reconnect makes one more.
+    static READERS: Semaphore = Semaphore::const_new(16);
+    let (remote, https, environment) = (remote.clone(), https.clone(), environment.clone());
+    let directory = https.directories.user.display().to_string();
+    let reading = async move {
+        let turn = READERS.acquire().await?;
+        on_a_thread("files", move || {
+            let _turn = turn;
+            Credentials::read(&remote, &https, &environment)
+        })
+        .await?
+    };
+    timeout(FILES, reading).await.unwrap_or_else(|_| {
+        let fault = Fault::failed(format!("the client's files in {directory}: no answer within {} s", FILES.as_secs()));
+        Err(fault.hint("is that directory on a network file system whose server is gone?").into())
+    })
+}
+
+/// Runs what may block, and cannot be interrupted, beside everything else. The process does not wait for it to end.
+async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    let (report, reported) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let begun = thread.spawn(move || _ = report.send(work()));
+    begun.map_err(|error| Fault::failed(format!("starting a thread: {error}")))?;
+    reported.await.map_err(|_| Fault::failed(format!("the thread {name} died")))
+}
+
 /// Connects to the first of the host's addresses that answers.
 async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
-    let addresses = tokio::net::lookup_host((&*host.name, host.port)).await.map_err(|error| {
+    let (name, port) = (host.name.clone(), host.port);
+    let found = match name.parse::<IpAddr>() {
+        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+        Err(_) => on_a_thread("resolver", move || (name, port).to_socket_addrs().map(Iterator::collect)).await?,
+    };
+    let addresses: Vec<SocketAddr> = found.map_err(|error: io::Error| {
         Fault::failed(format!("cannot find the address of {}: {error}", host.name))
             .hint("is the name right, and the network up?")
     })?;
-    let stream = race(interleaved(addresses), TcpStream::connect).await.map_err(|failures| {
+    let stream = race(interleaved(addresses.into_iter()), TcpStream::connect).await.map_err(|failures| {
         if failures.is_empty() {
             return Fault::failed(format!("{} has no address", host.name));
         }
