@@ -5,7 +5,7 @@
 //! rest.
 
 pub mod cli;
-mod complete;
+pub mod complete;
 pub mod config;
 pub mod event;
 pub mod exit;
@@ -19,6 +19,7 @@ pub mod order;
 pub mod queue;
 pub mod remote;
 pub mod render;
+mod shells;
 pub mod signals;
 pub mod sink;
 pub mod skipped;
