@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Parser, ValueEnum, ValueHint};
-use clap_complete::ArgValueCandidates;
 
-use crate::complete;
 use crate::event::Level;
 use crate::render::Format;
 use crate::render::pretty::TimeStyle;
@@ -27,7 +25,7 @@ use crate::render::pretty::TimeStyle;
 )]
 pub struct Cli {
     /// Names from the client configuration, or unix:PATH of a socket [default: the default remote]
-    #[arg(value_name = "REMOTE:", value_hint = ValueHint::Other, add = ArgValueCandidates::new(complete::remotes))]
+    #[arg(value_name = "REMOTE:", value_hint = ValueHint::Other)]
     pub remotes: Vec<String>,
 
     /// Event type, such as lifecycle, operation or logging; comma-separated or repeated
@@ -35,7 +33,7 @@ pub struct Cli {
     pub types: Vec<String>,
 
     /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only
-    #[arg(short, long = "action", add = ArgValueCandidates::new(complete::actions), value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub actions: Vec<String>,
 
     /// Events about these instances
@@ -55,7 +53,7 @@ pub struct Cli {
     pub locations: Vec<String>,
 
     /// Project; repeatable [default: the remote's project, else 'default']
-    #[arg(long = "project", add = ArgValueCandidates::new(complete::projects), value_name = "NAME", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(long = "project", value_name = "NAME", value_parser = parse_pattern, help_heading = "Select")]
     pub projects: Vec<String>,
 
     /// Events of every project

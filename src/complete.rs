@@ -1,51 +1,109 @@
 //! What the shell offers while a command line is being typed: remotes, projects, actions.
 
 use std::cell::Cell;
+use std::ffi::OsString;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use clap_complete::CompletionCandidate;
+use clap::{ArgMatches, Command, CommandFactory as _};
+use clap_complete::env::Shells;
+use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
 use serde::Deserialize;
-use tokio::time::timeout;
 
+use crate::cli::Cli;
 use crate::event::catalogue::ACTIONS;
 use crate::event::source::Source;
-use crate::remote::{self, Environment, Wanted};
+use crate::remote::{self, Environment, Flavour, Wanted};
+use crate::shells::{Line, Shell, is_plain};
 use crate::source::dial::{Dialed, dial};
 use crate::source::http;
 
-/// How long the server may take; someone waits at the keyboard.
+/// How long an answer may take; someone waits at the keyboard.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest answer that is read, in bytes.
+/// The longest answer of a server that is read, in bytes.
 const LONGEST: usize = 1 << 20;
 
+const SHELLS: Shells<'_> = Shells(&[&Shell::Bash, &Shell::Fish, &Shell::Zsh]);
+
+/// When a shell asks for completions, answers and ends the process.
+pub fn answer() {
+    // clap removes the variable before it asks for the command.
+    let Some(shell) = Shell::asking() else {
+        return CompleteEnv::with_factory(Cli::command).shells(SHELLS).complete();
+    };
+    CompleteEnv::with_factory(|| command(shell)).shells(SHELLS).complete();
+}
+
+/// The command line with what can be offered for its values.
+fn command(shell: Shell) -> Command {
+    Cli::command()
+        .mut_arg("remotes", |arg| arg.add(ArgValueCandidates::new(remotes)))
+        .mut_arg("actions", |arg| arg.add(ArgValueCandidates::new(actions)))
+        .mut_arg("projects", |arg| arg.add(ArgValueCandidates::new(move || projects(shell))))
+}
+
 /// The remotes of both client configurations.
-pub(crate) fn remotes() -> Vec<CompletionCandidate> {
-    let names = remote::names(&Environment::current());
-    names.into_iter().map(|name| CompletionCandidate::new(format!("{name}:"))).collect()
+fn remotes() -> Vec<CompletionCandidate> {
+    let names = in_time(|| remote::names(&Environment::current())).unwrap_or_default();
+    let can_be_named = |name: &String| !name.contains(':') && name != "unix";
+    names.into_iter().filter(can_be_named).filter_map(|name| candidate(format!("{name}:"))).collect()
 }
 
 /// The lifecycle actions with their meanings.
-pub(crate) fn actions() -> Vec<CompletionCandidate> {
+fn actions() -> Vec<CompletionCandidate> {
     ACTIONS.iter().map(|action| CompletionCandidate::new(action.name).help(Some(action.meaning.into()))).collect()
 }
 
 /// The projects of the remote that is named on the command line, else of the default one. None when it does not answer.
-pub(crate) fn projects() -> Vec<CompletionCandidate> {
-    let words: Vec<_> = std::env::args().skip(1).filter(|word| word.ends_with(':') && word.len() > 1).take(1).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map(|runtime| runtime.block_on(async { timeout(PATIENCE, ask(&words)).await }));
-    let names = asked.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default();
-    names.into_iter().map(CompletionCandidate::new).collect()
+fn projects(shell: Shell) -> Vec<CompletionCandidate> {
+    let typed = typed(shell);
+    let names = in_time(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(ask(&typed))
+    });
+    // An exclamation mark excludes.
+    let can_be_named = |name: &String| !name.starts_with('!');
+    let names = names.and_then(Result::ok).unwrap_or_default();
+    names.into_iter().filter(can_be_named).filter_map(candidate).collect()
 }
 
-async fn ask(words: &[String]) -> anyhow::Result<Vec<String>> {
+/// A name to offer, unless it would be taken for an option or cannot be seen as it is.
+fn candidate(name: String) -> Option<CompletionCandidate> {
+    let is_name = !matches!(&*name, "" | ":") && !name.starts_with('-') && is_plain(&name);
+    is_name.then(|| CompletionCandidate::new(name))
+}
+
+/// The result of `work` if it has one in time. What hangs ends with the process.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (report, reported) = mpsc::channel();
+    std::thread::Builder::new().spawn(move || report.send(work())).ok()?;
+    reported.recv_timeout(PATIENCE).ok()
+}
+
+/// What the options and arguments are that have been typed so far, as far as they make sense.
+fn typed(shell: Shell) -> ArgMatches {
+    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let line = Line::typed(shell, words);
+    Cli::command().ignore_errors(true).try_get_matches_from(line.words).unwrap_or_default()
+}
+
+async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Answer {
         metadata: Vec<String>,
     }
+    let is_set = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
+    let flavour = match (is_set("lxd"), is_set("incus")) {
+        (true, _) => Some(Flavour::Lxd),
+        (_, true) => Some(Flavour::Incus),
+        _ => None,
+    };
+    let words: Vec<_> =
+        typed.try_get_many::<String>("remotes").ok().flatten().into_iter().flatten().take(1).cloned().collect();
     let environment = Environment::current();
-    let remotes = remote::resolve(&Wanted { words, flavour: None, force_local: false }, &environment)?;
+    let wanted = Wanted { words: &words, flavour, force_local: is_set("force_local"), names_projects: true };
+    let remotes = remote::resolve(&wanted, &environment)?;
     let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
     let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment, &Cell::new(false)).await?;
     let target = format!("{prefix}/1.0/projects");

@@ -85,7 +85,13 @@ impl Config {
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
         let surface = Surface { color: colors(cli.color, environment, terminal), terminal: terminal.is_terminal };
-        let one_project = matches!(&source, Source::Servers(_)) && request.projects != Projects::All;
+        let one_project = match (&source, &request.projects) {
+            (_, Projects::All) | (Source::Replay(_) | Source::Demo, _) => false,
+            (Source::Servers(_), Projects::One(_)) => true,
+            (Source::Servers(remotes), Projects::Default) => {
+                remotes.windows(2).all(|pair| pair[0].project() == pair[1].project())
+            }
+        };
         let pretty = pretty::Options {
             surface,
             width: if cli.no_trunc { None } else { terminal.width },
@@ -123,7 +129,12 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
         (_, true) => Some(Flavour::Incus),
         _ => None,
     };
-    let wanted = Wanted { words: &cli.remotes, flavour, force_local: cli.force_local };
+    let wanted = Wanted {
+        words: &cli.remotes,
+        flavour,
+        force_local: cli.force_local,
+        names_projects: projects(cli) != Projects::Default,
+    };
     remote::resolve(&wanted, environment).map(Source::Servers)
 }
 

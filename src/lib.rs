@@ -4,7 +4,7 @@
 //! which thread does what.
 
 pub mod cli;
-mod complete;
+pub mod complete;
 pub mod config;
 pub mod event;
 pub mod exit;
@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod queue;
 pub mod remote;
 pub mod render;
+mod shells;
 pub mod signals;
 pub mod sink;
 pub mod skipped;

@@ -2,16 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-use clap_complete::CompleteEnv;
+use clap::Parser as _;
 
 use lxmon::cli::Cli;
 use lxmon::exit::Exit;
-use lxmon::{notice, run, signals};
+use lxmon::{complete, notice, run, signals};
 
 fn main() -> ExitCode {
     // When a shell asks for completions, this answers and ends here.
-    CompleteEnv::with_factory(Cli::command).complete();
+    complete::answer();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
         // Help and version are no errors, and clap knows how to show them.

@@ -65,7 +65,7 @@ fn a_configuration_that_is_broken_is_told_by_file_and_line() {
     assert!(run().stderr.contains("longer than 1 MiB"), "{}", run().stderr);
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
-    assert!(run().stderr.contains("Is a directory"));
+    assert!(run().stderr.contains("config.yml: a directory, where a regular file is expected\nhint: "));
 }
 
 #[test]
@@ -96,6 +96,52 @@ fn remotes_of_the_configuration_lead_to_their_sockets() {
     assert_eq!(run(&["here:", "--project", "default"]), "GET /1.0/events?project=default HTTP/1.1");
     assert_eq!(run(&["local:"]), "GET /1.0/events HTTP/1.1");
     assert_eq!(run(&["--force-local"]), "GET /1.0/events HTTP/1.1");
+}
+
+#[test]
+fn projects_of_one_server_are_followed_beside_each_other() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        let project = connection.project();
+        connection.accept();
+        connection.event(&numbered(0).replace(r#""default""#, &format!("{project:?}")));
+        connection.wait();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let addr = server.socket().display().to_string();
+    let remote = |name: &str, project: &str| format!("  {name}:\n    addr: unix://{addr}\n    project: {project}\n");
+    let config = ["web", "db"].map(|name| remote(name, name)).concat()
+        + &remote("web2", "web")
+        + &remote("plain", "''")
+        + &format!("  plainer:\n    addr: unix://{addr}\n");
+    std::fs::write(directory.path().join("config.yml"), format!("remotes:\n{config}")).unwrap();
+    // Two events come as long as something is followed twice: the timeout is for what does not come.
+    let follow = |arguments: &[&str], count: &str| {
+        let mut command = lxmon(["--lxd", "-v", "-n", count, "--timeout", "20s"]);
+        let outcome = finish(command.args(arguments).env("LXD_CONF", directory.path()));
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        let requests = server.requests();
+        let mut asked: Vec<_> =
+            requests.iter().map(|head| head.split_whitespace().nth(1).unwrap().to_owned()).collect();
+        asked.sort_unstable();
+        (asked, outcome)
+    };
+    let (asked, outcome) = follow(&["web:", "db:", "-p"], "2");
+    assert_eq!(asked, ["/1.0/events?project=db", "/1.0/events?project=web"]);
+    assert!(!outcome.stderr.contains("same address"), "{}", outcome.stderr);
+    // Which project it is can be seen.
+    assert!(outcome.stdout.contains(" web ") && outcome.stdout.contains(" db "), "{}", outcome.stdout);
+    for (arguments, kept, merged) in [
+        (&["web:", "web2:"][..], "/1.0/events?project=web", "web2: followed as web, "),
+        (&["web:", "db:", "-A"], "/1.0/events?all-projects=true", "db: followed as web, "),
+        (&["web:", "db:", "--project", "x"], "/1.0/events?project=x", "db: followed as web, "),
+        (&["plain:", "plainer:"], "/1.0/events", "plainer: followed as plain, "),
+        (&["plainer:", &format!("unix:{addr}")], "/1.0/events", ": followed as plainer, "),
+    ] {
+        let (asked, outcome) = follow(&[arguments, &["-f", "json"]].concat(), "1");
+        assert_eq!(asked, [kept], "{arguments:?}");
+        let told = format!("{merged}which has the same address and project\n");
+        assert!(outcome.stderr.contains(&told), "{told}: {}", outcome.stderr);
+    }
 }
 
 #[test]

@@ -109,6 +109,13 @@ impl Connection {
         );
     }
 
+    /// The project that is asked for, by its name.
+    pub(crate) fn project(&self) -> String {
+        let target = self.request.split_whitespace().nth(1).unwrap_or_default();
+        let project = target.split(['?', '&']).find_map(|part| part.strip_prefix("project="));
+        project.unwrap_or("default").to_owned()
+    }
+
     /// Whether it is events that are asked for.
     pub(crate) fn wants_websocket(&self) -> bool {
         websocket_key(&self.request).is_some()

@@ -11,17 +11,22 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustix::fs::{CWD, FileType, mknodat};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::Signal;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use std::ffi::CString;
+use std::os::fd::AsRawFd as _;
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::program::{Outcome, finish, lxmon};
-use crate::standin::{frame, numbered, opcode, websocket_key};
+use crate::program::{Outcome, Running, finish, lxmon};
+use crate::standin::{Connection, StandIn, frame, numbered, opcode, websocket_key};
 
 /// A certificate and its key.
 struct Identity {
@@ -401,10 +406,171 @@ fn client_files_that_do_not_fit_are_told() {
     client.file("client.crt", &mine.certificate).succeed();
     client
         .file("servercerts/n1.crt", "-----BEGIN CERTIFICATE-----\n!!\n")
-        .refuse("n1.crt: there is no certificate in it\nhint: ");
+        .refuse("n1.crt: there is no certificate in it but a damaged one\nhint: ");
     client.pin(&identity).file("client.ca", "x").succeed();
     fs::remove_file(client.directory.path().join("servercerts/n1.crt")).unwrap();
     client.refuse("client.ca: there is no certificate in it\nhint: ");
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_named() {
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::new(&identity);
+    let client = Client::new(&https(server.port));
+    client.pin(&identity).file("client.crt", &self_signed(&params(&["me"])).certificate);
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys/unusable");
+    let named = [
+        ("ec-secp521r1", "an EC P-521 key, which cannot be used\nhint: usable are "),
+        ("ec-secp521r1-pkcs8", "an EC P-521 key, which cannot be used\nhint: usable are "),
+        ("ec-secp256k1", "an EC secp256k1 key, which cannot be used\nhint: "),
+        ("ec-secp224r1-pkcs8", "an EC P-224 key, which cannot be used\nhint: "),
+        ("ec-brainpoolP256r1", "an EC Brainpool key, which cannot be used\nhint: "),
+        ("ec-explicit", "an EC key whose curve is spelled out, not named, which cannot be used\nhint: "),
+        ("ed448", "an Ed448 key, which cannot be used\nhint: "),
+        ("x25519", "an X25519 key, which cannot be used\nhint: "),
+        ("rsa-pss", "an RSA-PSS key, which cannot be used\nhint: "),
+        ("rsa1024", "an RSA key of 1024 bits, which cannot be used\nhint: usable are "),
+        ("rsa1024-pkcs8", "an RSA key of 1024 bits, which cannot be used\nhint: "),
+        ("dsa", "a DSA key, which cannot be used\nhint: "),
+        ("dsa-pkcs8", "a DSA key, which cannot be used\nhint: "),
+        ("openssh", "an OpenSSH key, which cannot be used\nhint: "),
+        ("encrypted-legacy", "the key is encrypted, and lxmon does not ask for pass phrases\nhint: openssl pkey -in "),
+        ("encrypted-pkcs8", "the key is encrypted, and lxmon does not ask for pass phrases\nhint: openssl pkey -in "),
+        ("public", "there is no private key in it but a public key\nhint: "),
+        ("der", "there is no private key in it: it is in DER, and PEM is wanted\nhint: "),
+    ];
+    for (name, says) in named {
+        let key = fs::read(keys.join(format!("{name}.key"))).unwrap();
+        fs::write(client.directory.path().join("client.key"), key).unwrap();
+        client.refuse(&format!("client.key: {says}"));
+    }
+    assert_eq!(fs::read_dir(&keys).unwrap().count(), named.len());
+    client.file("client.key", "").refuse("client.key: there is no private key in it: it is empty\nhint: ");
+    client
+        .file("client.key", &identity.certificate)
+        .refuse("client.key: there is no private key in it but a certificate\nhint: ");
+    client
+        .file("client.key", "-----BEGIN PRIVATE KEY-----\n!!\n-----END PRIVATE KEY-----\n")
+        .refuse("client.key: the PEM block of its private key is damaged\nhint: ");
+    client
+        .file("client.crt", &identity.key)
+        .refuse("client.crt: there is no certificate in it but a private key\nhint: ");
+}
+
+#[test]
+fn files_that_are_no_files_are_told_and_hang_nothing() {
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::new(&identity);
+    let client = Client::with(&https(server.port), "    auth_type: oidc\n");
+    let me = self_signed(&params(&["me"]));
+    client.pin(&identity).file("client.crt", &me.certificate).file("client.key", &me.key);
+    client.file("oidctokens/n1.json", r#"{"access_token":"x"}"#).succeed();
+    let fifo = |name: &str| {
+        let path = client.directory.path().join(name);
+        fs::remove_file(&path).unwrap();
+        mknodat(CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+        path
+    };
+    let says = |name: &str| format!("{name}: a FIFO, where a regular file is expected\nhint: ");
+    let path = fifo("oidctokens/n1.json");
+    client.refuse(&says("n1.json"));
+    // A whole disc image in its place is not read to its end.
+    fs::remove_file(&path).unwrap();
+    fs::File::create(&path).unwrap().set_len(100 << 30).unwrap();
+    client.refuse("n1.json: longer than 1 MiB");
+    let config = client.directory.path().join("config.yml");
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("auth_type: oidc", "")).unwrap();
+    fifo("client.key");
+    client.refuse(&says("client.key"));
+    fifo("client.crt");
+    client.refuse(&says("client.crt"));
+    fifo("servercerts/n1.crt");
+    client.refuse(&says("n1.crt"));
+    fs::remove_file(client.directory.path().join("servercerts/n1.crt")).unwrap();
+    client.file("client.ca", "");
+    fifo("client.ca");
+    client.refuse(&says("client.ca"));
+    fifo("config.yml");
+    let outcome = client.follow();
+    assert!(outcome.status == 1 && outcome.stderr.contains(&says("config.yml")), "{}", outcome.stderr);
+}
+
+/// A mount whose server never answers, until this is dropped.
+struct HungMount {
+    at: std::path::PathBuf,
+    server: Option<fs::File>,
+}
+
+impl HungMount {
+    /// None where it cannot be made: only root can, and only with FUSE.
+    fn at(path: &Path) -> Option<Self> {
+        let server = fs::File::options().read(true).write(true).open("/dev/fuse").ok()?;
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+        mount("hung", path, "fuse", MountFlags::empty(), &*CString::new(options).unwrap()).ok()?;
+        Some(Self { at: path.to_owned(), server: Some(server) })
+    }
+}
+
+impl Drop for HungMount {
+    fn drop(&mut self) {
+        // Whoever waits gets an error.
+        drop(self.server.take());
+        let _ = unmount(&self.at, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_hung_mount_costs_its_own_remote_only() {
+    let identity = self_signed(&params(&["lxd"]));
+    let tls = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
+    let (lose, lost) = mpsc::channel::<()>();
+    let lost = std::sync::Mutex::new(lost);
+    let port = listen("127.0.0.1:0", move |stream| {
+        let session = ServerConnection::new(Arc::clone(&tls)).unwrap();
+        let _ = send_one(&mut StreamOwned::new(session, stream), &mpsc::channel().0);
+        let _ = lost.lock().unwrap().recv();
+    });
+    let (go, wait) = mpsc::channel::<u64>();
+    let wait = std::sync::Mutex::new(wait);
+    let local = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        while let Ok(number) = wait.lock().unwrap().recv() {
+            connection.event(&numbered(number));
+        }
+    });
+    let client = Client::with(&https(port), &format!("  u:\n    addr: unix://{}\n", local.socket().display()));
+    client.pin(&identity);
+    let certificates = client.directory.path().join("servercerts");
+    let mut command = lxmon(["--lxd", "n1:", "u:", "-f", "json", "-v", "--sort-window", "0"]);
+    let mut running = Running::start(command.env("LXD_CONF", client.directory.path()));
+    assert!(running.line().contains(r#"{"remote":"n1""#));
+    let Some(mount) = HungMount::at(&certificates) else {
+        eprintln!("skipped: this takes root and FUSE");
+        return;
+    };
+    lose.send(()).unwrap();
+    running.wait_for_stderr("n1: connection lost");
+    go.send(1).unwrap();
+    assert!(running.line().contains("/c1\""));
+    running.wait_for_stderr(&format!(
+        "n1: the client's files in {}: no answer within 5 s; trying again",
+        client.directory.path().display()
+    ));
+    go.send(2).unwrap();
+    assert!(running.line().contains("/c2\""));
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().status, 128 + 15);
+
+    // The same at the start.
+    let mut command = lxmon(["--lxd", "n1:"]);
+    let outcome = finish(command.env("LXD_CONF", client.directory.path()));
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stderr.contains("no answer within 5 s\nhint: is that directory on a network"),
+        "{}",
+        outcome.stderr
+    );
+    drop(mount);
 }
 
 #[test]
@@ -428,6 +594,34 @@ fn tokens_are_sent_and_never_shown() {
     let outcome = finish(client.command(&["-v", "--debug"]).env("LXD_AUTH_BEARER_TOKEN", "bearer-secret"));
     assert!(server.requests.recv().unwrap().contains("\r\nAuthorization: Bearer bearer-secret\r\n"));
     assert!(outcome.stderr.contains("token from $LXD_AUTH_BEARER_TOKEN") && !outcome.stderr.contains("bearer-secret"));
+
+    // As `$(cat FILE)` of some shells, or an EnvironmentFile, leaves it.
+    for ending in ["\n", "\r\n", "\r\n\n"] {
+        let token = format!("bearer-secret{ending}");
+        assert_eq!(finish(client.command(&[]).env("LXD_AUTH_BEARER_TOKEN", token)).status, 0);
+        let request = server.requests.recv().unwrap();
+        assert!(request.contains("\r\nAuthorization: Bearer bearer-secret\r\n"), "{request}");
+    }
+    for (token, what) in [
+        ("secret\nX-Injected: yes\n", "a line end"),
+        ("secret\rX-Injected: yes", "a line end"),
+        ("\nsecret", "a line end"),
+        ("\n", "nothing but line ends"),
+        ("sec\tret", "a control character"),
+        ("sec\x7fret", "a control character"),
+        ("sec\u{85}ret", "a control character"),
+        ("sec ret", "a space"),
+        ("secrét", "a character that is not ASCII"),
+    ] {
+        let outcome = finish(client.command(&["--debug"]).env("LXD_AUTH_BEARER_TOKEN", token));
+        let says = format!("lxmon: n1: $LXD_AUTH_BEARER_TOKEN: it holds {what}, which no token does\nhint: ");
+        assert!(outcome.status == 1 && outcome.stderr.contains(&says), "{token:?}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("sec"), "{}", outcome.stderr);
+        assert!(server.requests.try_recv().is_err(), "{token:?}");
+    }
+    client
+        .file("oidctokens/n1.json", "{\"access_token\":\"a\\nb\"}")
+        .refuse("n1.json: its access token holds a line end");
 }
 
 #[test]
@@ -519,13 +713,17 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
         let mut command = lxmon(["--lxd"]);
         finish(command.args(names).args(options).env("LXD_CONF", client.directory.path()))
     };
-    let outcome = follow(&["n1:", "n2:", "dead:", "again:"], &["-f", "json", "-n2"]);
-    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
-    let mut remotes: Vec<_> = outcome.stdout.lines().map(|line| line.split(',').next().unwrap()).collect();
+    let mut command = lxmon(["--lxd", "n1:", "n2:", "dead:", "again:", "-f", "json", "-v"]);
+    let mut running = Running::start(command.env("LXD_CONF", client.directory.path()));
+    let mut remotes = [running.line(), running.line()].map(|line| line.split(',').next().unwrap().to_owned());
     remotes.sort_unstable();
-    // `again` is the same server as n1 and is followed once.
     assert_eq!(remotes, [r#"{"remote":"n1""#, r#"{"remote":"n2""#]);
-    let told = "lxmon: dead: 127.0.0.1:1: connection refused\nhint: is the server up, ";
+    running.wait_for_stderr("lxmon: dead: 127.0.0.1:1: connection refused");
+    running.signal(Signal::TERM);
+    let outcome = running.end();
+    // `again` is the same server as n1 and is followed once.
+    assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
+    let told = "lxmon: again: followed as n1, which has the same address and project\n";
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     for (format, part) in [("yaml", "\nremote: n2\n"), ("logfmt", " remote=n2 "), ("pretty", " n2  instance-started")] {
         let outcome = follow(&["n1:", "n2:"], &["-f", format, "-n2"]);

@@ -1,17 +1,13 @@
 //! The clients' configuration files, of every age.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::login::Directories;
-use super::{Environment, Flavour};
+use super::{Environment, Flavour, read};
 use crate::exit::Fault;
-
-/// The longest file that is read, in bytes. Real ones have a few KiB.
-const LONGEST: u64 = 1 << 20;
 
 /// What a user and a system have configured for one client.
 #[derive(Debug)]
@@ -66,8 +62,8 @@ impl ClientConfig {
         let directories =
             Directories { user: directory(flavour, environment), system: system_directory(flavour, environment) };
         let file = directories.user.join("config.yml");
-        let user = read(&file)?;
-        let system = read(&directories.system.join("config.yml"))?;
+        let user = parse(&file)?;
+        let system = parse(&directories.system.join("config.yml"))?;
         // The user's remotes hide the system's of the same name.
         let remotes = [system.remotes, user.remotes].into_iter().flatten().flatten();
         Ok(Self {
@@ -113,24 +109,9 @@ fn system_directory(flavour: Flavour, environment: &Environment) -> PathBuf {
     environment.path(variable).unwrap_or_else(|| usual.into())
 }
 
-fn read(path: &Path) -> Result<File, Fault> {
+fn parse(path: &Path) -> Result<File, Fault> {
     let shown = path.display();
-    let mut text = Vec::new();
-    let outcome = std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
-    match outcome {
-        Ok(_) if text.len() as u64 > LONGEST => {
-            return Err(Fault::failed(format!("{shown}: longer than 1 MiB; this is not a client configuration")));
-        }
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(File::default());
-        }
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            return Err(Fault::failed(format!("{shown}: permission denied"))
-                .hint(format!("make it readable for you: sudo chown $USER {shown}")));
-        }
-        Err(error) => return Err(Fault::failed(format!("{shown}: {error}"))),
-    }
+    let Some(text) = read::read(path)? else { return Ok(File::default()) };
     let broken = |what: String| {
         Fault::failed(format!("{shown}: {what}"))
             .hint("correct the file, or follow the local server: lxmon --force-local")

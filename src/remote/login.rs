@@ -1,13 +1,14 @@
 //! How a remote verifies and who we say we are: what the client configuration keeps for it, read from its files.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 
+use super::keys;
+use super::read::read;
 use super::{Environment, Flavour};
 use crate::exit::Fault;
 
@@ -90,8 +91,12 @@ pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(Certifica
         let file = directory.join("servercerts").join(format!("{name}.crt"));
         if let Some(text) = read(&file)? {
             let certificate = CertificateDer::from_pem_slice(&text).map_err(|_| {
-                Fault::failed(format!("{}: there is no certificate in it", file.display()))
-                    .hint("remove the file, then remove the remote with its client and add it again")
+                Fault::failed(format!(
+                    "{}: there is no certificate in it{}",
+                    file.display(),
+                    keys::instead("CERTIFICATE", &text)
+                ))
+                .hint("remove the file, then remove the remote with its client and add it again")
             })?;
             return Ok(Some((certificate, file)));
         }
@@ -116,9 +121,14 @@ impl Login {
         auth_type: Option<&str>,
     ) -> Result<Self, Fault> {
         const TOKEN: &str = "LXD_AUTH_BEARER_TOKEN";
-        if let Some(token) = environment.var(TOKEN).filter(|_| flavour == Flavour::Lxd) {
+        if let Some(text) = environment.var(TOKEN).filter(|_| flavour == Flavour::Lxd) {
             let source = format!("${TOKEN}");
-            return Ok(Self::Token { token: Secret(token.to_owned()), source, user: None });
+            let token = token(text).map_err(|what| {
+                Fault::failed(format!("{source}: it holds {what}, which no token does"))
+                    .hint("set it to the token alone, or unset it")
+                    .permanent()
+            })?;
+            return Ok(Self::Token { token, source, user: None });
         }
         if auth_type == Some("oidc") {
             return oidc(&directories.user.join("oidctokens").join(format!("{name}.json")), flavour, name);
@@ -129,21 +139,11 @@ impl Login {
             return Ok(Self::Nobody { looked_for: certificate_file });
         };
         let chain = certificates(&certificate_file, &certificate)?;
-        let shown = key_file.display();
         let Some(key) = read(&key_file)? else {
-            return Err(Fault::failed(format!("{shown}: missing, but there is a client.crt"))
+            return Err(Fault::failed(format!("{}: missing, but there is a client.crt", key_file.display()))
                 .hint(format!("`{} remote add` makes both when neither is there", flavour.client())));
         };
-        if memchr::memmem::find(&key, b"ENCRYPTED").is_some() {
-            return Err(Fault::failed(format!(
-                "{shown}: the key is encrypted, and lxmon does not ask for pass phrases"
-            ))
-            .hint(format!("openssl pkey -in {shown} -out client.key.plain, then put that in its place")));
-        }
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-            Fault::failed(format!("{shown}: there is no private key in it"))
-                .hint("it should hold a PEM block of an EC, RSA or PKCS#8 private key")
-        })?;
+        let key = keys::private(&key_file, &key, flavour)?;
         Ok(Self::Certificate { chain, key, key_file })
     }
 
@@ -177,33 +177,37 @@ fn oidc(file: &Path, flavour: Flavour, name: &str) -> Result<Login, Fault> {
     };
     let tokens: Tokens = serde_json::from_slice(&text)
         .map_err(|error| Fault::failed(format!("{shown}: {error}")).hint(again.clone()))?;
-    let token = tokens.access_token.filter(|token| !token.is_empty());
-    let Some(token) = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) else {
+    let Some(text) = tokens.access_token.filter(|token| !token.is_empty()) else {
         return Err(Fault::failed(format!("{shown}: there is no access token in it")).hint(again));
     };
+    let token = token(&text)
+        .map_err(|what| Fault::failed(format!("{shown}: its access token holds {what}")).hint(again.clone()))?;
     let user = tokens.claims.and_then(|claims| claims.email.or(claims.sub));
-    Ok(Login::Token { token: Secret(token), source: shown.to_string(), user })
+    Ok(Login::Token { token, source: shown.to_string(), user })
+}
+
+/// The token in `text`, without the line ends that `$(cat FILE)` or an editor leave at its end.
+///
+/// # Errors
+/// What is in it that a header cannot hold, or that would begin another header.
+fn token(text: &str) -> Result<Secret, &'static str> {
+    let token = text.trim_end_matches(['\r', '\n']);
+    match token.chars().find(|c| !c.is_ascii_graphic()) {
+        None if token.is_empty() => Err("nothing but line ends"),
+        None => Ok(Secret(token.to_owned())),
+        Some('\r' | '\n') => Err("a line end"),
+        Some(' ') => Err("a space"),
+        Some(c) if c.is_control() => Err("a control character"),
+        Some(_) => Err("a character that is not ASCII"),
+    }
 }
 
 fn certificates(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let shown = file.display();
     let none = || {
-        Fault::failed(format!("{shown}: there is no certificate in it")).hint("it should hold a PEM block CERTIFICATE")
+        Fault::failed(format!("{shown}: there is no certificate in it{}", keys::instead("CERTIFICATE", text)))
+            .hint("it should hold a PEM block CERTIFICATE")
     };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     found.ok().filter(|found| !found.is_empty()).ok_or_else(none)
-}
-
-/// A file's contents; none where it does not exist.
-fn read(file: &Path) -> Result<Option<Vec<u8>>, Fault> {
-    match std::fs::read(file) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let shown = file.display();
-            Err(Fault::failed(format!("{shown}: permission denied"))
-                .hint(format!("make it readable for you: sudo chown $USER {shown}")))
-        }
-        Err(error) => Err(Fault::failed(format!("{}: {error}", file.display()))),
-    }
 }

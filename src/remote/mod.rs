@@ -4,8 +4,10 @@
 
 mod environment;
 mod files;
+mod keys;
 pub mod login;
 pub mod proxy;
+mod read;
 mod sockets;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use self::login::Directories;
 use self::proxy::Proxy;
 use crate::exit::Fault;
 use crate::near::nearest;
+use log::info;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 /// The two servers, which share a protocol and little else.
@@ -60,6 +63,8 @@ pub struct Wanted<'a> {
     pub flavour: Option<Flavour>,
     /// `--force-local`
     pub force_local: bool,
+    /// Whether the command line says which projects, so that those of the remotes do not count.
+    pub names_projects: bool,
 }
 
 /// A server to follow.
@@ -75,6 +80,14 @@ pub struct Remote {
     pub address: Address,
     /// The project to follow where none is asked for.
     pub project: Option<String>,
+}
+
+impl Remote {
+    /// The project to follow where none is asked for, by its name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        self.project.as_deref().unwrap_or("default")
+    }
 }
 
 /// Where a server is.
@@ -171,9 +184,16 @@ pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result
             let name = name_of(word)?;
             Choice::new(Some(name), wanted.flavour, environment)?.remote(environment, name)?
         };
-        // The same server named twice is followed once.
-        if !remotes.iter().any(|known| known.address == remote.address) {
-            remotes.push(remote);
+        // What is asked of them is then the same, and everything would come twice.
+        let is_same = |known: &&Remote| {
+            known.address == remote.address && (wanted.names_projects || known.project() == remote.project())
+        };
+        match remotes.iter().find(is_same) {
+            Some(known) if known.name == remote.name => {}
+            Some(known) => {
+                info!("{}: followed as {}, which has the same address and project", remote.name, known.name);
+            }
+            None => remotes.push(remote),
         }
     }
     Ok(remotes)
@@ -308,7 +328,8 @@ impl Choice {
     }
 
     fn make(&self, environment: &Environment, name: &str, address: Address, entry: Option<&Entry>) -> Remote {
-        let project = environment.project(self.flavour).or_else(|| entry?.project.clone());
+        let project =
+            environment.project(self.flavour).or_else(|| entry?.project.clone().filter(|project| !project.is_empty()));
         Remote { name: name.to_owned(), flavour: self.flavour, why: self.why.clone(), address, project }
     }
 

@@ -1,7 +1,9 @@
 //! Opens the byte stream to a server.
 
 use std::cell::Cell;
+use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::pin::Pin;
@@ -9,20 +11,33 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::{debug, info};
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::http::{self, Refusal};
-use super::tls::{self, Trust};
+use super::tls::{self, Credentials};
 use crate::exit::Fault;
-use crate::remote::login::{Login, Secret};
+use crate::remote::login::Secret;
 use crate::remote::proxy::Proxy;
 use crate::remote::{Address, Environment, Flavour, Host, Https, Remote};
 
 /// How long the addresses of a host may take together to answer.
 const ADDRESSES: Duration = Duration::from_secs(8);
+
+/// How long the client's files may take to be read.
+const FILES: Duration = Duration::from_secs(5);
+
+/// How long one address is waited for before the next one is tried too (RFC 8305, section 8).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// How long the other end's system may acknowledge nothing.
+const DEAD: Duration = Duration::from_secs(30);
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -63,15 +78,14 @@ pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell
             })
         }
         Address::Https(https) => {
-            let trust = Trust::find(https, &remote.name)?;
-            let Https { directories, auth_type, .. } = &**https;
-            let login = Login::find(environment, remote.flavour, directories, &remote.name, auth_type.as_deref())?;
+            let credentials = credentials(remote, https, environment).await?;
             let tcp = match &https.proxy {
                 None => tcp(&https.host).await?,
                 Some(proxy) => tunnel(proxy, &https.host).await?,
             };
             is_accepted.set(true);
-            let stream = tls::handshake(tcp, https, remote, &trust, &login).await?;
+            let stream = tls::handshake(tcp, https, remote, &credentials).await?;
+            let Credentials { trust, login, .. } = credentials;
             info!("{}: verified by {trust}; {login}", remote.name);
             Ok(Dialed {
                 stream: Stream::Tls(Box::new(stream)),
@@ -84,32 +98,128 @@ pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell
     }
 }
 
+/// Reads the client's files for a remote. A file system that hangs costs this remote its connection, and no other.
+async fn credentials(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Credentials> {
+    /// A read that hangs keeps its thread for ever, and each attempt to reconnect makes one more.
+    static READERS: Semaphore = Semaphore::const_new(16);
+    let (remote, https, environment) = (remote.clone(), https.clone(), environment.clone());
+    let directory = https.directories.user.display().to_string();
+    let reading = async move {
+        let turn = READERS.acquire().await?;
+        on_a_thread("files", move || {
+            let _turn = turn;
+            Credentials::read(&remote, &https, &environment)
+        })
+        .await?
+    };
+    timeout(FILES, reading).await.unwrap_or_else(|_| {
+        let fault = Fault::failed(format!("the client's files in {directory}: no answer within {} s", FILES.as_secs()));
+        Err(fault.hint("is that directory on a network file system whose server is gone?").into())
+    })
+}
+
+/// Runs what may block, and cannot be interrupted, beside everything else. The process does not wait for it to end.
+async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    let (report, reported) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let begun = thread.spawn(move || _ = report.send(work()));
+    begun.map_err(|error| Fault::failed(format!("starting a thread: {error}")))?;
+    reported.await.map_err(|_| Fault::failed(format!("the thread {name} died")))
+}
+
 /// Connects to the first of the host's addresses that answers.
 async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
-    let addresses = tokio::net::lookup_host((&*host.name, host.port)).await.map_err(|error| {
+    let (name, port) = (host.name.clone(), host.port);
+    let found = match name.parse::<IpAddr>() {
+        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+        Err(_) => on_a_thread("resolver", move || (name, port).to_socket_addrs().map(Iterator::collect)).await?,
+    };
+    let addresses: Vec<SocketAddr> = found.map_err(|error: io::Error| {
         Fault::failed(format!("cannot find the address of {}: {error}", host.name))
             .hint("is the name right, and the network up?")
     })?;
-    let addresses: Vec<_> = addresses.collect();
-    let share = ADDRESSES / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    let mut fault = Fault::failed(format!("{} has no address", host.name));
-    for address in addresses {
-        debug!("connecting to {address}");
-        let why = match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Requests and pongs are short and must not wait for more.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {:.1} s", share.as_secs_f64()),
-        };
-        fault = Fault::failed(format!("{address}: {why}")).hint(
+    let stream = race(interleaved(addresses.into_iter()), TcpStream::connect).await.map_err(|failures| {
+        if failures.is_empty() {
+            return Fault::failed(format!("{} has no address", host.name));
+        }
+        Fault::failed(failures.join("; ")).hint(
             "is the server up, and does core.https_address listen there? Other members of a cluster are not tried",
-        );
+        )
+    })?;
+    // Requests and pongs are short and must not wait for more.
+    let _ = stream.set_nodelay(true);
+    notice_dead_peers(&stream);
+    Ok(stream)
+}
+
+/// Lets the system end a connection whose other end is gone. A server that has accepted the connection is waited for,
+/// and its system acknowledges what we send even while the server hangs (tcp(7)).
+fn notice_dead_peers(stream: &TcpStream) {
+    // Without it, only a server that vanishes before it has answered is waited for in vain.
+    let _ = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, DEAD / 2))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, DEAD / 6))
+        .and_then(|()| sockopt::set_tcp_user_timeout(stream, u32::try_from(DEAD.as_millis()).unwrap_or(u32::MAX)));
+}
+
+/// The addresses in the order of RFC 8305, section 4: the system's order, but the two families by turns.
+fn interleaved(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut families: [VecDeque<_>; 2] = Default::default();
+    let mut known = HashSet::new();
+    let mut first = None;
+    for address in addresses.filter(|address| known.insert(*address)) {
+        let first = *first.get_or_insert(address.is_ipv6());
+        families[usize::from(address.is_ipv6() != first)].push_back(address);
     }
-    Err(fault)
+    let mut order = Vec::with_capacity(known.len());
+    for turn in 0.. {
+        let [first, second] = &mut families;
+        let (family, other) = if turn % 2 == 0 { (first, second) } else { (second, first) };
+        match family.pop_front().or_else(|| other.pop_front()) {
+            Some(address) => order.push(address),
+            None => break,
+        }
+    }
+    order
+}
+
+/// Connects to the first address that answers (RFC 8305, section 5): each gets a head start of [`NEXT_ADDRESS`] before
+/// the next one is tried beside it, which is tried at once when one fails.
+///
+/// # Errors
+/// Each address that was tried, with the reason of its failure.
+async fn race<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> Result<T, Vec<String>>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut untried = addresses.into_iter().enumerate();
+    let mut tried = Vec::new();
+    let mut attempts = FuturesUnordered::new();
+    let end = sleep(ADDRESSES);
+    tokio::pin!(end);
+    loop {
+        if let Some((number, address)) = untried.next() {
+            debug!("connecting to {address}");
+            tried.push((address, Instant::now(), None));
+            let attempt = connect(address);
+            attempts.push(async move { (number, attempt.await) });
+        }
+        tokio::select! {
+            Some((number, outcome)) = attempts.next() => match outcome {
+                Ok(stream) => return Ok(stream),
+                Err(error) => tried[number].2 = Some(error),
+            },
+            () = sleep(NEXT_ADDRESS), if untried.len() > 0 => {}
+            () = &mut end, if !attempts.is_empty() => break,
+            else => break,
+        }
+    }
+    let why = |begun: Instant, error: Option<io::Error>| match error {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        Some(error) => error.to_string(),
+        None => format!("no answer within {:.1} s", begun.elapsed().as_secs_f64()),
+    };
+    Err(tried.into_iter().map(|(address, begun, error)| format!("{address}: {}", why(begun, error))).collect())
 }
 
 /// Asks a proxy for a way to `host`.
@@ -190,5 +300,97 @@ impl AsyncWrite for Stream {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// Whom a race takes, with addresses that answer after so many milliseconds, refuse (`!`) or do not answer (`-`).
+    async fn winner(answers: &[&'static str]) -> (Result<usize, Vec<String>>, u128) {
+        let addresses =
+            (0..answers.len()).map(|number| SocketAddr::from(([10, 0, 0, 1], u16::try_from(number).unwrap())));
+        let begun = Instant::now();
+        let outcome = race(addresses.collect(), |address| {
+            let answer = answers[usize::from(address.port())];
+            async move {
+                match answer {
+                    "-" => pending().await,
+                    "!" => Err(io::ErrorKind::ConnectionRefused.into()),
+                    time => {
+                        sleep(Duration::from_millis(time.parse().unwrap())).await;
+                        Ok(usize::from(address.port()))
+                    }
+                }
+            }
+        });
+        (outcome.await, begun.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_black_hole_costs_a_quarter_of_a_second() {
+        for (answers, number, time) in [
+            (&["10", "0"][..], 0, 10),
+            (&["-", "10"], 1, 260),
+            (&["!", "10"], 1, 10),
+            (&["-", "!", "10"], 2, 260),
+            (&["-", "-", "10"], 2, 510),
+            (&["400", "200"], 0, 400),
+            (&["800", "200"], 1, 450),
+            (&["300", "!"], 0, 300),
+            (&["7900", "-"], 0, 7900),
+        ] {
+            assert_eq!(winner(answers).await, (Ok(number), time), "{answers:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_address_that_was_tried_is_named() {
+        let texts = |lines: &[&str]| Err(lines.iter().map(ToString::to_string).collect());
+        let refused = ["10.0.0.1:0: connection refused", "10.0.0.1:1: connection refused"];
+        assert_eq!(winner(&["!", "!"]).await, (texts(&refused), 0));
+        let silent = ["10.0.0.1:0: no answer within 8.0 s", refused[1], "10.0.0.1:2: no answer within 7.8 s"];
+        assert_eq!(winner(&["-", "!", "-"]).await, (texts(&silent), 8000));
+        assert_eq!(winner(&["-"; 100]).await.0.unwrap_err().len(), 32);
+        assert_eq!(winner(&[]).await, (Err(vec![]), 0));
+    }
+
+    #[test]
+    fn families_take_turns() {
+        for (found, order) in [
+            (&[][..], &[][..]),
+            (&["1.1.1.1:1", "2.2.2.2:1"], &["1.1.1.1:1", "2.2.2.2:1"]),
+            (
+                &["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"],
+                &["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"],
+            ),
+            (&["1.1.1.1:1", "1.1.1.1:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1"]),
+        ] {
+            assert_eq!(interleaved(addresses(found).into_iter()), addresses(order));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listener_with_a_full_queue_is_a_black_hole() {
+        let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // Of a second call the system takes the new length of the queue (listen(2)).
+        rustix::net::listen(&full, 0).unwrap();
+        let address = full.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+        }
+        let good = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let begun = Instant::now();
+        let stream = race(vec![address, good.local_addr().unwrap()], TcpStream::connect).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good.local_addr().unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 }

@@ -20,7 +20,7 @@ use x509_cert::der::Decode as _;
 
 use crate::exit::Fault;
 use crate::remote::login::{self, Login, fingerprint};
-use crate::remote::{Https, Remote};
+use crate::remote::{Environment, Https, Remote};
 
 /// How a server's certificate is judged.
 #[derive(Debug)]
@@ -58,19 +58,41 @@ impl fmt::Display for Trust {
     }
 }
 
+/// What the client's files say about a remote: whom to trust, who we are.
+#[derive(Debug)]
+pub struct Credentials {
+    /// How its certificate is judged.
+    pub trust: Trust,
+    /// How we log in.
+    pub login: Login,
+    config: Arc<ClientConfig>,
+}
+
+impl Credentials {
+    /// Reads them. Blocks for as long as the file system does.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds something else than it should.
+    pub fn read(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Self> {
+        let trust = Trust::find(https, &remote.name)?;
+        let Https { directories, auth_type, .. } = https;
+        let login = Login::find(environment, remote.flavour, directories, &remote.name, auth_type.as_deref())?;
+        let config = Arc::new(config(https, &trust, &login)?);
+        Ok(Self { trust, login, config })
+    }
+}
+
 /// Makes the handshake over `stream`.
 pub async fn handshake(
     stream: TcpStream,
     https: &Https,
     remote: &Remote,
-    trust: &Trust,
-    login: &Login,
+    credentials: &Credentials,
 ) -> anyhow::Result<TlsStream<TcpStream>> {
-    let config = config(https, trust, login)?;
     let name = ServerName::try_from(https.host.name.clone())
         .map_err(|_| Fault::usage(format!("{:?} is neither a host name nor an address", https.host.name)))?;
-    let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, stream).await.map_err(|error| explain(&error, remote, https, trust).into())
+    let connector = TlsConnector::from(Arc::clone(&credentials.config));
+    connector.connect(name, stream).await.map_err(|error| explain(&error, remote, https, &credentials.trust).into())
 }
 
 fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientConfig> {
@@ -88,6 +110,11 @@ fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientC
     let mut config = match login {
         Login::Certificate { chain, key, key_file } => {
             builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| match error {
+                Error::InvalidCertificate(_) => Fault::failed(format!(
+                    "{}: the certificate in it is damaged",
+                    key_file.with_file_name("client.crt").display()
+                ))
+                .hint("put back a whole copy, or remove it and client.key and add the remote again"),
                 Error::InconsistentKeys(_) => {
                     Fault::failed(format!("{}: the key is not that of client.crt beside it", key_file.display())).hint(
                         "put back the key that belongs to the certificate, or remove both and add the remote again",
@@ -113,7 +140,7 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> anyhow::Result<Arc
             for certificate in certificates {
                 roots
                     .add(certificate.clone())
-                    .map_err(|error| Fault::failed(format!("{}: {error}", file.display())))?;
+                    .map_err(|_| Fault::failed(format!("{}: a certificate in it is damaged", file.display())))?;
             }
         }
         Trust::System => {

@@ -23,8 +23,11 @@ pub fn client_config(data: &[u8]) {
     .into_iter()
     .collect();
     let find = |words: &[String]| {
-        remote::resolve(&Wanted { words, flavour: Some(Flavour::Lxd), force_local: false }, &environment)
-            .map_err(|error| error.downcast::<Fault>().unwrap())
+        remote::resolve(
+            &Wanted { words, flavour: Some(Flavour::Lxd), force_local: false, names_projects: false },
+            &environment,
+        )
+        .map_err(|error| error.downcast::<Fault>().unwrap())
     };
     if let Err(fault) = find(&["local:".to_owned()]) {
         let what = fault.to_string();
