@@ -18,10 +18,9 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::program::{Outcome, finish, lxmon};
-use crate::standin::{frame, numbered, opcode};
+use crate::standin::{frame, numbered, opcode, switching_protocols};
 
 /// A certificate and its key.
 struct Identity {
@@ -144,9 +143,7 @@ fn send_one(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) ->
         }
     }
     let _ = hearing.send(head.clone());
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
-    let accept = derive_accept_key(key.as_bytes());
-    write!(stream, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")?;
+    stream.write_all(switching_protocols(&head).as_bytes())?;
     stream.write_all(&frame(true, opcode::TEXT, numbered(0).as_bytes()))?;
     stream.flush()
 }
