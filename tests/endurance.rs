@@ -53,7 +53,7 @@ fn streaming(events: u64, ending: Ending) -> impl Fn(&mut Connection) + Send + S
 }
 
 /// Numbers of the events in what lxmon prints, whatever the format: what stands behind the name of the instance.
-fn number_in(line: &[u8]) -> Option<u64> {
+pub(crate) fn number_in(line: &[u8]) -> Option<u64> {
     let end = ["/1.0/instances/c", "instance c"]
         .iter()
         .find_map(|mark| Some(memchr::memmem::find(line, mark.as_bytes())? + mark.len()))?;

@@ -156,7 +156,14 @@ fn a_pong_that_nobody_takes_costs_no_event() {
     });
     let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect"]);
     assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stdout.lines().count());
-    assert!(outcome.stderr.ends_with("connection lost: the server closed the connection\n"), "{}", outcome.stderr);
+    // An answer that came before the end, and that nobody has read, makes a reset of it.
+    assert!(
+        ["the server closed the connection", "Connection reset by peer"]
+            .iter()
+            .any(|reason| outcome.stderr.ends_with(&format!("connection lost: {reason}\n"))),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]

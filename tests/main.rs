@@ -7,6 +7,7 @@ mod corpus;
 mod differential;
 mod endurance;
 mod faults;
+mod flow;
 mod frames;
 mod generated;
 mod golden;
