@@ -14,6 +14,7 @@ mod golden;
 mod live;
 mod messages;
 mod misuse;
+mod order;
 mod output;
 mod pretty;
 mod program;
