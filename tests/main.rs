@@ -9,6 +9,7 @@ mod endurance;
 mod faults;
 mod flow;
 mod frames;
+mod gaps;
 mod generated;
 mod golden;
 mod live;
