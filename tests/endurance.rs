@@ -156,11 +156,6 @@ fn a_slow_reader(events: u64) {
 }
 
 #[test]
-fn a_reader_ten_times_slower_than_the_server_loses_nothing() {
-    a_slow_reader(100_000);
-}
-
-#[test]
 #[ignore = "long: run by CI"]
 fn a_reader_ten_times_slower_than_the_server_loses_nothing_in_a_million_events() {
     a_slow_reader(many("LXMON_TEST_EVENTS", 1_000_000));
@@ -222,7 +217,9 @@ fn a_stopped_reader(pause: Duration, limits: Limits, options: &[&str]) -> (u64, 
 
 fn stopped_readers(pause: Duration, limits: Limits) {
     let (sent, lines, said) = a_stopped_reader(pause, limits, &[]);
-    assert!(lines.iter().map(|line| number_in(line.as_bytes())).eq((0..sent).map(Some)), "{said}");
+    // The end of the connection may have a record too.
+    assert!(lines.iter().filter_map(|line| number_in(line.as_bytes())).eq(0..sent), "{said}");
+    assert!(!said.contains("dropped"), "{said}");
 
     let (sent, lines, said) = a_stopped_reader(pause, limits, &["--buffer", "1MiB"]);
     let mut expected = 0;
