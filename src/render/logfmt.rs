@@ -8,7 +8,7 @@ use chrono::SecondsFormat;
 
 use super::{Surface, sanitize};
 use crate::event::json::{Kind, Text, Value};
-use crate::event::{Event, Lifecycle, Logging, Operation, Requestor, Security};
+use crate::event::{Event, Lifecycle, Logging, Operation, REMOTE, Requestor, Security};
 
 /// The format.
 #[derive(Debug)]
@@ -25,9 +25,6 @@ pub struct Logfmt {
 /// The keys that logrus keeps for itself; a context's own of that name gets [`CLASH`] in front.
 const FIXED: [&str; 3] = ["time", "level", "msg"];
 const CLASH: &str = "fields.";
-
-/// The key under which an event says which remote it came from.
-const REMOTE: &str = "remote";
 
 impl Logfmt {
     /// For such an output.

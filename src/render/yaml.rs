@@ -12,8 +12,8 @@ use std::cmp::Ordering;
 use self::emitter::Emitter;
 use self::order::Key;
 use super::Surface;
-use crate::event::Event;
 use crate::event::json::{Escapes, Kind, Value};
+use crate::event::{Event, REMOTE};
 
 /// The format.
 #[derive(Debug)]
@@ -33,9 +33,6 @@ struct Scratch {
     text: String,
 }
 
-/// The key under which an event says which remote it came from.
-const REMOTE: &str = "remote";
-
 impl Yaml {
     /// For such an output.
     #[must_use]
@@ -54,8 +51,10 @@ impl Yaml {
 }
 
 impl Scratch {
-    /// The members of `mapping` in go-yaml's order of keys; of doubles the last. `remote` is put where it belongs.
+    /// The members of `mapping` in go-yaml's order of keys; of doubles the last. `remote` is put where it belongs, in
+    /// place of the mapping's own member of that name.
     fn members(&mut self, emitter: &mut Emitter<'_>, mapping: Value<'_>, mut remote: Option<&str>) {
+        let replaces_own = remote.is_some();
         let start = self.keys.len();
         self.keys.extend(mapping.members().key_indexes().map(|index| Key::new(&mapping.key(index).cow(), index)));
         order::sort(mapping, &mut self.keys, start, &mut self.spare);
@@ -63,14 +62,15 @@ impl Scratch {
         for at in start..end {
             let Key { index, .. } = self.keys[at];
             let name = mapping.key(index);
-            let order = remote.map(|_| order::compare(REMOTE, &name.cow()));
-            if let (Some(remote_name), Some(Ordering::Less | Ordering::Equal)) = (remote, order) {
+            if let Some(remote_name) = remote
+                && order::compare(REMOTE, &name.cow()) != Ordering::Greater
+            {
                 emitter.key(REMOTE);
                 emitter.string(remote_name);
                 remote = None;
-                if order == Some(Ordering::Equal) {
-                    continue;
-                }
+            }
+            if replaces_own && name.is(REMOTE) {
+                continue;
             }
             emitter.key(name.decode(&mut self.text));
             self.value(emitter, mapping.at(index + 1), true);
