@@ -17,6 +17,7 @@ mod output;
 mod pretty;
 mod program;
 mod properties;
+mod readers;
 mod reconnect;
 mod replay;
 mod signals;

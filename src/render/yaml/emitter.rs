@@ -361,7 +361,7 @@ impl<'o> Emitter<'o> {
                 let before_blank = is_last || matches!(text.as_bytes()[next], b' ' | b'\t');
                 markup |= (character == ':' && before_blank) || (character == '#' && after_blank);
             }
-            special |= !is_printable(character) || self.is_unsafe(character);
+            special |= !is_printable(character) || self.is_unsafe(character) || character == '\u{85}';
             if character == ' ' {
                 edge |= is_first || is_last;
                 trailing_space |= is_last;
@@ -377,7 +377,7 @@ impl<'o> Emitter<'o> {
             }
             after_blank = matches!(character, ' ' | '\t') || is_break(character);
         }
-        let hopeless = space_break || special;
+        let hopeless = space_break || special || has_torn_separators(text);
         Analysis {
             multiline: breaks,
             plain: !(edge || break_space || hopeless || breaks || markup),
@@ -416,7 +416,6 @@ impl<'o> Emitter<'o> {
             self.copy(text);
             return self.indicator("'", false, false, false);
         }
-        let mut broken = false;
         let mut spaces = false;
         for (at, character) in text.char_indices() {
             if character == ' ' {
@@ -428,23 +427,13 @@ impl<'o> Emitter<'o> {
                     self.put(' ');
                 }
                 spaces = true;
-            } else if is_break(character) {
-                if !broken && character == '\n' {
-                    self.newline();
-                }
-                self.put_break(character);
-                self.indention = true;
-                broken = true;
             } else {
-                if broken {
-                    self.write_indent();
-                }
                 if character == '\'' {
                     self.put('\'');
                 }
                 self.put(character);
                 self.indention = false;
-                (spaces, broken) = (false, false);
+                spaces = false;
             }
         }
         self.indicator("'", false, false, false);
@@ -577,32 +566,27 @@ impl<'o> Emitter<'o> {
 
     fn literal(&mut self, text: &str) {
         self.indicator("|", true, false, false);
-        if text.starts_with(|first: char| first == ' ' || is_break(first)) {
+        if text.starts_with([' ', '\n']) {
             self.indicator("2", false, false, false);
         }
-        let mut last = text.chars().rev();
-        match (last.next(), last.next()) {
-            (Some(end), _) if !is_break(end) => self.indicator("-", false, false, false),
-            (_, None) => self.indicator("+", false, false, false),
-            (_, Some(before)) if is_break(before) => self.indicator("+", false, false, false),
-            _ => {}
+        match text.as_bytes() {
+            [b'\n'] | [.., b'\n', b'\n'] => self.indicator("+", false, false, false),
+            [.., b'\n'] => {}
+            _ => self.indicator("-", false, false, false),
         }
         self.newline();
         self.indention = true;
         self.whitespace = true;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let end = rest.find(is_break).unwrap_or(rest.len());
-            if end > 0 {
+        for line in text.split_inclusive('\n') {
+            let content = line.strip_suffix('\n').unwrap_or(line);
+            if !content.is_empty() {
                 self.write_indent();
-                self.copy(&rest[..end]);
+                self.copy(content);
                 self.indention = false;
             }
-            rest = &rest[end..];
-            if let Some(character) = rest.chars().next() {
-                self.put_break(character);
+            if content.len() < line.len() {
+                self.newline();
                 self.indention = true;
-                rest = &rest[character.len_utf8()..];
             }
         }
     }
@@ -634,16 +618,6 @@ impl<'o> Emitter<'o> {
     fn copy(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
         self.column += if text.is_ascii() { text.len() } else { text.chars().count() };
-    }
-
-    /// A break of the text itself; only a newline is one to us.
-    fn put_break(&mut self, character: char) {
-        if character == '\n' {
-            self.newline();
-        } else {
-            self.put(character);
-            self.column = 0;
-        }
     }
 
     fn newline(&mut self) {
@@ -691,6 +665,15 @@ impl<'o> Emitter<'o> {
 fn is_printable(character: char) -> bool {
     matches!(character, '\n' | '\x20'..='\x7e' | '\u{a0}'..='\u{feff}' | '\u{ff00}'..='\u{fffd}')
         && character != '\u{feff}'
+}
+
+/// Whether `text` has line or paragraph separators that not every reader would take for themselves. They are line breaks
+/// to YAML 1.1, where indentation follows, and characters like any other to YAML 1.2, where it does not. Both get those
+/// back that end a text of one line.
+fn has_torn_separators(text: &str) -> bool {
+    let is_separator = |character| matches!(character, '\u{2028}' | '\u{2029}');
+    let content = if text.contains('\n') { text } else { text.trim_end_matches(is_separator) };
+    content.contains(is_separator)
 }
 
 /// libyaml's line breaks.
