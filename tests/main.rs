@@ -10,6 +10,7 @@ mod faults;
 mod frames;
 mod generated;
 mod golden;
+mod growth;
 mod live;
 mod messages;
 mod misuse;

@@ -123,12 +123,18 @@ fn adversarial() -> Vec<String> {
         .collect()
 }
 
+/// An event whose document is in flow style.
+fn flowing() -> String {
+    let members: Vec<_> = adversarial().iter().map(|event| event.replacen("\"type\":\"x\",", "", 1)).collect();
+    crate::growth::nested(80, &format!("{},1e5,-0.50,null,{}", members.join(","), vec!["0"; 40_000].join(",")))
+}
+
 /// The events and our documents of them, as lines of JSON.
 fn write_pairs(file: &Path) {
     let mut lines = String::new();
     // To js-yaml a number beyond floats is a string.
     let events = events().into_iter().filter(|event| !event.contains("1E400"));
-    for event in adversarial().into_iter().chain(events) {
+    for event in adversarial().into_iter().chain([flowing()]).chain(events) {
         let pair = serde_json::json!({ "event": event, "yaml": yaml(&event) });
         writeln!(lines, "{pair}").unwrap();
     }

@@ -34,6 +34,9 @@ pub(super) struct Emitter<'o> {
     whitespace: bool,
     /// Whether the line holds nothing but indentation and indicators so far.
     indention: bool,
+    /// How much `out` may hold, colours left out: beyond that no line is begun any more.
+    limit: usize,
+    overflows: bool,
 }
 
 /// What stands before a scalar.
@@ -149,9 +152,15 @@ impl Seen {
 }
 
 impl<'o> Emitter<'o> {
-    /// At the beginning of a document.
-    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool) -> Self {
-        Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true }
+    /// At the beginning of a document of at most so many bytes.
+    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool, most: usize) -> Self {
+        let limit = out.len().saturating_add(most);
+        Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true, limit, overflows: false }
+    }
+
+    /// Whether the document has grown too long: what is there is no document, and there is no use in going on.
+    pub(super) fn overflows(&self) -> bool {
+        self.overflows
     }
 
     /// Ends the document.
@@ -213,12 +222,15 @@ impl<'o> Emitter<'o> {
     /// A number, `true`, `false` or `null`, in a form that every reader takes for what it is.
     pub(super) fn verbatim(&mut self, parts: &[&str]) {
         self.separate();
+        let start = self.out.len();
         theme::paint(self.out, self.color, theme::NUMBER, |out| {
             for part in parts {
                 out.extend_from_slice(part.as_bytes());
             }
         });
-        self.column += parts.iter().map(|part| part.len()).sum::<usize>();
+        let width = parts.iter().map(|part| part.len()).sum::<usize>();
+        self.limit = self.limit.saturating_add(self.out.len() - start - width);
+        self.column += width;
         self.whitespace = false;
         self.indention = false;
     }
@@ -242,6 +254,47 @@ impl<'o> Emitter<'o> {
             }
             emitter.indicator("\"", false, false, false);
         });
+    }
+
+    /// Begins a mapping or sequence in flow style.
+    pub(super) fn open(&mut self, bracket: &str) {
+        self.indicator(bracket, true, true, false);
+    }
+
+    /// Ends one.
+    pub(super) fn close(&mut self, bracket: &str) {
+        self.indicator(bracket, false, false, false);
+    }
+
+    /// Ends an item or member that is followed by another, in flow style.
+    pub(super) fn comma(&mut self) {
+        self.indicator(",", false, false, false);
+        if self.column > WIDTH {
+            // However deep it is: the indentation of a flow means nothing, but there must be some.
+            self.indent = INDENT;
+            self.write_indent();
+            self.indent = 0;
+        }
+    }
+
+    /// A member's key in flow style, up to where its value begins.
+    pub(super) fn flow_key(&mut self, text: &str) {
+        let is_simple = text.len() <= LONGEST_SIMPLE_KEY;
+        if !is_simple {
+            self.indicator("?", true, false, false);
+        }
+        self.flow_scalar(text, theme::KEY);
+        self.indicator(":", !is_simple, false, false);
+    }
+
+    /// A string value in flow style.
+    pub(super) fn flow_string(&mut self, text: &str) {
+        self.flow_scalar(text, theme::STRING);
+    }
+
+    /// A string in double quotes, on one line.
+    fn flow_scalar(&mut self, text: &str, ink: Ink) {
+        self.paint(ink, |emitter| emitter.double_quoted(text, classes(text.as_bytes()), Place::SimpleKey));
     }
 
     /// Writes what is plain at a glance, as most keys and many values are; whether it was.
@@ -278,15 +331,23 @@ impl<'o> Emitter<'o> {
         if self.color {
             // The separating space comes before the colour.
             self.separate();
-            let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.prefix_formatter()));
+            self.put_ink(ink.prefix_formatter());
         }
         // The lines of a scalar stand one level deeper than what it belongs to.
         self.indent += INDENT;
         write(self);
         self.indent -= INDENT;
         if self.color {
-            let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.suffix_formatter()));
+            self.put_ink(ink.suffix_formatter());
         }
+    }
+
+    fn put_ink(&mut self, ink: impl std::fmt::Display) {
+        use std::io::Write as _;
+        let start = self.out.len();
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.out, "{ink}");
+        self.limit = self.limit.saturating_add(self.out.len() - start);
     }
 
     /// go-yaml's choice (`encode.go`, `stringv`), then libyaml's (`yaml_emitter_select_scalar_style`).
@@ -645,6 +706,10 @@ impl<'o> Emitter<'o> {
     }
 
     fn write_indent(&mut self) {
+        if self.out.len() > self.limit {
+            self.overflows = true;
+            return;
+        }
         let indent = self.indent;
         if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
             let line = &NEW_LINE[..(1 + indent).min(NEW_LINE.len())];
