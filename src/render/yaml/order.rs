@@ -115,7 +115,7 @@ fn drop_doubles<N: Ord>(keys: &mut Vec<Key>, start: usize, name: impl Fn(&Key) -
         return;
     }
     // Later ones first, so that the last of doubles is the one that stays.
-    keys[start..].sort_unstable_by(|a, b| (name(a), Reverse(a.index)).cmp(&(name(b), Reverse(b.index))));
+    keys[start..].sort_unstable_by_key(|key| (name(key), Reverse(key.index)));
     let mut end = start;
     for at in start..keys.len() {
         if end == start || !is_same(&keys[at], &keys[end - 1]) {
