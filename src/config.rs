@@ -11,7 +11,7 @@ use crate::exit::Fault;
 use crate::filter::{Filter, excludes};
 use crate::pipeline::deliver::Limits;
 use crate::remote::{self, Environment, Flavour, Remote, Wanted};
-use crate::render::{Format, Surface, pretty};
+use crate::render::{Format, Surface, pretty, sanitize};
 use crate::source::replay::Recording;
 use crate::source::request::{Projects, Request};
 use crate::source::server::Conduct;
@@ -97,7 +97,7 @@ impl Config {
             width: if cli.no_trunc { None } else { terminal.width },
             time: cli.time,
             show_project: !one_project,
-            remote_width: source.remote_names().iter().map(|name| name.width()).max().unwrap_or(0),
+            remote_width: source.remote_names().iter().map(|name| sanitize::shown(name).width()).max().unwrap_or(0),
             utf8: speaks_utf8(environment),
         };
         Ok(Self {

@@ -21,6 +21,7 @@ pub struct Skipped {
 enum Kind {
     NotJson,
     TooDeep,
+    NoMemory,
     NotAnEvent,
     NoType,
     Binary,
@@ -30,6 +31,7 @@ impl Kind {
     fn of(why: Malformed) -> Self {
         match why {
             Malformed::Json(JsonError::TooDeep) => Self::TooDeep,
+            Malformed::Json(JsonError::NoMemory) => Self::NoMemory,
             Malformed::Json(_) => Self::NotJson,
             Malformed::NotAnObject => Self::NotAnEvent,
             Malformed::NoType => Self::NoType,
@@ -40,6 +42,7 @@ impl Kind {
         match self {
             Self::NotJson => "not JSON",
             Self::TooDeep => "nested too deep",
+            Self::NoMemory => "too long for the memory there is",
             Self::NotAnEvent => "not a JSON object",
             Self::NoType => "without a \"type\"",
             Self::Binary => "binary",

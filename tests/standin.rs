@@ -214,10 +214,7 @@ impl Drop for StandIn {
 
 /// The answer to a request for a WebSocket.
 pub(crate) fn switching_protocols(request: &str) -> String {
-    let key = request.lines().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("Sec-WebSocket-Key").then_some(value)
-    });
+    let key = websocket_key(request);
     let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -254,7 +251,7 @@ impl Connection {
 
     /// Whether it is events that are asked for.
     pub(crate) fn wants_websocket(&self) -> bool {
-        self.request.to_ascii_lowercase().contains("sec-websocket-key: ")
+        websocket_key(&self.request).is_some()
     }
 
     /// Answers any other request, and takes no further one.

@@ -68,6 +68,26 @@ fn every_format_prints_what_was_sent() {
 }
 
 #[test]
+fn of_several_remotes_ours_is_the_one_that_an_event_comes_from() {
+    let event = r#"{"type":"logging","remote":"prod","metadata":{"message":"m","level":"info","context":{"remote":"prod"}},"r\u0065mote":"prod"}"#;
+    let (spoofing, silent) = (serving(vec![event.to_owned()]), serving(vec![]));
+    let name = spoofing.remote();
+    let print = |format: &str| run([&*name, &silent.remote(), "-n1", "-f", format]).stdout;
+    let rest = r#""type":"logging","metadata":{"message":"m","level":"info","context":{"remote":"prod"}}"#;
+    assert_eq!(print("json"), format!("{{\"remote\":\"{name}\",{rest}}}\n"));
+    assert_eq!(
+        print("yaml"),
+        format!(
+            "---\nmetadata:\n  context:\n    remote: prod\n  level: info\n  message: m\nremote: {name}\ntype: logging\n"
+        )
+    );
+    assert_eq!(print("logfmt"), format!("time= level=info remote=\"{name}\" msg=m fields.remote=prod\n"));
+    assert!(print("pretty").contains(&name));
+    // Of one remote it is what the server sent.
+    assert_eq!(run([&*name, "-n1", "-f", "json"]).stdout, format!("{event}\n"));
+}
+
+#[test]
 fn the_filter_decides_what_the_server_does_not() {
     let events = vec![
         numbered(1),

@@ -63,9 +63,14 @@ struct Envelope {
     metadata: u32,
     location: u32,
     project: u32,
+    /// Whether there is a `remote`, which no server sends.
+    has_remote: bool,
 }
 
 const ABSENT: u32 = u32::MAX;
+
+/// The key under which a printed event says which of several remotes it came from.
+pub const REMOTE: &str = "remote";
 
 /// Why a message is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +121,10 @@ impl Event {
         }
     }
 
-    /// Gives up the tape for another event, and with it all but the text and the moment.
+    /// Gives up the tape for another event, and with it all but the text, the moment and [`Event::names_a_remote`].
     #[must_use]
     pub fn strip(&mut self) -> Tape {
-        self.envelope = Envelope::EMPTY;
+        self.envelope = Envelope { has_remote: self.envelope.has_remote, ..Envelope::EMPTY };
         self.tape.trim();
         self.tape.take()
     }
@@ -165,6 +170,13 @@ impl Event {
     #[must_use]
     pub fn remote(&self) -> RemoteId {
         self.remote
+    }
+
+    /// Whether the event has a member `remote` of its own, which would pass for the one that is put in where several
+    /// remotes are followed.
+    #[must_use]
+    pub fn names_a_remote(&self) -> bool {
+        self.envelope.has_remote
     }
 
     /// The whole event.
@@ -254,7 +266,14 @@ impl Event {
 }
 
 impl Envelope {
-    const EMPTY: Self = Self { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
+    const EMPTY: Self = Self {
+        kind: ABSENT,
+        timestamp: ABSENT,
+        metadata: ABSENT,
+        location: ABSENT,
+        project: ABSENT,
+        has_remote: false,
+    };
 
     fn read(message: &str, tape: &mut Tape) -> Result<(Type, Self), Malformed> {
         tape.parse(message).map_err(Malformed::Json)?;
@@ -270,6 +289,10 @@ impl Envelope {
                 "metadata" => &mut envelope.metadata,
                 "location" => &mut envelope.location,
                 "project" => &mut envelope.project,
+                REMOTE => {
+                    envelope.has_remote = true;
+                    continue;
+                }
                 _ => continue,
             };
             *slot = value.index();
