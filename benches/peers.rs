@@ -31,7 +31,7 @@ fn main() {
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["serve", directory, servers, events] => {
-            server::at_full_speed(Path::new(directory), number(servers), number(events))
+            server::at_full_speed(Path::new(directory), number(servers), number(events));
         }
         ["serve-at-rate", directory, clients, rate, seconds] => {
             server::at_rate(Path::new(directory), number(clients), number(rate), number(seconds));

@@ -50,8 +50,11 @@ pub(crate) fn parts() -> impl Iterator<Item = [Cow<'static, str>; 2]> {
             [event[..start].to_owned().into(), event[end..].to_owned().into()]
         })
         .collect();
-    (0..).map(move |number: u64| match number.is_multiple_of(KEPT) {
-        true => NEEDLE.map(Cow::Borrowed),
-        false => recorded[usize::try_from(number).unwrap() % recorded.len()].clone(),
+    (0..).map(move |number: u64| {
+        if number.is_multiple_of(KEPT) {
+            NEEDLE.map(Cow::Borrowed)
+        } else {
+            recorded[usize::try_from(number).unwrap() % recorded.len()].clone()
+        }
     })
 }

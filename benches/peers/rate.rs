@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -73,7 +74,10 @@ pub(crate) fn compare(rate: u64, seconds: u64, runs: usize, wanted: &str) {
     println!(
         "\nper event; switches: voluntary + involuntary; goal: lxmon json and lxmon pretty at most 1/8 of lxc json"
     );
-    println!("an event was sent {late} ms late at most; load average {}", load.trim());
+    println!(
+        "an event was sent {late} ms late at most; load average {}",
+        load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+    );
 }
 
 fn rows() -> Vec<Row> {
@@ -94,6 +98,7 @@ fn rows() -> Vec<Row> {
 
 /// A client on its way.
 struct Running {
+    row: usize,
     process: Child,
     meter: Meter,
     before: Usage,
@@ -108,38 +113,38 @@ fn run(rows: &mut [Row], rate: u64, seconds: u64) -> u64 {
     let clients = rows.len() as u64;
     let mut server = StandIn::start("serve-at-rate", directory.path(), 1, &[clients, rate, seconds]);
     let file = |number: usize| memory.path().join(number.to_string());
+    // The order decides which processor each begins on, and it tends to stay there.
+    let mut order: Vec<_> = (0..rows.len()).collect();
+    fastrand::shuffle(&mut order);
     let mut running: Vec<_> =
-        rows.iter().enumerate().map(|(number, row)| start(row, directory.path(), &file(number))).collect();
+        order.iter().map(|&number| start(number, &rows[number], directory.path(), &file(number))).collect();
+    running.sort_unstable_by_key(|one| one.row);
 
     server.wait_for("begin");
     for one in &mut running {
         one.before = one.meter.usage();
     }
-    let watch = || {
+    let late = while_it_sends(&mut server, || {
         for one in &mut running {
             one.meter.usage();
         }
-    };
-    let late = while_it_sends(&mut server, watch);
+    });
     std::thread::sleep(SETTLE);
 
     let events = seconds * rate;
-    for one in &mut running {
-        one.meter.usage();
-    }
-    for (number, (row, mut one)) in rows.iter_mut().zip(running).enumerate() {
-        let after = one.meter.usage();
+    let after: Vec<_> = running.iter_mut().map(|one| one.meter.usage()).collect();
+    for ((row, mut one), after) in rows.iter_mut().zip(running).zip(after) {
         assert!(one.process.try_wait().unwrap().is_none(), "{} has ended by itself", row.client.name);
         one.process.kill().unwrap();
         one.process.wait().unwrap();
         let lines = match one.reader {
             Some(reader) => reader.join().unwrap(),
-            None => count_lines(File::open(file(number)).unwrap()),
+            None => count_lines(File::open(file(one.row)).unwrap()),
         };
         #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
         let each = |count: u64| count as f64 / events as f64;
         row.costs.push(Cost {
-            micros: (after.cpu - one.before.cpu).as_secs_f64() * 1e6 * each(1),
+            micros: after.cpu.saturating_sub(one.before.cpu).as_secs_f64() * 1e6 * each(1),
             switches: each(after.voluntary - one.before.voluntary),
             involuntary: each(after.involuntary - one.before.involuntary),
             lost: (events + WARM_UP * rate).saturating_sub(lines),
@@ -150,17 +155,20 @@ fn run(rows: &mut [Row], rate: u64, seconds: u64) -> u64 {
 
 /// Does this now and then until the server has sent everything; by how many milliseconds an event was late at most.
 fn while_it_sends(server: &mut StandIn, mut now_and_then: impl FnMut()) -> u64 {
+    let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
-        let sending = scope.spawn(|| server.wait_for("end ").parse().unwrap());
-        while !sending.is_finished() {
-            now_and_then();
-            std::thread::sleep(LOOK);
+        scope.spawn(move || sender.send(server.wait_for("end ")));
+        loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(late) => return late.parse().unwrap(),
+                Err(RecvTimeoutError::Timeout) => now_and_then(),
+                Err(RecvTimeoutError::Disconnected) => panic!("the server ended"),
+            }
         }
-        sending.join().unwrap()
     })
 }
 
-fn start(row: &Row, directory: &Path, file: &Path) -> Running {
+fn start(number: usize, row: &Row, directory: &Path, file: &Path) -> Running {
     let mut command = row.client.command(directory, 1);
     match row.output {
         Output::Pipe => command.stdout(Stdio::piped()),
@@ -168,7 +176,7 @@ fn start(row: &Row, directory: &Path, file: &Path) -> Running {
     };
     let mut process = command.spawn().unwrap();
     let reader = process.stdout.take().map(|pipe: ChildStdout| std::thread::spawn(|| count_lines(pipe)));
-    Running { meter: Meter::new(process.id()), process, before: Usage::default(), reader }
+    Running { row: number, meter: Meter::new(process.id()), process, before: Usage::default(), reader }
 }
 
 fn count_lines(mut output: impl Read) -> u64 {

@@ -105,10 +105,10 @@ pub(crate) fn at_rate(directory: &Path, clients: u64, rate: u64, seconds: u64) {
             });
         }
     });
-    let subscribed: Vec<_> = receiver.iter().take(usize::try_from(clients).unwrap()).collect();
+    let mut subscribed: Vec<_> = receiver.iter().take(usize::try_from(clients).unwrap()).collect();
     let (interval, mut late) = (Duration::from_secs(1) / u32::try_from(rate).unwrap(), Duration::ZERO);
     let begun = Instant::now();
-    let mut message = Vec::new();
+    let (mut message, mut chance) = (Vec::new(), fastrand::Rng::with_seed(0));
     for (number, [before, after]) in (0..(WARM_UP + seconds) * rate).zip(stream::parts()) {
         if number == WARM_UP * rate {
             println!("begin");
@@ -118,9 +118,9 @@ pub(crate) fn at_rate(directory: &Path, clients: u64, rate: u64, seconds: u64) {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         message.clear();
         frame(&mut message, &format!("{before}{}{after}\n", stream::time(chrono::Utc::now())));
-        // Each client is the first one as often as any other.
-        let first = usize::try_from(number).unwrap() % subscribed.len();
-        for mut client in subscribed[first..].iter().chain(&subscribed[..first]) {
+        // None is always first, or always behind the same other one.
+        chance.shuffle(&mut subscribed);
+        for client in &mut subscribed {
             client.write_all(&message).unwrap();
         }
         late = late.max(due.elapsed());
