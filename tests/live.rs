@@ -3,6 +3,7 @@
 pub(crate) mod follower;
 mod link;
 mod server;
+mod slow;
 
 use std::collections::BTreeMap;
 use std::fs;
