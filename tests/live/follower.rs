@@ -121,8 +121,22 @@ impl Follower {
         }
     }
 
-    /// Takes in what comes within a while.
-    pub(crate) fn take_in(&mut self, time: Duration) {
+    /// Does something, with the number of the attempt, until a line like this has come: the servers' own clients do not
+    /// say when they are subscribed, and members of a cluster do not say when they are connected to each other.
+    pub(crate) fn provoke(&mut self, wanted: impl Fn(&str) -> bool, mut act: impl FnMut(usize)) {
+        let begun = Instant::now();
+        for attempt in 1.. {
+            act(attempt);
+            self.read_for(Duration::from_millis(100));
+            if self.seen.iter().any(|line| wanted(line)) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not after {attempt} attempts; seen: {:#?}", self.seen);
+        }
+    }
+
+    /// Reads what comes within a while.
+    pub(crate) fn read_for(&mut self, time: Duration) {
         let begun = Instant::now();
         while let Ok(line) = self.lines.recv_timeout(time.saturating_sub(begun.elapsed())) {
             self.seen.push(line);
@@ -139,7 +153,7 @@ impl Follower {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
-    /// Asks it to end, and takes in what it still prints.
+    /// Asks it to end, and reads what it still prints.
     pub(crate) fn end(&mut self) -> &[String] {
         self.signal(Signal::TERM);
         self.wait();

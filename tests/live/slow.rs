@@ -95,8 +95,8 @@ impl Reader {
     }
 
     /// How many lines have come within a while.
-    fn take_lines(&mut self, time: Duration) -> usize {
-        self.follower.take_in(time);
+    fn read_lines(&mut self, time: Duration) -> usize {
+        self.follower.read_for(time);
         self.numbers.extend(self.follower.seen.iter().filter_map(|line| number(line)));
         self.follower.seen.drain(..).count()
     }
@@ -104,7 +104,7 @@ impl Reader {
     /// What is wrong with it, if anything is.
     fn fault(&mut self, requests: u32) -> Option<String> {
         self.follower.end();
-        self.take_lines(Duration::ZERO);
+        self.read_lines(Duration::ZERO);
         let once: BTreeSet<_> = self.numbers.iter().copied().collect();
         let missing = (0..requests).filter(|number| !once.contains(number)).count();
         let doubled = self.numbers.len() - once.len();
@@ -128,7 +128,7 @@ fn slow_readers(kind: Kind) {
     // The servers send each event from a goroutine of its own, so that no event can be known to be the last one.
     let mut since = Instant::now();
     while since.elapsed() < QUIET {
-        let lines: usize = readers.iter_mut().map(|reader| reader.take_lines(Duration::from_millis(50))).sum();
+        let lines: usize = readers.iter_mut().map(|reader| reader.read_lines(Duration::from_millis(50))).sum();
         if lines > 0 {
             since = Instant::now();
         }
