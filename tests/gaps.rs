@@ -221,7 +221,7 @@ fn one_of_several_that_is_lost_for_good_leaves_a_record() {
         let mut follower = Follower::start(command);
         let begun = Instant::now();
         while !follower.seen.iter().any(|line| is_gap(line)) && begun.elapsed() < 2 * SOON {
-            follower.take_in(Duration::from_millis(50));
+            follower.read_for(Duration::from_millis(50));
         }
         assert!(follower.seen.iter().any(|line| is_gap(line)), "{options:?}: no record: {:#?}", follower.seen);
         // The other one is followed on.
