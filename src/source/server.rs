@@ -11,6 +11,7 @@ use super::backoff::Backoff;
 use super::dial::{Dialed, Stream, dial};
 use super::frames::{Frame, Lost};
 use super::http::Refusal;
+use super::tls;
 use super::websocket::{Request, Subscription};
 use crate::event::{RemoteId, Type};
 use crate::exit::Fault;
@@ -104,7 +105,7 @@ impl Follow<'_> {
 
     /// Adds to a refusal what mends it.
     fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
-        let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
+        let Some(refusal) = error.downcast_ref::<Refusal>() else { return tls::in_words(error, self.remote) };
         let (client, name) = (self.remote.flavour.client(), &self.remote.name);
         let text = refusal.text.to_ascii_lowercase();
         // LXD 5.0 says it with a 500.
