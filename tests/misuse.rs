@@ -101,8 +101,8 @@ fn variables_that_are_not_utf8_are_named_or_used() {
         connection.event(&numbered(0));
         connection.wait();
     });
-    let config = format!("remotes:\n  n2:\n    addr: unix:///nonexistent\n");
-    std::fs::write(odd.join("config.yml"), &config).unwrap();
+    let config = "remotes:\n  n2:\n    addr: unix:///nonexistent\n";
+    std::fs::write(odd.join("config.yml"), config).unwrap();
     std::fs::write(odd.join(".config/lxc/config.yml"), config).unwrap();
     for (variable, value) in
         [("LXD_SOCKET", served.socket()), ("LXD_DIR", odd.clone()), ("INCUS_SOCKET", served.socket())]
