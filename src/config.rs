@@ -141,10 +141,12 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
 /// What the command line says, else the environment, else YAML.
 fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
     let asked = if cli.pretty { Some(Format::Pretty) } else { cli.format };
-    match (asked, environment.var("LXMON_FORMAT")) {
-        (Some(format), _) => Ok(format),
-        (None, None) => Ok(Format::Yaml),
-        (None, Some(name)) => Format::from_str(name, true).map_err(|_| {
+    if let Some(format) = asked {
+        return Ok(format);
+    }
+    match environment.text("LXMON_FORMAT")? {
+        None => Ok(Format::Yaml),
+        Some(name) => Format::from_str(name, true).map_err(|_| {
             let names = Format::value_variants().iter().filter_map(Format::to_possible_value);
             let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
             Fault::usage(format!("LXMON_FORMAT is {name:?}, which is no format"))
@@ -173,23 +175,21 @@ fn projects(cli: &Cli) -> Projects {
 
 /// Whether to colour: the option decides, then `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether it is a terminal.
 fn colors(when: When, environment: &Environment, terminal: Terminal) -> bool {
-    let set = |name| environment.var(name).is_some_and(|value| !value.is_empty());
+    let set = |name| environment.is_set(name);
     match when {
         When::Always => true,
         When::Never => false,
         When::Auto if set("NO_COLOR") => false,
-        When::Auto if set("CLICOLOR_FORCE") && environment.var("CLICOLOR_FORCE") != Some("0") => true,
-        When::Auto if environment.var("TERM") == Some("dumb") => false,
+        When::Auto if set("CLICOLOR_FORCE") && environment.var("CLICOLOR_FORCE") != Some("0".as_ref()) => true,
+        When::Auto if environment.var("TERM") == Some("dumb".as_ref()) => false,
         When::Auto => terminal.is_terminal,
     }
 }
 
 /// Whether the locale's characters are UTF-8 (locale(7): the first of these that is set decides).
 fn speaks_utf8(environment: &Environment) -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .find_map(|name| environment.var(name).filter(|value| !value.is_empty()));
-    let charset = locale.unwrap_or_default().to_ascii_lowercase();
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.var(name));
+    let charset = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     charset.contains("utf-8") || charset.contains("utf8")
 }
 

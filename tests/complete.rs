@@ -168,7 +168,7 @@ struct Shell {
     terminal: File,
     directory: TempDir,
     projects: Arc<Mutex<Vec<String>>>,
-    _server: StandIn,
+    _stand_in: StandIn,
 }
 
 impl Shell {
@@ -180,7 +180,7 @@ impl Shell {
         }
         let projects = Arc::new(Mutex::new(Vec::<String>::new()));
         let served = Arc::clone(&projects);
-        let server = StandIn::new(move |connection: &mut Connection| {
+        let stand_in = StandIn::new(move |connection: &mut Connection| {
             let encode = |name: &String| name.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
             let names: Vec<_> =
                 served.lock().unwrap().iter().map(|name| format!("\"/1.0/projects/{}\"", encode(name))).collect();
@@ -222,10 +222,10 @@ impl Shell {
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", at("bin").display());
         command.env_clear().env("PATH", path).env("HOME", at("home")).env("ZDOTDIR", at("home"));
         command.env("XDG_CONFIG_HOME", at("home")).env("TERM", "dumb").env("LANG", "C.UTF-8").current_dir(at("empty"));
-        command.env("LXD_CONF", at("conf")).env("LXD_SOCKET", server.socket());
+        command.env("LXD_CONF", at("conf")).env("LXD_SOCKET", stand_in.socket());
         command.stdin(other.try_clone().unwrap()).stdout(other.try_clone().unwrap()).stderr(other);
         let child = command.spawn().unwrap();
-        let mut shell = Self { child, terminal: terminal.into(), directory, projects, _server: server };
+        let mut shell = Self { child, terminal: terminal.into(), directory, projects, _stand_in: stand_in };
         shell.wait_for("READY>");
         Some(shell)
     }

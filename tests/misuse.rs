@@ -1,6 +1,9 @@
 //! What cannot be meant gets one error that says what to do, and status 2.
 
+use std::os::unix::ffi::OsStringExt as _;
+
 use crate::program::{finish, lxmon, run};
+use crate::standin::{StandIn, numbered};
 
 #[test]
 fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
@@ -59,6 +62,107 @@ fn a_bad_format_in_the_environment_is_told_too() {
     let outcome = finish(lxmon(["--replay", "/dev/null"]).env("LXMON_FORMAT", "xml"));
     assert_eq!(outcome.status, 2);
     assert!(outcome.stderr.contains("hint: formats: yaml, json, pretty, logfmt"), "{}", outcome.stderr);
+}
+
+#[test]
+fn variables_that_are_not_utf8_are_named_or_used() {
+    let bytes = |text: &str| std::ffi::OsString::from_vec([text.as_bytes(), b"\xff"].concat());
+    let directory = tempfile::tempdir().unwrap();
+    let config = "remotes:\n  n1:\n    addr: https://10.0.0.1\n";
+    std::fs::write(directory.path().join("config.yml"), config).unwrap();
+    for (variable, arguments) in [
+        ("LXMON_FORMAT", &["--replay", "/dev/null"][..]),
+        ("LXC_REMOTE", &["--lxd"]),
+        ("INCUS_REMOTE", &["--incus"]),
+        ("INCUS_PROJECT", &["--incus", "unix:/nonexistent"]),
+        ("HTTPS_PROXY", &["n1:"]),
+        ("https_proxy", &["n1:"]),
+    ] {
+        let mut command = lxmon(arguments);
+        let outcome = finish(command.env("LXD_CONF", directory.path()).env(variable, bytes("secret")));
+        let says = format!("lxmon: ${variable}: its value is not UTF-8\nhint: ");
+        assert!(outcome.status == 2 && outcome.stderr.starts_with(&says), "{variable}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("secret"));
+    }
+    let mut command = lxmon(["n1:"]);
+    let outcome = finish(command.env("LXD_CONF", directory.path()).env("LXD_AUTH_BEARER_TOKEN", bytes("secret")));
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stderr.contains("$LXD_AUTH_BEARER_TOKEN: it holds a character that is not ASCII"),
+        "{}",
+        outcome.stderr
+    );
+
+    // Paths may be anything.
+    let odd = directory.path().join(bytes("odd"));
+    std::fs::create_dir_all(odd.join(".config/lxc")).unwrap();
+    let served = StandIn::at(&odd.join("unix.socket"), |connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.wait();
+    });
+    let config = "remotes:\n  n2:\n    addr: unix:///nonexistent\n";
+    std::fs::write(odd.join("config.yml"), config).unwrap();
+    std::fs::write(odd.join(".config/lxc/config.yml"), config).unwrap();
+    for (variable, value) in
+        [("LXD_SOCKET", served.socket()), ("LXD_DIR", odd.clone()), ("INCUS_SOCKET", served.socket())]
+    {
+        let outcome = finish(lxmon(["-n1", "-f", "json"]).env(variable, value));
+        assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{variable}: {}", outcome.stderr);
+    }
+    for variable in ["LXD_CONF", "HOME"] {
+        let outcome = finish(lxmon(["--lxd", "n2:"]).env(variable, &odd));
+        assert!(outcome.stderr.contains("n2: /nonexistent: there is no such socket"), "{variable}: {}", outcome.stderr);
+    }
+    let outcome = finish(
+        lxmon(["--replay", "/dev/null"]).env("LANG", bytes("")).env("TERM", bytes("")).env("NO_COLOR", bytes("")),
+    );
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+}
+
+#[test]
+fn a_login_in_an_address_is_never_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let show = |arguments: &[&str], config: &str| {
+        std::fs::write(directory.path().join("config.yml"), config).unwrap();
+        let mut command = lxmon(arguments);
+        let outcome = finish(command.args(["--lxd", "-v", "--debug"]).env("LXD_CONF", directory.path()));
+        assert_ne!(outcome.status, 0, "{config}");
+        assert!(!outcome.stderr.contains("hush") && !outcome.stderr.contains("alice"), "{config}: {}", outcome.stderr);
+        outcome.stderr
+    };
+    for address in [
+        "https://alice:hush@127.0.0.1:1",
+        "https://alice@127.0.0.1:1/hush@x",
+        "https://alice:hush@[::1]:1/path",
+        "https://alice:hu/sh@127.0.0.1:1",
+        "https://alice:1/hush@127.0.0.1:1",
+        "https://alice:hu@hush@127.0.0.1:1",
+        "https://alice:hush?@127.0.0.1:1",
+        "https://alice:hush#@127.0.0.1:1",
+        "https://alice:hush hush@127.0.0.1:1",
+        "https://alice:hush@",
+        "https://alice:hush@:8443",
+        "https://alice:hush@127.0.0.1:port",
+        "HTTPS://alice:hush@127.0.0.1:1",
+        "http://alice:hush@127.0.0.1:1",
+        "ftp://alice:hush@127.0.0.1:1",
+        "alice:hush@127.0.0.1:1",
+        "unix://alice:hush@/run/x",
+        "unix:alice:hush@/run/x",
+    ] {
+        let stderr = show(&["n1:"], &format!("remotes:\n  n1:\n    addr: \"{address}\"\n"));
+        assert!(stderr.contains("lxmon: n1: "), "{address}: {stderr}");
+        // Where it does not belong at all.
+        show(&["n1:"], &format!("remotes:\n  n1: \"{address}\"\n"));
+        show(&["n1:"], &format!("remotes: \"{address}\"\n"));
+        show(&[], &format!("default-remote: \"{address}\"\n"));
+        show(&[address], "");
+        show(&[&format!("{address}:")], "");
+    }
+    let stderr = show(&["n1:"], "remotes:\n  n1:\n    addr: https://alice:hush@127.0.0.1:1\n");
+    assert!(stderr.contains("n1: user and password in its address are not used\n"), "{stderr}");
+    assert!(stderr.contains("n1: 127.0.0.1:1: connection refused"), "{stderr}");
 }
 
 #[test]

@@ -521,12 +521,12 @@ impl Drop for HungMount {
 fn a_hung_mount_costs_its_own_remote_only() {
     let identity = self_signed(&params(&["lxd"]));
     let tls = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
-    let (lose, lost) = mpsc::channel::<()>();
-    let lost = std::sync::Mutex::new(lost);
+    let (hang_up, end) = mpsc::channel::<()>();
+    let end = std::sync::Mutex::new(end);
     let port = listen("127.0.0.1:0", move |stream| {
         let session = ServerConnection::new(Arc::clone(&tls)).unwrap();
         let _ = send_one(&mut StreamOwned::new(session, stream), &mpsc::channel().0);
-        let _ = lost.lock().unwrap().recv();
+        let _ = end.lock().unwrap().recv();
     });
     let (go, wait) = mpsc::channel::<u64>();
     let wait = std::sync::Mutex::new(wait);
@@ -546,7 +546,7 @@ fn a_hung_mount_costs_its_own_remote_only() {
         eprintln!("skipped: this takes root and FUSE");
         return;
     };
-    lose.send(()).unwrap();
+    hang_up.send(()).unwrap();
     running.wait_for_stderr("n1: connection lost");
     go.send(1).unwrap();
     assert!(running.line().contains("/c1\""));

@@ -1,29 +1,54 @@
 //! The environment variables, as one value, so that everything that depends on them can be tested.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Flavour;
+use crate::exit::Fault;
 
 /// The process's environment variables. Empty ones count as not set, as in Go's clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
-    variables: HashMap<String, String>,
+    variables: HashMap<String, OsString>,
+}
+
+/// Names only: values may be logins.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
 }
 
 impl Environment {
-    /// Those of this process. Variables that are not UTF-8 are left out.
+    /// Those of this process. No variable that is read has a name that is not UTF-8.
     #[must_use]
     pub fn current() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
     }
 
-    /// The value of a variable.
+    /// The value of a variable, whatever bytes it is made of.
     #[must_use]
-    pub fn var(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    pub fn var(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable is set.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.var(name).is_some()
+    }
+
+    /// The value of a variable that must be text.
+    ///
+    /// # Errors
+    /// It is not UTF-8. The value is not shown, as it may be a secret.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Fault> {
+        let Some(value) = self.var(name) else { return Ok(None) };
+        value.to_str().map(Some).ok_or_else(|| {
+            Fault::usage(format!("${name}: its value is not UTF-8")).hint(format!("set it anew, or unset {name}"))
+        })
     }
 
     /// The value of a variable that holds a path.
@@ -41,20 +66,31 @@ impl Environment {
             Flavour::Lxd => &["LXD_SOCKET", "LXD_DIR", "LXD_CONF", "LXC_REMOTE"],
             Flavour::Incus => &["INCUS_SOCKET", "INCUS_DIR", "INCUS_CONF", "INCUS_REMOTE", "INCUS_PROJECT"],
         };
-        names.iter().copied().find(|name| self.var(name).is_some())
+        names.iter().copied().find(|name| self.is_set(name))
     }
 
     /// The project that the environment asks for.
-    pub(super) fn project(&self, flavour: Flavour) -> Option<String> {
+    pub(super) fn project(&self, flavour: Flavour) -> Result<Option<String>, Fault> {
         match flavour {
-            Flavour::Lxd => None,
-            Flavour::Incus => self.var("INCUS_PROJECT").map(str::to_owned),
+            Flavour::Lxd => Ok(None),
+            Flavour::Incus => Ok(self.text("INCUS_PROJECT")?.map(str::to_owned)),
         }
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_not_shown() {
+        let environment: Environment = [("LXD_AUTH_BEARER_TOKEN", "secret")].into_iter().collect();
+        assert_eq!(format!("{environment:?}"), r#"{"LXD_AUTH_BEARER_TOKEN"}"#);
     }
 }

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::login::Directories;
-use super::{Environment, Flavour, read};
+use super::{Environment, Flavour, read, without_login};
 use crate::exit::Fault;
 
-/// What a user and a system have configured for one client.
-#[derive(Debug)]
+/// What a user and a system have configured for one client. None of it is for `Debug`: addresses may hold logins.
 pub(super) struct ClientConfig {
     /// The user's file, whether it exists or not.
     pub(super) file: PathBuf,
@@ -22,7 +21,7 @@ pub(super) struct ClientConfig {
 }
 
 /// A remote as the file has it. Fields that say nothing about events are not read.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Entry {
     pub(super) addr: Option<String>,
     pub(super) protocol: Option<String>,
@@ -32,7 +31,7 @@ pub(super) struct Entry {
     pub(super) public: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 struct File {
     #[serde(rename = "default-remote")]
     default_remote: Option<String>,
@@ -128,6 +127,6 @@ fn parse(path: &Path) -> Result<File, Fault> {
         let place = error.location().map(|place| format!("line {}: ", place.line())).unwrap_or_default();
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or(&text);
-        broken(format!("{place}{what}"))
+        broken(format!("{place}{}", without_login(what)))
     })
 }

@@ -123,7 +123,7 @@ impl Login {
         const TOKEN: &str = "LXD_AUTH_BEARER_TOKEN";
         if let Some(text) = environment.var(TOKEN).filter(|_| flavour == Flavour::Lxd) {
             let source = format!("${TOKEN}");
-            let token = token(text).map_err(|what| {
+            let token = token(&text.to_string_lossy()).map_err(|what| {
                 Fault::failed(format!("{source}: it holds {what}, which no token does"))
                     .hint("set it to the token alone, or unset it")
                     .permanent()

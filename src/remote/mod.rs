@@ -10,6 +10,7 @@ pub mod proxy;
 mod read;
 mod sockets;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -173,7 +174,7 @@ pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result
     }
     if wanted.words.is_empty() {
         let choice = Choice::new(None, wanted.flavour, environment)?;
-        let name = choice.default_remote(environment);
+        let name = choice.default_remote(environment)?;
         return Ok(vec![choice.remote(environment, &name)?]);
     }
     let mut remotes: Vec<Remote> = Vec::new();
@@ -211,19 +212,42 @@ pub fn names(environment: &Environment) -> Vec<String> {
 
 /// The name in `NAME:`.
 fn name_of(word: &str) -> Result<&str, Fault> {
+    let shown = without_login(word);
     match word.split_once(':') {
-        Some(("", _)) => Err(Fault::usage(format!("{word:?} names no remote")).hint("write NAME: or unix:PATH")),
+        Some(("", _)) => Err(Fault::usage(format!("{shown:?} names no remote")).hint("write NAME: or unix:PATH")),
         Some((name, "")) => Ok(name),
+        Some((_, rest)) if rest.starts_with("//") || word.contains('@') => {
+            Err(Fault::usage(format!("{shown:?} is an address, not a remote"))
+                .hint("`lxc remote add NAME ADDRESS` gives it a name; then write NAME:"))
+        }
         Some((name, rest)) => Err(Fault::usage(format!("{word:?} is not a remote: nothing may follow the colon"))
             .hint(format!("`lxmon {name}: -i {rest}` follows one instance"))),
-        None => Err(Fault::usage(format!("{word:?} is not a remote: its name ends with a colon"))
-            .hint(format!("did you mean `lxmon {word}:`?"))),
+        None => Err(Fault::usage(format!("{shown:?} is not a remote: its name ends with a colon"))
+            .hint(format!("did you mean `lxmon {shown}:`?"))),
     }
 }
 
+/// `text` without what may be a user and a password: from the scheme, or the quote before it, to the last `@`. Where it
+/// is no valid URL, nothing else says where a password begins and ends.
+pub(super) fn without_login(text: &str) -> Cow<'_, str> {
+    let Some((before, host)) = text.rsplit_once('@') else { return Cow::Borrowed(text) };
+    let scheme = before.find("://").map(|at| at + "://".len());
+    let begin = scheme.or_else(|| before.find(['"', '`', '\'']).map(|at| at + 1)).unwrap_or(0);
+    Cow::Owned(format!("{}***@{host}", &before[..begin]))
+}
+
+/// The path in the address of a socket, which the clients write as a URL too.
+fn socket_path(address: &str) -> Result<&Path, Fault> {
+    let path = address.strip_prefix("//").unwrap_or(address);
+    if !path.starts_with('/') && path.contains('@') {
+        return Err(Fault::usage(format!("\"unix:{}\" names no socket: there is no login in it", without_login(path)))
+            .hint("write unix:/path/to/unix.socket"));
+    }
+    Ok(Path::new(path))
+}
+
 fn unix(word: &str, path: &str, flavour: Option<Flavour>, environment: &Environment) -> Result<Remote, Fault> {
-    // The clients write the address of a socket as a URL too.
-    let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+    let path = socket_path(path)?;
     if path.as_os_str().is_empty() {
         return Err(Fault::usage("unix: without a path").hint("write unix:/path/to/unix.socket"));
     }
@@ -233,7 +257,7 @@ fn unix(word: &str, path: &str, flavour: Option<Flavour>, environment: &Environm
         None if names_incus => (Flavour::Incus, "its path says so".to_owned()),
         None => (Flavour::Lxd, "the path says nothing else".to_owned()),
     };
-    let project = environment.project(flavour);
+    let project = environment.project(flavour)?;
     Ok(Remote { name: word.to_owned(), flavour, why, address: Address::Unix(path.to_owned()), project })
 }
 
@@ -284,13 +308,13 @@ impl Choice {
         choose(Flavour::Lxd, "nothing here tells of Incus".into())
     }
 
-    fn default_remote(&self, environment: &Environment) -> String {
+    fn default_remote(&self, environment: &Environment) -> Result<String, Fault> {
         let variable = match self.flavour {
             Flavour::Lxd => "LXC_REMOTE",
             Flavour::Incus => "INCUS_REMOTE",
         };
-        let named = environment.var(variable).map(|name| name.trim_end_matches(':').to_owned());
-        named.or_else(|| self.config.default_remote.clone()).unwrap_or_else(|| LOCAL.to_owned())
+        let named = environment.text(variable)?.map(|name| name.trim_end_matches(':').to_owned());
+        Ok(named.or_else(|| self.config.default_remote.clone()).unwrap_or_else(|| LOCAL.to_owned()))
     }
 
     fn remote(&self, environment: &Environment, name: &str) -> Result<Remote, Fault> {
@@ -305,16 +329,20 @@ impl Choice {
             return Err(Fault::usage(format!("{name}: a public image server; its events are not public")));
         }
         if let Some(path) = addr.strip_prefix(UNIX) {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() || name == LOCAL {
+            let path = socket_path(path).map_err(|_| {
+                Fault::usage(format!("{name}: its address {:?} names no socket", without_login(addr)))
+                    .hint(format!("correct it in {}", self.config.file.display()))
+            })?;
+            if path.as_os_str().is_empty() || name == LOCAL {
                 return self.local(environment, name);
             }
-            return Ok(self.make(environment, name, Address::Unix(path.into()), Some(entry)));
+            return self.make(environment, name, Address::Unix(path.to_owned()), Some(entry));
         }
         if addr.starts_with("https://") {
             let https = self.https(environment, name, addr, entry)?;
-            return Ok(self.make(environment, name, Address::Https(Box::new(https)), Some(entry)));
+            return self.make(environment, name, Address::Https(Box::new(https)), Some(entry));
         }
+        let addr = without_login(addr);
         Err(Fault::usage(format!("{name}: its address {addr:?} is neither https:// nor unix://")).hint(format!(
             "correct it in {}, or with `{} remote set-url`",
             self.config.file.display(),
@@ -324,30 +352,48 @@ impl Choice {
 
     fn local(&self, environment: &Environment, name: &str) -> Result<Remote, Fault> {
         let path = sockets::find(self.flavour, environment)?;
-        Ok(self.make(environment, name, Address::Unix(path), self.config.remote(name)))
+        self.make(environment, name, Address::Unix(path), self.config.remote(name))
     }
 
-    fn make(&self, environment: &Environment, name: &str, address: Address, entry: Option<&Entry>) -> Remote {
+    fn make(
+        &self,
+        environment: &Environment,
+        name: &str,
+        address: Address,
+        entry: Option<&Entry>,
+    ) -> Result<Remote, Fault> {
         let project =
-            environment.project(self.flavour).or_else(|| entry?.project.clone().filter(|project| !project.is_empty()));
-        Remote { name: name.to_owned(), flavour: self.flavour, why: self.why.clone(), address, project }
+            environment.project(self.flavour)?.or_else(|| entry?.project.clone().filter(|project| !project.is_empty()));
+        Ok(Remote { name: name.to_owned(), flavour: self.flavour, why: self.why.clone(), address, project })
     }
 
     fn https(&self, environment: &Environment, name: &str, addr: &str, entry: &Entry) -> Result<Https, Fault> {
         let broken = || {
-            Fault::usage(format!("{name}: its address {addr:?} is not a URL"))
+            Fault::usage(format!("{name}: its address {:?} is not a URL", without_login(addr)))
                 .hint(format!("correct it: {} remote set-url {name} https://HOST:8443", self.client()))
         };
         let uri: Uri = addr.parse().map_err(|_| broken())?;
         let host = Host::of(&uri, 443).ok_or_else(broken)?;
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // The servers know no such login, and the clients do not send it either.
+        let (login, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let rest = addr.strip_prefix("https://").and_then(|rest| rest.strip_prefix(login)).ok_or_else(broken)?;
+        let url = format!("https://{}", rest.trim_start_matches('@'));
+        // A password may hold what ends a host.
+        if url.contains('@') || !url["https://".len()..].starts_with(authority) {
+            return Err(broken());
+        }
+        if !login.is_empty() {
+            info!("{name}: user and password in its address are not used");
+        }
         Ok(Https {
-            url: addr.to_owned(),
+            url,
             proxy: Proxy::find(environment, &host)?,
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             auth_type: entry.auth_type.clone(),
             directories: self.config.directories.clone(),
-            allow_tls12: environment.var("INCUS_INSECURE_TLS").is_some(),
+            allow_tls12: environment.is_set("INCUS_INSECURE_TLS"),
         })
     }
 
@@ -357,7 +403,7 @@ impl Choice {
 
     fn unknown(&self, name: &str) -> Fault {
         let names = self.config.names();
-        let fault = Fault::usage(format!("there is no {} remote {name:?}", self.flavour));
+        let fault = Fault::usage(format!("there is no {} remote {:?}", self.flavour, without_login(name)));
         match &nearest(name, names.iter().map(String::as_str))[..] {
             [] => fault.hint(format!("`{} remote list` shows what {} has", self.client(), self.config.file.display())),
             near => fault.hint(format!(

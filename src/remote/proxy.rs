@@ -23,9 +23,12 @@ pub struct Proxy {
 impl Proxy {
     /// The proxy to use for `host`, if any.
     pub fn find(environment: &Environment, host: &Host) -> Result<Option<Self>, Fault> {
-        let either = |upper: &str, lower: &str| environment.var(upper).or(environment.var(lower)).map(str::to_owned);
-        let Some(url) = either("HTTPS_PROXY", "https_proxy") else { return Ok(None) };
-        if is_excepted(host, &either("NO_PROXY", "no_proxy").unwrap_or_default()) {
+        let either = |upper: &str, lower: &str| match environment.text(upper)? {
+            Some(value) => Ok(Some(value.to_owned())),
+            None => environment.text(lower).map(|value| value.map(str::to_owned)),
+        };
+        let Some(url) = either("HTTPS_PROXY", "https_proxy")? else { return Ok(None) };
+        if is_excepted(host, &either("NO_PROXY", "no_proxy")?.unwrap_or_default()) {
             return Ok(None);
         }
         // The URL may hold a password: errors do not show it.

@@ -14,6 +14,7 @@ use super::dial::Dialed;
 use super::http::{self, Refusal};
 use super::request::Request;
 use super::subscription::{Lost, Received, Subscription};
+use super::tls;
 use crate::event::json::Tape;
 use crate::event::{Event, Message, RemoteId, Type};
 use crate::exit::Fault;
@@ -300,7 +301,7 @@ impl Follow<'_> {
     }
     /// Adds to a refusal what mends it.
     fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
-        let Some(refusal) = error.downcast_ref::<Refusal>() else { return error };
+        let Some(refusal) = error.downcast_ref::<Refusal>() else { return tls::in_words(error, self.remote) };
         let (client, name) = (self.remote.flavour.client(), &self.remote.name);
         let text = refusal.text.to_ascii_lowercase();
         // LXD 5.0 says it with a 500.
