@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 
+use crate::event::moment::local_now;
 use crate::event::{Message, RemoteId};
 
 /// Where and why events are missing.
@@ -28,7 +29,7 @@ impl Gap {
     /// The first message that there was no room for.
     #[must_use]
     pub fn dropped(remote: RemoteId) -> Self {
-        let now = Local::now();
+        let now = local_now();
         let reason = "our output took nothing and the buffer was full".to_owned();
         Self { remote, since: now, until: now, reason, dropped: 1, is_open: false }
     }
@@ -36,7 +37,7 @@ impl Gap {
     /// The gap ends now.
     #[must_use]
     pub fn until_now(self) -> Self {
-        Self { until: Local::now(), ..self }
+        Self { until: local_now(), ..self }
     }
 
     /// The record that `--gap-events` puts into the stream, in the form of an event.

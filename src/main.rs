@@ -7,15 +7,15 @@ use clap_complete::CompleteEnv;
 
 use lxmon::cli::Cli;
 use lxmon::exit::Exit;
-use lxmon::{notice, run, signals};
+use lxmon::{notice, run, show, signals};
 
 fn main() -> ExitCode {
     // When a shell asks for completions, this answers and ends here.
     CompleteEnv::with_factory(Cli::command).complete();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
-        // Help and version are no errors, and clap knows how to show them.
-        Err(shown) if !shown.use_stderr() => shown.exit(),
+        // Help and version are no errors. clap would print them and hide that they cannot be written.
+        Err(shown) if !shown.use_stderr() => show(&shown).unwrap_or_else(|error| notice::fail(&error)),
         Err(error) => notice::misuse(&error),
     };
     if let Exit::Signal(signal) = exit {

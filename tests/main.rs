@@ -11,6 +11,7 @@ mod frames;
 mod generated;
 mod golden;
 mod growth;
+mod limits;
 mod live;
 mod messages;
 mod misuse;

@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
@@ -73,6 +74,17 @@ pub async fn handshake(
     connector.connect(name, stream).await.map_err(|error| explain(&error, remote, https, trust).into())
 }
 
+/// The system's time. rustls' own panics where that is before 1970.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
 fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let versions: &[&rustls::SupportedProtocolVersion] = if https.allow_tls12 {
@@ -81,7 +93,7 @@ fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientC
         &[&rustls::version::TLS13]
     };
     let verifier = verifier(trust, &provider)?;
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
