@@ -30,7 +30,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Path of what a lifecycle event happened to, such as ''/1.0/networks/*''')
             [CompletionResult]::new('--requestor', '--requestor', [CompletionResultType]::ParameterName, 'Who asked for it: protocol/username, or username')
             [CompletionResult]::new('--location', '--location', [CompletionResultType]::ParameterName, 'Cluster member that the event comes from')
-            [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Project; repeatable [default: the remote''s project, else ''default'']')
+            [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Project, such as web or ''web*''; repeatable [default: the remote''s project, else ''default'']')
             [CompletionResult]::new('--loglevel', '--loglevel', [CompletionResultType]::ParameterName, 'Minimum log level; events other than logging and security count as info')
             [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Output format [default: yaml, or what `LXMON_FORMAT` says]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Output format [default: yaml, or what `LXMON_FORMAT` says]')

@@ -27,7 +27,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --source 'Path of what a lifecycle event happened to, such as ''/1.0/networks/*'''
             cand --requestor 'Who asked for it: protocol/username, or username'
             cand --location 'Cluster member that the event comes from'
-            cand --project 'Project; repeatable [default: the remote''s project, else ''default'']'
+            cand --project 'Project, such as web or ''web*''; repeatable [default: the remote''s project, else ''default'']'
             cand --loglevel 'Minimum log level; events other than logging and security count as info'
             cand -f 'Output format [default: yaml, or what `LXMON_FORMAT` says]'
             cand --format 'Output format [default: yaml, or what `LXMON_FORMAT` says]'

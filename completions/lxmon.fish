@@ -4,7 +4,7 @@ complete -c lxmon -s i -l instance -d 'Events about these instances' -r
 complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such as \'/1.0/networks/*\'' -r
 complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, or username' -r
 complete -c lxmon -l location -d 'Cluster member that the event comes from' -r
-complete -c lxmon -l project -d 'Project; repeatable [default: the remote\'s project, else \'default\']' -r
+complete -c lxmon -l project -d 'Project, such as web or \'web*\'; repeatable [default: the remote\'s project, else \'default\']' -r
 complete -c lxmon -l loglevel -d 'Minimum log level; events other than logging and security count as info' -r -f -a "trace\t''
 debug\t''
 info\t''

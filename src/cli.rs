@@ -52,7 +52,7 @@ pub struct Cli {
     #[arg(long = "location", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub locations: Vec<String>,
 
-    /// Project; repeatable [default: the remote's project, else 'default']
+    /// Project, such as web or 'web*'; repeatable [default: the remote's project, else 'default']
     #[arg(long = "project", value_name = "NAME", value_parser = parse_pattern, help_heading = "Select")]
     pub projects: Vec<String>,
 
@@ -151,8 +151,8 @@ pub struct Cli {
     pub debug: bool,
 
     /// List the lifecycle actions: name, servers that have it, meaning, further context keys
-    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = parse_pattern, help_heading = "Other")]
-    pub list_actions: Option<Option<String>>,
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_delimiter = ',', value_parser = parse_pattern, help_heading = "Other")]
+    pub list_actions: Option<Vec<String>>,
 
     /// Print the completions for a shell
     #[arg(long, value_name = "SHELL", exclusive = true, help_heading = "Other")]

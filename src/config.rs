@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::cli::{Cli, When};
 use crate::event::{Type, catalogue};
 use crate::exit::Fault;
-use crate::filter::{Filter, excludes};
+use crate::filter::{Filter, excludes, is_glob};
 use crate::pipeline::deliver::Limits;
 use crate::remote::{self, Environment, Flavour, Remote, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
@@ -119,7 +119,13 @@ impl Config {
 
 fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
     if let Some(path) = &cli.replay {
-        return Ok(Source::Replay(Recording::new(path)));
+        let recording = Recording::new(path);
+        if recording.is_output() {
+            return Err(Fault::usage(format!("{}: it is the output too", recording.name()))
+                .hint("write to another file, and rename it afterwards")
+                .into());
+        }
+        return Ok(Source::Replay(recording));
     }
     if cli.demo {
         return Ok(Source::Demo);
@@ -163,18 +169,18 @@ fn types(cli: &Cli) -> Vec<String> {
     if types.is_empty() && asks_for_actions { vec![Type::Lifecycle.name().to_owned()] } else { types }
 }
 
-/// The projects to ask a server for: it takes one or all, the filter does the rest.
+/// The projects to ask a server for: it takes one by its name or all, the filter does the rest.
 fn projects(cli: &Cli) -> Projects {
     match &cli.projects[..] {
         [] if cli.all_projects => Projects::All,
         [] => Projects::Default,
-        [project] if !excludes(project) => Projects::One(project.clone()),
+        [project] if !excludes(project) && !is_glob(project) => Projects::One(project.clone()),
         _ => Projects::All,
     }
 }
 
 /// Whether to colour: the option decides, then `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether it is a terminal.
-fn colors(when: When, environment: &Environment, terminal: Terminal) -> bool {
+pub(crate) fn colors(when: When, environment: &Environment, terminal: Terminal) -> bool {
     let set = |name| environment.is_set(name);
     match when {
         When::Always => true,

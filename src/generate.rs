@@ -118,7 +118,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("124", "--timeout passed before --count was reached."),
     (
         "128+N",
-        "Ended by signal N, as a shell shows it: what was queued is written first, if that takes no longer than a second.",
+        "Ended by signal N, as a shell shows it: what was queued is written first, if that takes no longer than a second. As the first process of a container it exits with that status.",
     ),
 ];
 

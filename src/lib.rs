@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod complete;
 pub mod config;
+mod descriptors;
 pub mod event;
 pub mod exit;
 pub mod filter;
@@ -29,10 +30,11 @@ use std::io::{self, Write as _};
 
 use log::warn;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, When};
 use crate::config::Config;
 use crate::event::catalogue;
 use crate::exit::{Exit, Fault};
+use crate::filter::{Patterns, excludes};
 use crate::notice::Verbosity;
 use crate::remote::Environment;
 use crate::terminal::Terminal;
@@ -54,22 +56,36 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     if cli.man {
         return print(&generate::man()?);
     }
-    if let Some(glob) = &cli.list_actions {
+    if let Some(globs) = &cli.list_actions {
         let mut list = Vec::new();
-        catalogue::write_list(&mut list, glob.as_deref())?;
+        let patterns = Patterns::new(globs);
+        catalogue::write_list(&mut list, |name| patterns.admit([name]))?;
         if list.is_empty() {
-            return Err(no_such_action(glob.as_deref().unwrap_or_default()).into());
+            return Err(no_such_action(globs).into());
         }
         return print(&list);
     }
     for doubt in config::doubts(cli) {
         warn!("{doubt}");
     }
+    descriptors::check_stdout()?;
+    descriptors::check_supply()?;
     pipeline::run(Config::new(cli, &Environment::current(), Terminal::of_stdout())?)
+}
+
+/// Prints help or the version, which come from clap as errors.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn show(help: &clap::Error) -> anyhow::Result<Exit> {
+    let text = help.render();
+    let color = config::colors(When::Auto, &Environment::current(), Terminal::of_stdout());
+    print(if color { text.ansi().to_string() } else { text.to_string() }.as_bytes())
 }
 
 /// Prints what is not an event. That nobody reads it to its end is no error.
 fn print(text: &[u8]) -> anyhow::Result<Exit> {
+    descriptors::check_stdout()?;
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -79,9 +95,10 @@ fn print(text: &[u8]) -> anyhow::Result<Exit> {
     }
 }
 
-fn no_such_action(glob: &str) -> Fault {
-    let fault = Fault::failed(format!("no known action matches {glob:?}"));
-    match &catalogue::nearest(glob)[..] {
+fn no_such_action(globs: &[String]) -> Fault {
+    let fault = Fault::failed(format!("no known action matches {:?}", globs.join(",")));
+    let glob = globs.iter().find(|glob| !excludes(glob));
+    match &catalogue::nearest(glob.map_or("", String::as_str))[..] {
         [] => fault,
         names => fault.hint(format!("near it: {}", names.join(", "))),
     }

@@ -6,15 +6,15 @@ use clap::Parser as _;
 
 use lxmon::cli::Cli;
 use lxmon::exit::Exit;
-use lxmon::{complete, notice, run, signals};
+use lxmon::{complete, notice, run, show, signals};
 
 fn main() -> ExitCode {
     // When a shell asks for completions, this answers and ends here.
     complete::answer();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
-        // Help and version are no errors, and clap knows how to show them.
-        Err(shown) if !shown.use_stderr() => shown.exit(),
+        // Help and version are no errors. clap would print them and hide that they cannot be written.
+        Err(shown) if !shown.use_stderr() => show(&shown).unwrap_or_else(|error| notice::fail(&error)),
         Err(error) => notice::misuse(&error),
     };
     notice::flush();

@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Local;
 use tokio::sync::Notify;
 
 use crate::event::message::{Block, Levels, Memory};
+use crate::event::moment::local_now;
 use crate::event::{Event, RemoteId};
 use crate::gap::{End, Gap};
 use crate::system::clock::Moment;
@@ -305,7 +305,7 @@ pub enum CaughtUp {
 
 /// The gap as it is now.
 fn closed(mut gap: Gap, since: Moment, is_over: bool) -> Gap {
-    gap.end = Some(End { until: Local::now(), seconds: since.elapsed().as_secs_f64(), is_over });
+    gap.end = Some(End { until: local_now(), seconds: since.elapsed().as_secs_f64(), is_over });
     gap
 }
 
@@ -333,7 +333,7 @@ impl State {
             _ => None,
         });
         let reason = "the reader of our output is slow, and --buffer is full".to_owned();
-        let gap = Gap { remote, last_event, since: Local::now(), end: None, reason, dropped: messages };
+        let gap = Gap { remote, last_event, since: local_now(), end: None, reason, dropped: messages };
         self.open.push((gap, Moment::now()));
     }
 

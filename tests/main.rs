@@ -13,6 +13,7 @@ mod gaps;
 mod generated;
 mod golden;
 mod growth;
+mod limits;
 mod live;
 mod messages;
 mod misuse;

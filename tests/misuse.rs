@@ -178,6 +178,31 @@ fn the_command_line_wins_over_the_environment() {
 }
 
 #[test]
+fn the_list_of_actions_takes_globs_and_exclusions() {
+    let names = |arguments: &[&str]| {
+        let list = run(arguments).stdout;
+        list.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = names(&["--list-actions"]);
+    assert!(all.len() > 100);
+    let is_instance = |name: &&String| name.starts_with("instance-");
+    let (instances, others): (Vec<_>, Vec<_>) = all.iter().partition(is_instance);
+    assert_eq!(names(&["--list-actions", "instance-*"]).iter().collect::<Vec<_>>(), instances);
+    assert_eq!(names(&["--list-actions", "!instance-*"]).iter().collect::<Vec<_>>(), others);
+    let both = ["instance-s*", "profile-*", "!*-started"];
+    let wanted = all
+        .iter()
+        .filter(|name| (name.starts_with("instance-s") || name.starts_with("profile-")) && !name.ends_with("-started"));
+    let wanted: Vec<_> = wanted.cloned().collect();
+    assert_eq!(names(&["--list-actions", &both.join(",")]), wanted);
+    assert_eq!(names(&["--list-actions", both[0], "--list-actions", both[1], "--list-actions", both[2]]), wanted);
+    for (glob, says) in [("instance-strated", "near it: instance-started"), ("!*", "no known action matches \"!*\"")] {
+        let outcome = run(["--list-actions", glob]);
+        assert!(outcome.status == 1 && outcome.stderr.contains(says), "{glob}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn an_action_that_nobody_knows_is_a_notice() {
     let outcome = run(["--replay", "/dev/null", "-a", "instance-strated"]);
     assert_eq!(outcome.status, 0);

@@ -137,10 +137,17 @@ fn a_full_disk_is_one_error() {
         assert_eq!(outcome.status, 1);
         assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n");
     }
-    let full = File::options().write(true).open("/dev/full").unwrap();
-    let outcome = Running::start_into(&mut lxmon(["--list-actions"]), full).end();
-    assert_eq!(outcome.status, 1);
-    assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n");
+    for option in ["--list-actions", "--help", "-h", "--version", "-V", "--man", "--completions=bash"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let outcome = Running::start_into(&mut lxmon([option]), full).end();
+        assert_eq!(outcome.status, 1, "{option}");
+        assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n", "{option}");
+        // That nobody reads it to its end is no error.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let outcome = Running::start_into(&mut lxmon([option]), writer).end();
+        assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{option}");
+    }
 }
 
 #[test]

@@ -90,6 +90,13 @@ impl Running {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
+    /// The process that it has started; there must be one only.
+    pub(crate) fn only_child(&self) -> Pid {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+    }
+
     /// Waits until the system says that it is in this state (`proc_pid_status(5)`).
     pub(crate) fn wait_for_state(&self, state: &str) {
         let file = format!("/proc/{}/status", self.child.id());

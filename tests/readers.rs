@@ -7,36 +7,93 @@ use std::process::{Command, Stdio};
 
 use crate::golden::{events, yaml};
 
+/// Characters that are more than that to some reader.
+const STRANGE: &[&str] = &[
+    "\u{2028}",
+    "\u{2029}",
+    "\u{85}",
+    "\u{feff}",
+    "\u{a0}",
+    "\u{7f}",
+    "\u{80}",
+    "\u{9f}",
+    "\u{fffe}",
+    "\u{ffff}",
+    "\u{fff9}",
+    "\u{200b}",
+    "\u{202e}",
+    "\u{e0041}",
+    "\u{1f600}",
+    "\t",
+    "\r",
+    "\n",
+    "\r\n",
+    "\0",
+    "\u{b}",
+    "\u{c}",
+    "\u{1b}",
+    "\u{d7ff}",
+    "\u{e000}",
+];
+
+/// Texts that mean something in YAML.
+const MEANINGFUL: &[&str] = &[
+    "y",
+    "n",
+    "on",
+    "0o17",
+    "017",
+    "0x1F",
+    "0b1",
+    "1_000",
+    "1:30",
+    "1e5",
+    ".5",
+    "5.",
+    "+.inf",
+    ".NaN",
+    "-0",
+    "=",
+    "<<",
+    "~",
+    "null",
+    "2026-01-02",
+    "2026-01-02 03:04:05",
+    "- a",
+    "? a",
+    ": a",
+    "-",
+    "?",
+    ":",
+    "&a",
+    "*a",
+    "!a",
+    "!!str a",
+    "|",
+    ">",
+    "%YAML",
+    "@",
+    "`",
+    "{}",
+    "[]",
+    "a: b",
+    "a #b",
+    "a:",
+    "---",
+    "--- a",
+    "...",
+    "\'",
+    "\"",
+    "a, b",
+    "]",
+    "}",
+    "__proto__",
+    "constructor",
+];
+
 /// Strings that readers of one version or the other take for more than characters, each as a value, as a key, within
 /// a sequence, and among words that make the line too long.
 fn adversarial() -> Vec<String> {
-    let strange = [
-        "\u{2028}",
-        "\u{2029}",
-        "\u{85}",
-        "\u{feff}",
-        "\u{a0}",
-        "\u{7f}",
-        "\u{80}",
-        "\u{9f}",
-        "\u{fffe}",
-        "\u{ffff}",
-        "\u{fff9}",
-        "\u{200b}",
-        "\u{202e}",
-        "\u{e0041}",
-        "\u{1f600}",
-        "\t",
-        "\r",
-        "\n",
-        "\r\n",
-        "\0",
-        "\u{b}",
-        "\u{c}",
-        "\u{1b}",
-        "\u{d7ff}",
-        "\u{e000}",
-    ];
     let forms = |c: &str| {
         vec![
             c.to_owned(),
@@ -60,60 +117,7 @@ fn adversarial() -> Vec<String> {
             format!("- {c}\n? {c}\n"),
         ]
     };
-    let plain = [
-        "y",
-        "n",
-        "on",
-        "0o17",
-        "017",
-        "0x1F",
-        "0b1",
-        "1_000",
-        "1:30",
-        "1e5",
-        ".5",
-        "5.",
-        "+.inf",
-        ".NaN",
-        "-0",
-        "=",
-        "<<",
-        "~",
-        "null",
-        "2026-01-02",
-        "2026-01-02 03:04:05",
-        "- a",
-        "? a",
-        ": a",
-        "-",
-        "?",
-        ":",
-        "&a",
-        "*a",
-        "!a",
-        "!!str a",
-        "|",
-        ">",
-        "%YAML",
-        "@",
-        "`",
-        "{}",
-        "[]",
-        "a: b",
-        "a #b",
-        "a:",
-        "---",
-        "--- a",
-        "...",
-        "\'",
-        "\"",
-        "a, b",
-        "]",
-        "}",
-        "__proto__",
-        "constructor",
-    ];
-    let strings = strange.iter().flat_map(|c| forms(c)).chain(plain.map(str::to_owned));
+    let strings = STRANGE.iter().flat_map(|c| forms(c)).chain(MEANINGFUL.iter().copied().map(str::to_owned));
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
     strings
         .map(|text| {
@@ -157,7 +161,7 @@ fn exists(program: &str, arguments: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-const NODE: &str = r#"
+const NODE: &str = r"
 const fs = require('fs'), yaml = require('yaml'), jsyaml = require('js-yaml');
 // A surrogate without its partner is U+FFFD to us.
 const formed = value => {
@@ -190,9 +194,9 @@ for (const line of lines) {
     }
 }
 console.log(lines.length + ' compared');
-"#;
+";
 
-const PYTHON: &str = r#"
+const PYTHON: &str = r"
 import json, sys, yaml
 
 def formed(value):
@@ -220,7 +224,7 @@ for line in open(sys.argv[1], encoding='utf-8'):
         shown += 1
         print(ascii(pair['yaml']), ascii(value), ascii(wanted))
 print(count, 'compared')
-"#;
+";
 
 #[test]
 #[ignore = "needs node and npm's registry"]

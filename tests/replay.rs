@@ -86,3 +86,30 @@ fn events_come_out_of_a_pipe_that_stays_open() {
     drop(stdin);
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), numbered(0));
 }
+
+#[test]
+fn a_recording_that_is_the_output_too_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("events"), directory.path().join("link"));
+    std::fs::write(&file, numbered(0)).unwrap();
+    std::fs::hard_link(&file, &link).unwrap();
+    let text = |path: &std::path::Path| path.display().to_string();
+    for (recording, input, name) in [
+        (text(&file), "/dev/null".into(), text(&file)),
+        (text(&link), "/dev/null".into(), text(&link)),
+        ("-".into(), text(&file), "standard input".into()),
+    ] {
+        let output = lxmon(["--replay", &*recording, "-f", "json"])
+            .stdin(std::fs::File::open(input).unwrap())
+            .stdout(std::fs::File::options().append(true).open(&file).unwrap())
+            .output()
+            .unwrap();
+        let wanted =
+            format!("lxmon: {name}: it is the output too\nhint: write to another file, and rename it afterwards\n");
+        assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), wanted));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), numbered(0));
+    }
+    // What is no file can be both.
+    let output = lxmon(["--replay", "/dev/null"]).stdout(std::process::Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+}

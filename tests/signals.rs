@@ -14,7 +14,7 @@ use crate::standin::{Connection, Limits, StandIn, numbered};
 
 /// The signals that end it, and the status that a shell reports for each. Not those that the tests themselves were
 /// started to ignore (`nohup`), and every program that they start with them.
-fn ending() -> Vec<(Signal, i32)> {
+pub(crate) fn ending() -> Vec<(Signal, i32)> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
     let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();

@@ -34,6 +34,8 @@ fn one_request_with_what_is_wanted_in_it() {
         (&["-A"], "/1.0/events?all-projects=true"),
         (&["--project", "a", "--project", "b"], "/1.0/events?all-projects=true"),
         (&["--project", "!a"], "/1.0/events?all-projects=true"),
+        (&["--project", "web*"], "/1.0/events?all-projects=true"),
+        (&["--project", "we?"], "/1.0/events?all-projects=true"),
     ] {
         let server = StandIn::new(|connection: &mut Connection| {
             connection.accept();
@@ -112,6 +114,15 @@ fn the_filter_decides_what_the_server_does_not() {
         assert_eq!(live.stdout.lines().count(), count, "{options:?}: {}", live.stdout);
         assert_eq!(live.stdout, replayed.stdout, "{options:?}");
     }
+}
+
+#[test]
+fn a_glob_of_projects_matches_also_alone() {
+    let of = |project: &str| numbered(0).replace("default", project);
+    let server = serving(["web", "default", "web-2", "the-web"].map(of).to_vec());
+    let print = |project: &str| run([&*server.remote(), "-f", "json", "-n2", "--project", project]).stdout;
+    assert_eq!(print("web*"), format!("{}\n{}\n", of("web"), of("web-2")));
+    assert_eq!(print("!web*"), format!("{}\n{}\n", of("default"), of("the-web")));
 }
 
 #[test]

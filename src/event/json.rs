@@ -889,17 +889,14 @@ mod tests {
         }
 
         #[test]
-        fn agrees_with_serde_json_on_damaged_text(value in any_json(), at: prop::sample::Index, byte: char) {
+        fn agrees_with_serde_json_on_damaged_text(value in any_json(), at: prop::sample::Index, byte in prop_oneof![any::<char>(), prop::char::range(' ', '~')]) {
             let mut text = value.to_string();
             let mut at = at.index(text.len());
             while !text.is_char_boundary(at) { at -= 1; }
             text.insert(at, byte);
-            // serde_json refuses numbers out of f64's range and lone surrogates, which we keep as they are.
-            if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
-                prop_assert!(parse(&text).is_ok(), "{}", text);
-            } else if !text.contains(['e', 'E', 'd', 'D']) {
-                prop_assert!(parse(&text).is_err(), "{}", text);
-            }
+            // Of values that it skips serde_json wants but the form: numbers out of f64's range and lone surrogates have it.
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(Tape::default().parse(&text).is_ok(), is_json, "{}", text);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The moment that a timestamp names, in nanoseconds: what every event is sorted by.
 
-use chrono::DateTime;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Local};
 
 /// Nanoseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +14,12 @@ impl Nanos {
     pub fn parse(text: &str) -> Option<Self> {
         usual(text.as_bytes()).or_else(|| DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()).map(Self)
     }
+}
+
+/// The time of day. (chrono's own panics where the clock is before 1970.)
+#[must_use]
+pub fn local_now() -> DateTime<Local> {
+    SystemTime::now().into()
 }
 
 /// What Go writes (`time.RFC3339Nano`), for years in which nothing overflows. Everything else is chrono's to judge.

@@ -13,8 +13,8 @@ mod source;
 use crate::cli::Cli;
 use crate::event::Event;
 
-use self::patterns::Patterns;
-pub use self::patterns::excludes;
+pub(crate) use self::patterns::Patterns;
+pub use self::patterns::{excludes, is_glob};
 
 /// One condition that an event must meet.
 trait Predicate: std::fmt::Debug + Send {

@@ -11,6 +11,12 @@ pub fn excludes(value: &str) -> bool {
     value.starts_with(EXCLUDE)
 }
 
+/// Whether a value of a selection option stands for more than the text that it is.
+#[must_use]
+pub fn is_glob(value: &str) -> bool {
+    value.contains(['*', '?'])
+}
+
 /// The globs of one option.
 #[derive(Debug)]
 pub(crate) struct Patterns {

@@ -6,6 +6,7 @@ mod glyph;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _};
 use clap::ValueEnum;
@@ -344,14 +345,7 @@ impl Pretty {
     fn duration(&mut self, operation: Operation<'_>, end: Option<DateTime<FixedOffset>>) {
         let begin = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
         let (Some(from), Some(to)) = (begin, end) else { return };
-        let seconds = (to - from).as_seconds_f64().max(0.0);
-        let text = &mut self.cells.detail.text;
-        // Writing to a Vec cannot fail.
-        let _ = match seconds {
-            ..1.0 => write!(text, "{:.0} ms", seconds * 1e3),
-            1.0..60.0 => write!(text, "{seconds:.1} s"),
-            _ => write!(text, "{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0),
-        };
+        write_duration(&mut self.cells.detail.text, (to - from).to_std().unwrap_or_default());
     }
 
     fn logging(&mut self, kind: Type, logging: Logging<'_>) {
@@ -440,6 +434,18 @@ impl Pretty {
             cell.push_value(value);
         }
     }
+}
+
+/// `850 ms`, `7.2 s`, `12 min 7 s`. Rounded first, because that can lead into the next unit.
+fn write_duration(text: &mut Vec<u8>, duration: Duration) {
+    let rounded = |unit: u128| (duration.as_nanos() + unit / 2) / unit;
+    let (milliseconds, tenths, seconds) = (rounded(1_000_000), rounded(100_000_000), rounded(1_000_000_000));
+    // Writing to a Vec cannot fail.
+    let _ = match (milliseconds, tenths) {
+        (..1000, _) => write!(text, "{milliseconds} ms"),
+        (_, ..600) => write!(text, "{}.{} s", tenths / 10, tenths % 10),
+        _ => write!(text, "{} min {} s", seconds / 60, seconds % 60),
+    };
 }
 
 /// `14:03:07.412`. chrono's formatting reads its format anew for every event.
@@ -668,5 +674,37 @@ impl Cell {
         short.extend_from_slice(ellipsis.as_bytes());
         self.text = short;
         self.pad = self.pad.min(keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_rounded_before_their_unit_is_chosen() {
+        for (microseconds, shown) in [
+            (0, "0 ms"),
+            (499, "0 ms"),
+            (500, "1 ms"),
+            (999_499, "999 ms"),
+            (999_500, "1.0 s"),
+            (1_000_000, "1.0 s"),
+            (1_049_999, "1.0 s"),
+            (1_050_000, "1.1 s"),
+            (59_949_999, "59.9 s"),
+            (59_950_000, "1 min 0 s"),
+            (60_000_000, "1 min 0 s"),
+            (60_499_999, "1 min 0 s"),
+            (119_499_999, "1 min 59 s"),
+            (119_500_000, "2 min 0 s"),
+            (119_999_999, "2 min 0 s"),
+            (3_599_600_000, "60 min 0 s"),
+        ] {
+            let mut text = Vec::new();
+            write_duration(&mut text, Duration::from_micros(microseconds));
+            assert_eq!(String::from_utf8(text).unwrap(), shown, "{microseconds} µs");
+        }
+        write_duration(&mut Vec::new(), Duration::MAX);
     }
 }

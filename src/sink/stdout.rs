@@ -65,7 +65,7 @@ pub enum Flushed {
 }
 
 /// A descriptor of its own for standard output, free of the standard library's line buffering.
-fn descriptor() -> io::Result<OwnedFd> {
+pub fn descriptor() -> io::Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned()
 }
 

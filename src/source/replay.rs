@@ -1,9 +1,10 @@
 //! Reads recorded events from a file, or from standard input: one JSON object a line, as `lxmon` and
 //! `lxc monitor --format json` write them.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,10 +12,13 @@ use anyhow::Context as _;
 use log::warn;
 use rustix::fs::FileType;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::subscription::MAX_MESSAGE;
+use crate::descriptors;
 use crate::event::message::Block;
 use crate::queue::{Item, Queue};
+use crate::sink::stdout;
 
 /// How much is read at once, in bytes.
 const READ: usize = 128 << 10;
@@ -63,14 +67,36 @@ impl Recording {
         let recording = self.clone();
         let runtime = Handle::current();
         // Files and terminals cannot be read without blocking; a thread of their own may.
-        let reading = tokio::task::spawn_blocking(move || {
-            let file = match &recording {
-                Self::Stdin => File::from(io::stdin().as_fd().try_clone_to_owned()?),
-                Self::File(path) => File::open(path)?,
-            };
-            read(file, &recording, &runtime, &queue)
-        });
-        reading.await.context("reading")?.with_context(|| name)
+        // (tokio's own thread for that panics where there can be no thread.)
+        let (report, reported) = oneshot::channel();
+        let reading = move || {
+            let outcome = recording.open().and_then(|file| read(file, &recording, &runtime, &queue));
+            // Nobody waits for the report any more when the program is about to end.
+            let _ = report.send(outcome);
+        };
+        std::thread::Builder::new().name("replay".into()).spawn(reading).context("starting to read")?;
+        reported.await.context("reading")?.with_context(|| name)
+    }
+
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Self::Stdin if descriptors::stdin_was_closed() => Err(io::Error::other("it is closed")),
+            Self::Stdin => Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
+            Self::File(path) => File::open(path),
+        }
+    }
+
+    /// Whether it is the very file that standard output goes to: reading it would never end.
+    #[must_use]
+    pub fn is_output(&self) -> bool {
+        let identity = |metadata: Metadata| metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
+        let input = match self {
+            Self::Stdin => self.open().and_then(|file| file.metadata()),
+            Self::File(path) => std::fs::metadata(path),
+        };
+        let output = stdout::descriptor().and_then(|descriptor| File::from(descriptor).metadata());
+        let (Ok(input), Ok(output)) = (input, output) else { return false };
+        identity(input).is_some_and(|input| identity(output) == Some(input))
     }
 }
 
@@ -81,7 +107,7 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
     let (mut first, mut number) = (1, 0);
     loop {
         line.clear();
-        (&mut input).take(MAX_MESSAGE as u64 + 1).read_until(b'\n', &mut line)?;
+        read_line(&mut input, &mut line)?;
         let has_ended = line.is_empty();
         if !has_ended {
             number += 1;
@@ -111,6 +137,26 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
             return Ok(());
         }
     }
+}
+
+/// Reads up to a line's end, or a bit more than the longest message. Memory that cannot be had is an error.
+fn read_line(input: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<()> {
+    while line.len() <= MAX_MESSAGE {
+        let buffer = match input.fill_buf() {
+            Ok(buffer) => buffer,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let end = memchr::memchr(b'\n', buffer);
+        let length = end.map_or(buffer.len(), |end| end + 1);
+        line.try_reserve(length)?;
+        line.extend_from_slice(&buffer[..length]);
+        input.consume(length);
+        if end.is_some() || length == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn skip_line(input: &mut BufReader<File>) -> io::Result<()> {

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use chrono::Local;
 use log::{info, warn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -16,6 +15,7 @@ use super::request::Request;
 use super::subscription::{Lost, Received, Subscription};
 use super::tls;
 use crate::event::json::Tape;
+use crate::event::moment::local_now;
 use crate::event::{Event, Message, RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;
@@ -138,7 +138,7 @@ impl Follow<'_> {
             let gap = Gap {
                 remote: self.id,
                 last_event,
-                since: Local::now() - before,
+                since: local_now() - before,
                 end: None,
                 reason: reason.clone(),
                 dropped: 0,

@@ -1,0 +1,267 @@
+//! A machine that refuses what the program needs, and a process that is not like others: one error, never a panic.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use rustix::process::{getuid, kill_process};
+
+use crate::program::{Outcome, Running, finish, lxmon, run};
+use crate::standin::{Connection, StandIn, numbered};
+
+const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo.ndjson");
+
+/// Sends one event and waits.
+fn silent() -> StandIn {
+    StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.wait();
+    })
+}
+
+/// The program, started by a shell that does this first.
+fn after(shell: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_lxmon")]).args(arguments);
+    command.env_clear().env("HOME", "/nonexistent").env("LANG", "C.UTF-8").env("TZ", "UTC");
+    command
+}
+
+/// It worked, or ended with one error.
+fn assert_orderly(outcome: &Outcome, what: &str) {
+    let errors: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with("hint: ")).collect();
+    let is_one_error = outcome.status == 1 && errors.len() == 1 && errors[0].starts_with("lxmon: ");
+    let has_worked = outcome.status == 0 && errors.is_empty() && !outcome.stdout.is_empty();
+    assert!(is_one_error || has_worked, "{what}: {}\n{}", outcome.status, outcome.stderr);
+}
+
+/// What is run where something is scarce.
+fn runs(server: &StandIn) -> Vec<Vec<String>> {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    vec![
+        words(&format!("{} -n1 -f json", server.remote())),
+        words(&format!("--replay {EVENTS} -f yaml")),
+        words("--demo -n1 -p"),
+        words("--list-actions"),
+    ]
+}
+
+#[test]
+fn without_descriptors_it_ends_with_one_error() {
+    let server = silent();
+    for arguments in runs(&server) {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        for limit in (4..=24).chain([64]) {
+            let outcome = finish(&mut after(&format!("ulimit -n {limit}"), &arguments));
+            assert_orderly(&outcome, &format!("{arguments:?} with {limit} descriptors"));
+            assert!(limit < 64 || outcome.status == 0, "{arguments:?}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn without_threads_it_ends_with_one_error() {
+    if !getuid().is_root() {
+        println!("skipped: only root can become a user of whom nothing runs");
+        return;
+    }
+    // The limit counts all that runs of the user, who must be able to reach the program.
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("lxmon");
+    std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    let mode = |path, mode| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(directory.path(), 0o755);
+    mode(&program, 0o755);
+    let events = directory.path().join("events");
+    std::fs::copy(EVENTS, &events).unwrap();
+    mode(&events, 0o644);
+    let events = events.to_str().unwrap();
+    for arguments in [&["--replay", events, "-f", "json"][..], &["--demo", "-n1", "-f", "json"], &["--list-actions"]] {
+        for limit in 1..=6 {
+            let mut command = Command::new("bash");
+            // The numbers are of no user.
+            command.args(["-c", &format!("ulimit -u {limit}; exec \"$0\" \"$@\"")]).arg(&program).args(arguments);
+            command.env_clear().env("LANG", "C.UTF-8").uid(64_999).gid(64_999);
+            let outcome = finish(&mut command);
+            assert_orderly(&outcome, &format!("{arguments:?} with {limit} threads"));
+        }
+    }
+}
+
+#[test]
+fn without_memory_it_ends_with_one_error_or_skips_what_is_too_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let recording = directory.path().join("events");
+    let text = crate::growth::nested(9, &vec!["0"; 12 << 20].join(","));
+    std::fs::write(&recording, format!("{text}\n{}\n", numbered(0))).unwrap();
+    let recording = recording.to_str().unwrap();
+    // In KiB. The first does with the program and its threads and nothing more.
+    for limit in [24_000, 30_000, 40_000, 60_000, 90_000, 120_000, 200_000] {
+        let shell = format!("ulimit -v {limit}");
+        assert_orderly(&finish(&mut after(&shell, &["--demo", "-n1", "-f", "json"])), &format!("{limit} KiB"));
+        let outcome = finish(&mut after(&shell, &["--replay", recording, "-f", "json"]));
+        let skipped = outcome.status == 0
+            && outcome.stderr.contains("line 1: JSON that there is no memory to read; skipped")
+            && outcome.stdout == format!("{}\n", numbered(0));
+        if !skipped {
+            assert_orderly(&outcome, &format!("{limit} KiB, a long event"));
+        }
+    }
+}
+
+#[test]
+fn with_standard_descriptors_closed_it_ends_with_one_error() {
+    let server = silent();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["--man"],
+        &["--completions", "bash"],
+        &["--list-actions"],
+        &["--replay", EVENTS],
+        &["--demo"],
+        &[&*server.remote()],
+    ] {
+        let outcome = finish(&mut after("exec >&-", arguments));
+        assert_eq!(outcome.status, 1, "{arguments:?}");
+        assert_eq!(outcome.stderr, "lxmon: standard output is closed\nhint: to print nothing: >/dev/null\n");
+        assert_eq!(finish(&mut after("exec <&- >&- 2>&-", arguments)).status, 1, "{arguments:?}");
+    }
+    // Output that nobody wants is none that is missing, however it was opened.
+    for arguments in [&["--help"][..], &["--list-actions"], &["--replay", EVENTS]] {
+        assert_eq!(finish(&mut after("exec <>/dev/null >&0", arguments)).status, 0, "{arguments:?}");
+    }
+    let outcome = finish(&mut after("exec <&-", &["--replay", "-"]));
+    assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: standard input: it is closed\n"));
+    let outcome = finish(&mut after("exec <&- 2>&-", &["--replay", EVENTS, "-n1", "-f", "json"]));
+    assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 1));
+}
+
+#[test]
+fn words_that_are_not_utf_8_are_one_error_or_work() {
+    let word = |bytes: &'static [u8]| OsStr::from_bytes(bytes).to_owned();
+    for (words, status) in [
+        (vec![word(b"\xff:")], 2),
+        (vec![word(b"unix:/\xff")], 2),
+        (vec![word(b"--replay"), word(b"/\xff")], 1),
+        (vec![word(b"--replay=\xff")], 1),
+        (vec![word(b"--repl\xffy")], 2),
+        (vec![word(b"-\xff")], 2),
+        (vec![word(b"-n\xff")], 2),
+        (vec![word(b"-i"), word(b"\xff")], 2),
+        (vec![word(b"-a\xff")], 2),
+        (vec![word(b"--project=\xff")], 2),
+        (vec![word(b"--list-actions=\xff")], 2),
+        (vec![word(b"--timeout"), word(b"\xff")], 2),
+        (vec![word(b"--loglevel"), word(b"\xff")], 2),
+        (vec![word(b"--color"), word(b"\xff")], 2),
+        (vec![word(b"--completions"), word(b"\xff")], 2),
+    ] {
+        let outcome = run(&words);
+        assert_eq!(outcome.status, status, "{words:?}: {}", outcome.stderr);
+        let errors: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with("hint: ")).collect();
+        assert!(errors.len() == 1 && errors[0].starts_with("lxmon: "), "{words:?}: {}", outcome.stderr);
+    }
+    // A file may be called so.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(word(b"\xff"));
+    std::fs::write(&file, numbered(0)).unwrap();
+    let outcome = run([OsStr::new("--replay"), file.as_os_str(), OsStr::new("-f"), OsStr::new("json")]);
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)));
+}
+
+#[test]
+fn as_the_first_process_of_a_container_it_ends_with_the_status_of_the_signal() {
+    let unshare = ["unshare", "--pid", "--fork", "--mount-proc", "true"];
+    let permitted = Command::new(unshare[0]).args(&unshare[1..]).stderr(Stdio::null()).status();
+    if !permitted.is_ok_and(|status| status.success()) {
+        println!("skipped: there may be no further PID namespace");
+        return;
+    }
+    let in_container = |arguments: &[&str]| {
+        let mut command = Command::new(unshare[0]);
+        command.args(&unshare[1..4]).arg(env!("CARGO_BIN_EXE_lxmon")).args(arguments);
+        command.env_clear().env("HOME", "/nonexistent");
+        command
+    };
+    for (signal, status) in crate::signals::ending() {
+        let server = silent();
+        let mut running = Running::start(&mut in_container(&[&*server.remote(), "-f", "json"]));
+        running.line();
+        kill_process(running.only_child(), signal).unwrap();
+        let outcome = running.end();
+        assert_eq!((outcome.status, &*outcome.stderr), (status, ""), "{signal:?}");
+    }
+    // That a file may not grow any more is an error of the write there too.
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -f 1; exec \"$@\"", "bash"]).args(&unshare[..4]);
+    command.arg(env!("CARGO_BIN_EXE_lxmon")).args(["--list-actions"]);
+    let outcome = Running::start_into(&mut command, File::create(directory.path().join("list")).unwrap()).end();
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.stderr, "lxmon: writing to standard output: File too large\n");
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -f 8; exec \"$@\"", "bash"]).args(&unshare[..4]);
+    command.arg(env!("CARGO_BIN_EXE_lxmon")).args(["--replay", EVENTS]);
+    let outcome = Running::start_into(&mut command, File::create(directory.path().join("events")).unwrap()).end();
+    assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
+}
+
+/// Compiles a library that sets the clock to before 1970, where there is a compiler.
+fn early_clock(directory: &std::path::Path) -> Option<std::path::PathBuf> {
+    const SHIM: &str = "
+        #define _GNU_SOURCE
+        #include <sys/syscall.h>
+        #include <time.h>
+        #include <unistd.h>
+        int clock_gettime(clockid_t id, struct timespec *time) {
+            int outcome = syscall(SYS_clock_gettime, id, time);
+            if (id == CLOCK_REALTIME) time->tv_sec = -86400;
+            return outcome;
+        }
+    ";
+    let (source, library) = (directory.join("clock.c"), directory.join("clock.so"));
+    std::fs::write(&source, SHIM).unwrap();
+    let built = Command::new("gcc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    built.is_ok_and(|status| status.success()).then_some(library)
+}
+
+#[test]
+fn a_clock_before_1970_is_no_reason_to_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clock) = early_clock(directory.path()) else {
+        println!("skipped: there is no gcc");
+        return;
+    };
+    for arguments in [&["--replay", EVENTS, "-p"][..], &["--replay", EVENTS, "-p", "--time", "delta"]] {
+        let outcome = finish(lxmon(arguments).env("LD_PRELOAD", &clock));
+        assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+#[ignore = "source/server.rs asks chrono for the time, which panics; event::moment::local_now does not"]
+fn a_clock_before_1970_is_no_reason_to_panic_when_following() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clock) = early_clock(directory.path()) else {
+        println!("skipped: there is no gcc");
+        return;
+    };
+    let outcome = finish(lxmon(["--demo", "-n3", "-p"]).env("LD_PRELOAD", &clock));
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    // Notices and records of gaps have times.
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(connection.number as u64));
+        if connection.number > 0 {
+            connection.wait();
+        }
+    });
+    let mut command = lxmon([&*server.remote(), "-f", "json", "-n2", "--gap-events"]);
+    let outcome = finish(command.env("LD_PRELOAD", &clock));
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("\"type\":\"gap\"") && !outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+}
