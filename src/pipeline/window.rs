@@ -14,12 +14,16 @@
 //! ```
 //!
 //! The event that was on its way for the shortest time defines the offset, so a corrected time is never later than the
-//! arrival, and earlier by what the event lost on its way. Whatever is still to come arrives later than now, and is late
-//! by less than the window: all that is held with a corrected time of *now − window* or before is due, in that order.
+//! arrival.
+//!
+//! An event is *due* in its origin when it has been held for the window's length, or when that origin has sent an event
+//! whose timestamp is so much later: nothing within the window can come before it then. The event with the earliest
+//! corrected time is released once it is due. Others wait for it, but for no longer than a second window: an origin that
+//! is behind must not hold up the rest.
 //!
 //! A clock that is set, and one wrong timestamp, both show as an event that does not fit its origin's time line: it is
 //! from the future, or a window behind what came before. What follows decides. If the next event goes on from there, the
-//! clock was set, and a new time line begins beside the old one. If not, only that one event was wrong.
+//! clock was set, and a new time line begins behind the old one. If not, only that one event was wrong.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -109,18 +113,35 @@ struct Origin {
 }
 
 /// Events whose timestamps can be compared.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
     /// The held events that arrived in order.
     run: VecDeque<Entry>,
     /// Those that arrived after a later one.
     late: BinaryHeap<Reverse<Entry>>,
-    /// What is due whatever the time, before all others.
-    overdue: VecDeque<Held>,
+    /// What is left of a line before this one, and due.
+    earlier: VecDeque<Held>,
+    /// When the held events arrived, in that order: those that have not been held for the window's length, and those that
+    /// have. Some may have been released already.
+    fresh: VecDeque<(Time, Key)>,
+    aged: VecDeque<(Time, Key)>,
+    /// The latest key of those that have been held for the window's length, and for twice as long.
+    aged_key: Key,
+    overdue_key: Key,
     /// None until an event with a readable timestamp has come.
     clock: Option<Clock>,
     /// The key's timestamp of the event that arrived last.
     last: Time,
+}
+
+/// The time line that has the next event.
+#[derive(Clone, Copy)]
+struct Next {
+    /// The corrected time of its first event.
+    corrected: Key,
+    origin: usize,
+    is_former: bool,
+    is_due: bool,
 }
 
 /// What is known of the clock behind a time line.
@@ -169,9 +190,26 @@ impl Ord for Entry {
     }
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            run: VecDeque::new(),
+            late: BinaryHeap::new(),
+            earlier: VecDeque::new(),
+            fresh: VecDeque::new(),
+            aged: VecDeque::new(),
+            aged_key: (Time::MIN, 0),
+            overdue_key: (Time::MIN, 0),
+            clock: None,
+            last: 0,
+        }
+    }
+}
+
 impl Line {
-    fn push(&mut self, key: Key, held: Held) {
+    fn push(&mut self, key: Key, arrival: Time, held: Held) {
         self.last = key.0;
+        self.fresh.push_back((arrival, key));
         let entry = Entry { key, held };
         // Nearly always the newest is the latest.
         if self.run.back().is_none_or(|last| last.key < key) {
@@ -183,7 +221,7 @@ impl Line {
 
     /// The earliest key.
     fn first(&self) -> Option<Key> {
-        if !self.overdue.is_empty() {
+        if !self.earlier.is_empty() {
             return Some((Time::MIN, 0));
         }
         let run = self.run.front().map(|entry| entry.key);
@@ -195,7 +233,7 @@ impl Line {
     }
 
     fn pop(&mut self) -> Option<Held> {
-        if let Some(held) = self.overdue.pop_front() {
+        if let Some(held) = self.earlier.pop_front() {
             return Some(held);
         }
         let late = self.late.peek().map(|Reverse(entry)| entry.key);
@@ -204,11 +242,40 @@ impl Line {
             (Some(_), _) => self.run.pop_front(),
             (None, _) => self.late.pop().map(|Reverse(entry)| entry),
         };
-        Some(entry?.held)
+        let Entry { key, held } = entry?;
+        for arrivals in [&mut self.fresh, &mut self.aged] {
+            while arrivals.front().is_some_and(|(_, other)| *other <= key) {
+                arrivals.pop_front();
+            }
+        }
+        Some(held)
+    }
+
+    /// Everything that arrived by `now` has been pushed.
+    fn advance(&mut self, now: Time, length: Time) {
+        while let Some(&(arrival, key)) = self.fresh.front().filter(|(arrival, _)| *arrival <= now - length) {
+            self.aged_key = self.aged_key.max(key);
+            self.fresh.pop_front();
+            self.aged.push_back((arrival, key));
+        }
+        while let Some((_, key)) = self.aged.front().filter(|(arrival, _)| *arrival <= now - length - length) {
+            self.overdue_key = self.overdue_key.max(*key);
+            self.aged.pop_front();
+        }
+    }
+
+    fn is_due(&self, key: Key, length: Time) -> bool {
+        !self.earlier.is_empty()
+            || key <= self.aged_key
+            || self.clock.is_some_and(|clock| clock.max.saturating_sub(length) >= key.0)
+    }
+
+    fn is_overdue(&self, key: Key) -> bool {
+        key <= self.overdue_key
     }
 
     fn is_empty(&self) -> bool {
-        self.run.is_empty() && self.late.is_empty() && self.overdue.is_empty()
+        self.run.is_empty() && self.late.is_empty() && self.earlier.is_empty()
     }
 }
 
@@ -286,7 +353,7 @@ impl Window {
         let time = event.moment().map(|Nanos(time)| time);
         let held = Held::Event(event);
         if self.length == 0 {
-            self.put(index, (0, number), held);
+            self.put(index, (0, number), 0, held);
             return;
         }
         let arrival = arrived.map(|at| self.time(at));
@@ -299,7 +366,7 @@ impl Window {
             self.settle(index, false);
             let line = &self.origins[index].current;
             let time = if line.clock.is_none() { arrival.unwrap_or(self.recorded_now) } else { line.last };
-            self.put(index, (time, number), held);
+            self.put(index, (time, number), arrival.unwrap_or(self.recorded_now), held);
             return;
         };
         self.place(index, time, arrival, number, held);
@@ -314,7 +381,7 @@ impl Window {
             let unreadable = std::mem::take(&mut origin.current);
             origin.former = unreadable;
             origin.current.clock = Some(Clock::new(time, at));
-            self.finish_placing(index, (time, number), held);
+            self.finish_placing(index, (time, number), at, held);
             return;
         };
         let is_behind = time < clock.max.saturating_sub(self.length);
@@ -326,7 +393,7 @@ impl Window {
                 None => clock.max = clock.max.max(time),
             }
             self.settle(index, false);
-            self.finish_placing(index, (time, number), held);
+            self.finish_placing(index, (time, number), at, held);
             return;
         }
         let goes_on = origin.odd.as_ref().is_some_and(|odd| {
@@ -341,16 +408,16 @@ impl Window {
         self.count += 1;
     }
 
-    fn finish_placing(&mut self, index: usize, key: Key, held: Held) {
+    fn finish_placing(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
         if let Some(clock) = &self.origins[index].current.clock {
             self.recorded_now = self.recorded_now.max(key.0.saturating_sub(clock.offset()));
         }
-        self.put(index, key, held);
+        self.put(index, key, arrival, held);
     }
 
-    fn put(&mut self, index: usize, key: Key, held: Held) {
+    fn put(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
         self.count += 1;
-        self.origins[index].current.push(key, held);
+        self.origins[index].current.push(key, arrival, held);
     }
 
     /// The clock was set: the odd event and the one that goes on from it begin a time line.
@@ -361,16 +428,16 @@ impl Window {
         clock.learn(time, arrival);
         let mut line = Line { clock: Some(clock), ..Line::default() };
         if let Some(held) = odd.held {
-            line.push((odd.time, odd.number), held);
+            line.push((odd.time, odd.number), odd.arrival, held);
         }
-        line.push((time, number), held);
+        line.push((time, number), arrival, held);
         self.count += 1;
         let mut earlier = std::mem::replace(&mut origin.former, std::mem::replace(&mut origin.current, line));
         self.recorded_now = self.recorded_now.max(clock.max.saturating_sub(clock.offset()));
         // Clocks are not set twice within a window. Where timestamps jump all the time, what is left of the line before
         // the former one is due.
         while let Some(held) = earlier.pop() {
-            self.origins[index].former.overdue.push_back(held);
+            self.origins[index].former.earlier.push_back(held);
         }
     }
 
@@ -383,7 +450,7 @@ impl Window {
             let is_late = origin.current.clock.is_some_and(|clock| odd.time < clock.max);
             let time = if is_late { odd.time } else { origin.current.last };
             let last = origin.current.last;
-            origin.current.push((time, odd.number), held);
+            origin.current.push((time, odd.number), odd.arrival, held);
             origin.current.last = last;
         }
         if !remember {
@@ -404,32 +471,30 @@ impl Window {
         let line = &self.origins[index].current;
         let time = line.clock.map_or(line.last, |clock| clock.max);
         let key = (if self.length == 0 { 0 } else { time }, self.pushed);
-        self.put(index, key, Held::Gap(gap));
+        self.put(index, key, self.now, Held::Gap(gap));
     }
 
     /// Everything that arrived by `now` has been pushed.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(self.time(now));
         for index in 0..self.origins.len() {
-            if self.origins[index]
-                .odd
-                .as_ref()
-                .is_some_and(|odd| odd.held.is_some() && odd.arrival <= self.now - self.length)
-            {
+            let origin = &mut self.origins[index];
+            let is_old = |odd: &Odd| odd.held.is_some() && odd.arrival <= self.now - self.length;
+            if origin.odd.as_ref().is_some_and(is_old) {
                 self.settle(index, true);
+            }
+            let Origin { former, current, .. } = &mut self.origins[index];
+            for line in [former, current] {
+                line.advance(self.now, self.length);
             }
         }
     }
 
     /// The next event or gap that is due.
     pub fn pop(&mut self) -> Option<Held> {
-        let (corrected, index, is_former) = self.first()?;
-        let now = if self.is_recording { self.recorded_now } else { self.now };
-        let is_due = self.length == 0
-            || corrected <= now.saturating_sub(self.length)
-            || self.recording_rests()
-            || self.text_bytes + self.tape_bytes > self.max_bytes;
-        is_due.then(|| self.release(index, is_former)).flatten()
+        let (first, overdue) = self.next()?;
+        let is_due = self.length == 0 || first.is_due || self.text_bytes + self.tape_bytes > self.max_bytes;
+        self.release(if is_due { first } else { overdue? })
     }
 
     /// Whether a recording has had no further line for the window's length.
@@ -442,8 +507,8 @@ impl Window {
         for index in 0..self.origins.len() {
             self.settle(index, false);
         }
-        let (_, index, is_former) = self.first()?;
-        self.release(index, is_former)
+        let (first, _) = self.next()?;
+        self.release(first)
     }
 
     /// When [`Window::advance`] should be called.
@@ -456,26 +521,42 @@ impl Window {
             let length = Duration::from_nanos(self.length.unsigned_abs());
             return self.last_line.and_then(|at| at.checked_add(length));
         }
-        let held = self.first().map(|(corrected, ..)| corrected);
+        let lines = self.origins.iter().flat_map(|origin| [&origin.former, &origin.current]);
+        let held = lines.flat_map(|line| {
+            let fresh = line.fresh.front().map(|(arrival, _)| arrival + self.length);
+            let aged = line.aged.front().map(|(arrival, _)| arrival + self.length + self.length);
+            fresh.into_iter().chain(aged)
+        });
         let odd = self.origins.iter().filter_map(|origin| origin.odd.as_ref().filter(|odd| odd.held.is_some()));
-        let first = held.into_iter().chain(odd.map(|odd| odd.arrival)).min()?;
-        let due = Duration::from_nanos(u64::try_from(first.saturating_add(self.length)).unwrap_or(0));
+        let due = held.chain(odd.map(|odd| odd.arrival + self.length)).min()?;
+        let due = Duration::from_nanos(u64::try_from(due).unwrap_or(0));
         self.start.checked_add(if self.count > 1 { due + SLACK } else { due })
     }
 
-    /// The line with the earliest corrected time: that time, its origin, and whether it is the former line. What is left of
+    /// The line with the earliest corrected time, and the one with the earliest of those that are overdue. What is left of
     /// a former line comes before the current one, whatever the clock was set to.
-    fn first(&self) -> Option<(Time, usize, bool)> {
-        let mut first: Option<((Time, u64), usize, bool)> = None;
+    fn next(&self) -> Option<(Next, Option<Next>)> {
+        let mut first: Option<Next> = None;
+        let mut overdue: Option<Next> = None;
         for (index, origin) in self.origins.iter().enumerate() {
-            let key = |line: &Line| line.first().map(|(time, number)| (self.corrected(line, time), number));
-            let (former, current) = (key(&origin.former), key(&origin.current));
-            let Some(corrected) = former.into_iter().chain(current).min() else { continue };
-            if first.is_none_or(|(known, ..)| corrected < known) {
-                first = Some((corrected, index, former.is_some()));
+            let is_former = !origin.former.is_empty();
+            let line = if is_former { &origin.former } else { &origin.current };
+            let Some(key) = line.first() else { continue };
+            let corrected = (self.corrected(line, key.0), key.1);
+            let is_due = if self.is_recording {
+                corrected.0 <= self.recorded_now.saturating_sub(self.length) || self.recording_rests()
+            } else {
+                line.is_due(key, self.length)
+            };
+            let next = Next { corrected, origin: index, is_former, is_due };
+            if first.is_none_or(|known| corrected < known.corrected) {
+                first = Some(next);
+            }
+            if line.is_overdue(key) && overdue.is_none_or(|known| corrected < known.corrected) {
+                overdue = Some(next);
             }
         }
-        first.map(|((corrected, _), index, is_former)| (corrected, index, is_former))
+        first.map(|first| (first, overdue))
     }
 
     /// A timestamp of a line in our time.
@@ -486,9 +567,9 @@ impl Window {
         time.saturating_sub(if agrees { self.system_offset } else { offset })
     }
 
-    fn release(&mut self, index: usize, is_former: bool) -> Option<Held> {
-        let origin = &mut self.origins[index];
-        let held = if is_former { origin.former.pop() } else { origin.current.pop() }?;
+    fn release(&mut self, next: Next) -> Option<Held> {
+        let origin = &mut self.origins[next.origin];
+        let held = if next.is_former { origin.former.pop() } else { origin.current.pop() }?;
         self.count -= 1;
         if let Held::Event(event) = &held {
             self.text_bytes -= event.message().len();
