@@ -274,7 +274,7 @@ fn peak_of(server: &StandIn, options: &[&str], lines: usize) -> u64 {
 
 #[test]
 fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
-    // One event that is selected in each read of a socket, 400 times.
+    // One event that is selected in each read of a socket.
     const MATCHES: usize = 800;
     let filler = format!(
         r#"{{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{{"message":"{}","level":"info"}}}}"#,
@@ -361,11 +361,11 @@ fn events_in_any_order_come_out_sorted_within_a_wide_window() {
 #[test]
 #[ignore = "long: run by CI"]
 fn an_event_costs_no_more_than_the_logarithm_of_what_a_wide_window_holds() {
-    let few = sort_in_a_wide_window(40_000);
+    let few = sort_in_a_wide_window(20_000);
     let many = sort_in_a_wide_window(400_000);
-    println!("40,000 events: {few:?}, 400,000: {many:?}");
-    // Ten times the events and a third more comparisons each; the square would be a hundred times.
-    assert!(many < few * 30, "{few:?}, then {many:?}");
+    println!("20,000 events: {few:?}, 400,000: {many:?}");
+    // Twenty times the events and a third more comparisons each; the square would be four hundred times.
+    assert!(many < few * 35, "{few:?}, then {many:?}");
 }
 
 /// How many events it says were not written.
