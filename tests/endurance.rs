@@ -216,11 +216,20 @@ fn a_stopped_reader(pause: Duration, limits: Limits, options: &[&str]) -> (u64, 
 }
 
 fn stopped_readers(pause: Duration, limits: Limits) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| a_stopped_reader_with_room(pause, limits));
+        scope.spawn(|| a_stopped_reader_without_room(pause, limits));
+    });
+}
+
+fn a_stopped_reader_with_room(pause: Duration, limits: Limits) {
     let (sent, lines, said) = a_stopped_reader(pause, limits, &[]);
     // The end of the connection may have a record too.
     assert!(lines.iter().filter_map(|line| number_in(line.as_bytes())).eq(0..sent), "{said}");
     assert!(!said.contains("dropped"), "{said}");
+}
 
+fn a_stopped_reader_without_room(pause: Duration, limits: Limits) {
     let (sent, lines, said) = a_stopped_reader(pause, limits, &["--buffer", "1MiB"]);
     let mut expected = 0;
     let mut gaps = 0;

@@ -192,7 +192,7 @@ fn what_a_slow_reader_with_a_small_buffer_loses_is_counted_where_it_is_missing()
 }
 
 /// A server that sends more than a stopped reader and a buffer of 1 MiB hold, and then nothing but pings. It says when
-/// all is sent.
+/// all is read.
 fn burst_then_silence(events: u64) -> (StandIn, mpsc::Receiver<()>) {
     let (say, said) = mpsc::channel();
     let server = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
@@ -200,7 +200,9 @@ fn burst_then_silence(events: u64) -> (StandIn, mpsc::Receiver<()>) {
         for number in 0..events {
             connection.event(&padded(number, 500));
         }
-        let _ = say.send(());
+        if connection.is_answered(b"1") && connection.is_answered(b"2") {
+            let _ = say.send(());
+        }
         connection.wait();
     });
     (server, said)
@@ -209,16 +211,19 @@ fn burst_then_silence(events: u64) -> (StandIn, mpsc::Receiver<()>) {
 #[test]
 fn events_that_were_dropped_are_reported_although_no_further_event_comes() {
     const EVENTS: u64 = 6000;
-    let (server, sent) = burst_then_silence(EVENTS);
+    let (server, read) = burst_then_silence(EVENTS);
     let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--gap-events", "--buffer", "1MiB"]));
-    sent.recv_timeout(PATIENCE).unwrap();
-    // Of the last events some may lie in the socket while the reader of it rests, a second at most.
-    std::thread::sleep(Duration::from_millis(1500));
+    read.recv_timeout(PATIENCE).unwrap();
     let (mut lines, mut seen) = (Lines::new(child.stdout.take().unwrap()), Vec::new());
     let begun = Instant::now();
-    while !seen.iter().any(|line: &String| line.contains(r#""type":"gap""#)) {
-        let line = lines.next_within(SOON.saturating_sub(begun.elapsed()));
-        seen.push(line.expect("a gap record soon after there was room"));
+    let mut gaps = 0;
+    // The first gap is enough where all that was dropped came last.
+    while gaps == 0 {
+        let line: String = lines
+            .next_within(SOON.saturating_sub(begun.elapsed()))
+            .unwrap_or_else(|| panic!("no gap record after {} of {EVENTS} events", seen.len()));
+        gaps += usize::from(line.contains(r#""type":"gap""#));
+        seen.push(line);
     }
     let mut notices = Lines::new(child.stderr.take().unwrap());
     let notice = notices.next_within(SOON).expect("a notice soon after there was room");
@@ -231,10 +236,9 @@ fn events_that_were_dropped_are_reported_although_no_further_event_comes() {
 
 #[test]
 fn events_that_were_dropped_fail_it_although_no_further_event_comes() {
-    let (server, sent) = burst_then_silence(6000);
+    let (server, read) = burst_then_silence(6000);
     let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--fail-on-gap", "--buffer", "1MiB"]));
-    sent.recv_timeout(PATIENCE).unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    read.recv_timeout(PATIENCE).unwrap();
     let mut lines = Lines::new(child.stdout.take().unwrap());
     let begun = Instant::now();
     while lines.next_within(SOON.saturating_sub(begun.elapsed())).is_some() {}
@@ -270,7 +274,7 @@ fn peak_of(server: &StandIn, options: &[&str], lines: usize) -> u64 {
 
 #[test]
 fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
-    // One event that is selected in each read of a socket, 400 times.
+    // One event that is selected in each read of a socket.
     const MATCHES: usize = 800;
     let filler = format!(
         r#"{{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{{"message":"{}","level":"info"}}}}"#,
@@ -357,11 +361,11 @@ fn events_in_any_order_come_out_sorted_within_a_wide_window() {
 #[test]
 #[ignore = "long: run by CI"]
 fn an_event_costs_no_more_than_the_logarithm_of_what_a_wide_window_holds() {
-    let few = sort_in_a_wide_window(40_000);
+    let few = sort_in_a_wide_window(20_000);
     let many = sort_in_a_wide_window(400_000);
-    println!("40,000 events: {few:?}, 400,000: {many:?}");
-    // Ten times the events and a third more comparisons each; the square would be a hundred times.
-    assert!(many < few * 30, "{few:?}, then {many:?}");
+    println!("20,000 events: {few:?}, 400,000: {many:?}");
+    // Twenty times the events and a third more comparisons each; the square would be four hundred times.
+    assert!(many < few * 35, "{few:?}, then {many:?}");
 }
 
 /// How many events it says were not written.
@@ -372,15 +376,20 @@ fn unwritten(stderr: &str) -> u64 {
     digits.unwrap_or_else(|| panic!("no number: {line}"))
 }
 
-/// Sends so many events of 1,000 bytes, then nothing.
-fn sending(events: u64) -> StandIn {
-    StandIn::with_limits(Limits::LXD, move |connection: &mut Connection| {
+/// Sends so many events of 1,000 bytes, then nothing, and says each time when all of them are read.
+fn sending(events: u64) -> (StandIn, mpsc::Receiver<()>) {
+    let (say, said) = mpsc::channel();
+    let server = StandIn::with_limits(Limits::LXD, move |connection: &mut Connection| {
         connection.accept();
         for number in 0..events {
             connection.event(&padded(number, 1000 - numbered(number).len() - ",\"padding\":\"\"".len() - 1));
         }
+        if connection.is_answered(b"1") && connection.is_answered(b"2") {
+            let _ = say.send(());
+        }
         connection.wait();
-    })
+    });
+    (server, said)
 }
 
 /// Asserts that these are the first events, whole, and that the others are reported as not written.
@@ -394,7 +403,7 @@ fn assert_rest_is_reported(output: &str, stderr: &str, events: u64) {
 #[test]
 fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted() {
     const EVENTS: u64 = 5000;
-    let server = sending(EVENTS);
+    let (server, _) = sending(EVENTS);
     let remote = server.remote();
     let follow = |rate: f64, options: &[&str]| {
         let mut child = start(lxmon([&*remote, "-f", "json"]).args(options));
@@ -416,7 +425,7 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
         });
         // They take far longer.
         scope.spawn(|| {
-            let (output, status, stderr) = follow(1e6, &["--timeout", "1s"]);
+            let (output, status, stderr) = follow(0.8e6, &["--timeout", "2s"]);
             assert_eq!(status, Some(0), "{stderr}");
             assert_rest_is_reported(&output, &stderr, EVENTS);
             // At least what was written within the time-out and before anybody could say that the output stops.
@@ -428,12 +437,12 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
 #[test]
 fn at_a_signal_the_output_ends_at_a_lines_end_and_the_rest_is_counted() {
     const EVENTS: u64 = 5000;
-    let server = sending(EVENTS);
+    let (server, read) = sending(EVENTS);
     for signal in [Signal::TERM, Signal::INT] {
         let mut child = start(&mut lxmon([&*server.remote(), "-f", "json"]));
         let output = child.stdout.take().unwrap();
         let reading = std::thread::spawn(move || read_slowly(output, 5e5, never));
-        std::thread::sleep(Duration::from_secs(1));
+        read.recv_timeout(PATIENCE).unwrap();
         kill_process(Pid::from_child(&child), signal).unwrap();
         let sent = Instant::now();
         let (_, stderr) = end(child);
@@ -445,17 +454,18 @@ fn at_a_signal_the_output_ends_at_a_lines_end_and_the_rest_is_counted() {
 #[test]
 fn a_stopped_reader_is_not_waited_for_at_the_end_and_the_rest_is_counted() {
     const EVENTS: u64 = 1000;
-    let server = sending(EVENTS);
+    let (server, read) = sending(EVENTS);
     for signal in [None, Some(Signal::TERM)] {
-        let timeout = if signal.is_some() { "1h" } else { "1s" };
+        let timeout = if signal.is_some() { "1h" } else { "2s" };
         let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--timeout", timeout]));
+        read.recv_timeout(PATIENCE).unwrap();
         wait_until(|| running.unread() > 32 << 10);
         let begun = Instant::now();
         if let Some(signal) = signal {
             running.signal(signal);
         }
         let outcome = running.end_unread();
-        assert!(begun.elapsed() < Duration::from_secs(1) + SOON, "{signal:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2) + SOON, "{signal:?}: {:?}", begun.elapsed());
         assert_eq!(outcome.status, if signal.is_some() { 143 } else { 0 });
         assert_rest_is_reported(&outcome.stdout, &outcome.stderr, EVENTS);
     }
@@ -569,13 +579,15 @@ fn a_standard_error_that_is_a_stopped_terminal_stops_nothing() {
 #[test]
 fn a_standard_error_that_takes_nothing_or_is_gone_stops_nothing() {
     let (_reader, full) = full_pipe(false);
-    follow_with(full, "full, and not blocking");
-    follow_with(File::options().write(true).open("/dev/full").unwrap(), "/dev/full");
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    follow_with(writer, "without a reader");
-    // Of a kind that only reads: writes fail with EBADF, as to a descriptor that is closed.
-    follow_with(File::open("/dev/null").unwrap(), "read-only");
+    let (gone, writer) = std::io::pipe().unwrap();
+    drop(gone);
+    std::thread::scope(|scope| {
+        scope.spawn(|| follow_with(full, "full, and not blocking"));
+        scope.spawn(|| follow_with(File::options().write(true).open("/dev/full").unwrap(), "/dev/full"));
+        scope.spawn(|| follow_with(writer, "without a reader"));
+        // Writes fail with EBADF, as to a descriptor that is closed.
+        scope.spawn(|| follow_with(File::open("/dev/null").unwrap(), "for reading only"));
+    });
 }
 
 #[test]

@@ -236,7 +236,8 @@ fn one_of_several_that_is_lost_for_good_leaves_a_record() {
         // It is still open at the end.
         let closed: Vec<_> = records.iter().filter(|record| record.until.is_some()).collect();
         assert_eq!(closed.len(), 1, "{options:?}: {records:?}");
-        assert_eq!(follower.told.is_empty(), options == ["-q"], "{:?}", follower.told);
+        // With -q what is said is no notice: an error at most.
+        assert_ne!(follower.has_told("connection lost"), options == ["-q"], "{:?}", follower.told);
     }
 }
 
@@ -344,8 +345,8 @@ fn a_local_socket_is_found_soon_after_it_is_back() {
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "-n2", "-v"]));
     follower.wait_for(|line| line == numbered(7_000));
     follower.wait_for_notice("there is no such socket; trying again");
-    // For a server that is not local the waits would be seconds by then.
-    std::thread::sleep(Duration::from_secs(4));
+    // For a server that is not local the waits would be a second or more by then.
+    std::thread::sleep(Duration::from_secs(2));
     let (accept, accepted) = mpsc::channel();
     let back = Instant::now();
     let _after = StandIn::at(&directory.path().join("unix.socket"), move |connection: &mut Connection| {

@@ -125,20 +125,26 @@ fn a_burst_that_goes_on_is_cut_between_two_events() {
 
 #[test]
 fn a_stopped_reader_does_not_keep_it_alive() {
-    for (signal, status) in ending() {
-        let (server, said) = serving(3000);
-        let running = Running::start(&mut following(&server, &[]));
-        assert_eq!(said.recv(), Ok("all read"));
-        // The pipe cannot hold them all.
-        crate::stream::wait_until(|| running.unread() > 32 << 10);
-        running.signal(signal);
-        let sent = Instant::now();
-        let outcome = running.end_unread();
-        assert!(sent.elapsed() < Duration::from_secs(10), "{signal:?}: {:?}", sent.elapsed());
-        assert_eq!(outcome.status, status, "{signal:?}: {}", outcome.stderr);
-        let (whole, _) = outcome.stdout.rsplit_once('\n').unwrap();
-        assert!(count_in_order(&format!("{whole}\n")) > 100, "{signal:?}");
-    }
+    std::thread::scope(|scope| {
+        for (signal, status) in ending() {
+            scope.spawn(move || assert_stopped_reader_is_left(signal, status));
+        }
+    });
+}
+
+fn assert_stopped_reader_is_left(signal: Signal, status: i32) {
+    let (server, said) = serving(3000);
+    let running = Running::start(&mut following(&server, &[]));
+    assert_eq!(said.recv(), Ok("all read"));
+    // The pipe cannot hold them all.
+    crate::stream::wait_until(|| running.unread() > 32 << 10);
+    running.signal(signal);
+    let sent = Instant::now();
+    let outcome = running.end_unread();
+    assert!(sent.elapsed() < Duration::from_secs(10), "{signal:?}: {:?}", sent.elapsed());
+    assert_eq!(outcome.status, status, "{signal:?}: {}", outcome.stderr);
+    let (whole, _) = outcome.stdout.rsplit_once('\n').unwrap();
+    assert!(count_in_order(&format!("{whole}\n")) > 100, "{signal:?}");
 }
 
 #[test]

@@ -111,17 +111,21 @@ impl StandIn {
 
     fn start(limits: Option<Limits>, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut server = Self::listen(&directory.path().join("unix.socket"), limits, script);
-        server._directory = Some(directory);
-        server
+        let socket = directory.path().join("unix.socket");
+        Self::listen(&socket, Some(directory), limits, script)
     }
 
     /// Starts to listen at this path.
     pub(crate) fn at(socket: &Path, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
-        Self::listen(socket, None, script)
+        Self::listen(socket, None, None, script)
     }
 
-    fn listen(socket: &Path, limits: Option<Limits>, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+    fn listen(
+        socket: &Path,
+        directory: Option<TempDir>,
+        limits: Option<Limits>,
+        script: impl Fn(&mut Connection) + Send + Sync + 'static,
+    ) -> Self {
         record_panics();
         let listener = UnixListener::bind(socket).unwrap();
         let (heard, requests) = mpsc::channel();
@@ -143,7 +147,7 @@ impl StandIn {
                 });
             }
         });
-        Self { socket: socket.to_owned(), _directory: None, requests, record }
+        Self { socket: socket.to_owned(), _directory: directory, requests, record }
     }
 
     /// Why the server's limits ended connections so far.
@@ -409,7 +413,7 @@ impl Limited {
         let (heard, frames) = mpsc::channel();
         // Dropped by the reader when the connection ends.
         let (open, connected) = mpsc::channel::<()>();
-        let (reader, heart) = (Arc::clone(&line), Arc::clone(&line));
+        let (reader, pinger) = (Arc::clone(&line), Arc::clone(&line));
         std::thread::spawn(move || {
             let _open = open;
             while let Some(frame) = read_frame(&reader.stream) {
@@ -423,12 +427,12 @@ impl Limited {
         });
         std::thread::spawn(move || {
             while connected.recv_timeout(limits.ping) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if heart.unanswered.load(Ordering::Relaxed) >= 2 {
-                    heart.cut("two pings are unanswered".to_owned());
+                if pinger.unanswered.load(Ordering::Relaxed) >= 2 {
+                    pinger.cut("two pings are unanswered".to_owned());
                     break;
                 }
-                heart.unanswered.fetch_add(1, Ordering::Relaxed);
-                heart.write(&frame(true, opcode::PING, HEARTBEAT));
+                pinger.unanswered.fetch_add(1, Ordering::Relaxed);
+                pinger.write(&frame(true, opcode::PING, HEARTBEAT));
             }
         });
         if limits.waiting.is_some() {
@@ -612,14 +616,14 @@ fn limits_end_the_connections_of_clients_that_do_not_keep_them() {
 #[test]
 fn limits_are_kept_by_a_client_that_reads_and_answers() {
     for limits in [Limits::LXD, Limits::INCUS] {
-        const EVENTS: u64 = 3000;
-        let limits = limits.with_times(Duration::from_secs(20), Duration::from_millis(10));
+        const EVENTS: u64 = 1500;
+        let limits = limits.with_times(Duration::from_secs(20), Duration::from_millis(500));
         let server = StandIn::with_limits(limits, |connection: &mut Connection| {
             connection.accept();
             for number in 0..EVENTS {
                 connection.event(&numbered(number));
-                if number % 500 == 0 {
-                    std::thread::sleep(Duration::from_millis(20));
+                if number % 300 == 0 {
+                    std::thread::sleep(Duration::from_millis(250));
                 }
             }
             assert!(connection.is_answered(b"all"), "the client has left");

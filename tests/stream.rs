@@ -269,7 +269,7 @@ fn a_reader_that_stops_loses_nothing_while_the_buffer_lasts() {
     // More than the 8 MiB that wait for a reader which moves.
     let server = bursting(EVENTS);
     let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(2));
     let outcome = running.end();
     assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stderr);
     server.assert_never_cut();
@@ -288,7 +288,7 @@ fn what_the_buffer_cannot_hold_is_dropped_and_told_to_the_event() {
         "--buffer",
         "1MiB",
     ]));
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(2));
     let outcome = running.end();
     server.assert_never_cut();
     let (gaps, events): (Vec<_>, Vec<_>) =
