@@ -1,5 +1,7 @@
 //! The events that the benchmarks run on: real ones of LXD and Incus, as recorded for the golden tests.
 
+use std::borrow::Cow;
+
 /// The recordings.
 const RECORDINGS: [&str; 2] = [
     include_str!("../tests/data/golden/incus-6.0.4.lxc-yaml.ndjson"),
@@ -21,9 +23,22 @@ const NEEDLE: [&str; 2] = [
     r#"","type":"lifecycle","metadata":{"action":"needle-found","source":"/1.0/needles/1"},"location":"none","project":"default"}"#,
 ];
 
-/// The stream's events without end; the texts carry the newline that the servers send.
+/// The stream's events without end, with timestamps of their own; the texts carry the newline that the servers send.
 pub(crate) fn events() -> impl Iterator<Item = String> {
-    let recorded: Vec<(String, String)> = RECORDINGS
+    (0..).zip(parts()).map(|(number, [before, after]): (u64, _)| {
+        let micros = 1_800_000_000_000_000 + i64::try_from(number * STEP).unwrap();
+        format!("{before}{}{after}\n", time(chrono::DateTime::from_timestamp_micros(micros).unwrap()))
+    })
+}
+
+/// A time as Go prints it.
+pub(crate) fn time(time: chrono::DateTime<chrono::Utc>) -> impl std::fmt::Display {
+    time.format("%Y-%m-%dT%H:%M:%S%.9fZ")
+}
+
+/// The stream's events without end: what is before and after each one's timestamp.
+pub(crate) fn parts() -> impl Iterator<Item = [Cow<'static, str>; 2]> {
+    let recorded: Vec<[Cow<'static, str>; 2]> = RECORDINGS
         .iter()
         .flat_map(|text| text.lines())
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned())
@@ -32,14 +47,14 @@ pub(crate) fn events() -> impl Iterator<Item = String> {
             let mark = "\"timestamp\":\"";
             let start = event.find(mark).unwrap() + mark.len();
             let end = start + event[start..].find('"').unwrap();
-            (event[..start].to_owned(), event[end..].to_owned())
+            [event[..start].to_owned().into(), event[end..].to_owned().into()]
         })
         .collect();
     (0..).map(move |number: u64| {
-        let micros = 1_800_000_000_000_000 + i64::try_from(number * STEP).unwrap();
-        let time = chrono::DateTime::from_timestamp_micros(micros).unwrap().format("%Y-%m-%dT%H:%M:%S%.9fZ");
-        let recorded = &recorded[usize::try_from(number).unwrap() % recorded.len()];
-        let [before, after] = if number.is_multiple_of(KEPT) { NEEDLE } else { [recorded.0.as_str(), &recorded.1] };
-        format!("{before}{time}{after}\n")
+        if number.is_multiple_of(KEPT) {
+            NEEDLE.map(Cow::Borrowed)
+        } else {
+            recorded[usize::try_from(number).unwrap() % recorded.len()].clone()
+        }
     })
 }

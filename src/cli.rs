@@ -92,6 +92,10 @@ pub struct Cli {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Stop")]
     pub timeout: Option<Duration>,
 
+    /// Keep trying although the first connection fails
+    #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay")]
+    pub retry: bool,
+
     /// Exit 1 when the connection is lost
     #[arg(long, help_heading = "Stay")]
     pub no_reconnect: bool,
@@ -102,7 +106,7 @@ pub struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "25ms", value_parser = parse_duration, help_heading = "Stay")]
     pub sort_window: Duration,
 
-    /// How much may wait for a slow reader of the output
+    /// How much memory all that waits may take: for a slow reader of the output, and in the sort window
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, help_heading = "Stay")]
     pub buffer: usize,
 

@@ -1,5 +1,6 @@
 //! What the shell offers while a command line is being typed: remotes, projects, actions.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -104,7 +105,7 @@ async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {
     let wanted = Wanted { words: &words, flavour, force_local: is_set("force_local"), names_projects: true };
     let remotes = remote::resolve(&wanted, &environment)?;
     let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
-    let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment).await?;
+    let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment, &Cell::new(false)).await?;
     let target = format!("{prefix}/1.0/projects");
     let body = http::get(stream, &host, &target, authorization.as_ref(), LONGEST).await?;
     let answer: Answer = serde_json::from_slice(&body)?;

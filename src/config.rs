@@ -1,6 +1,5 @@
 //! What to do, from the command line, the environment and the client configuration together. Reads files, changes none.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
@@ -10,10 +9,12 @@ use crate::cli::{Cli, When};
 use crate::event::{Type, catalogue};
 use crate::exit::Fault;
 use crate::filter::{Filter, excludes};
+use crate::pipeline::deliver::Limits;
 use crate::remote::{self, Environment, Flavour, Remote, Wanted};
-use crate::render::{Format, Surface, pretty};
+use crate::render::{Format, Surface, pretty, sanitize};
 use crate::source::replay::Recording;
-use crate::source::websocket::{Projects, Request};
+use crate::source::request::{Projects, Request};
+use crate::source::server::Conduct;
 use crate::terminal::Terminal;
 
 /// Everything that was decided before the first event.
@@ -33,20 +34,16 @@ pub struct Config {
     pub surface: Surface,
     /// What only the pretty format knows.
     pub pretty: pretty::Options,
-    /// The end after so many events.
-    pub count: Option<NonZeroU64>,
+    /// What ends the output, and what is in it beside events.
+    pub limits: Limits,
     /// The end after so long.
     pub timeout: Option<Duration>,
-    /// Whether to come back when a connection is lost.
-    pub reconnect: bool,
+    /// What happens when a server cannot be followed.
+    pub conduct: Conduct,
     /// How long an event may be held to be put in order.
     pub sort_window: Duration,
-    /// How many bytes may wait for a stopped reader of the output.
+    /// How many bytes of memory may be taken by all that waits.
     pub buffer: usize,
-    /// Whether gaps are put into the stream.
-    pub gap_events: bool,
-    /// Whether the first gap is the end.
-    pub fail_on_gap: bool,
 }
 
 /// Where events come from.
@@ -69,6 +66,12 @@ impl Source {
             Self::Replay(recording) => vec![recording.name()],
             Self::Demo => vec!["demo".into()],
         }
+    }
+
+    /// Whether it is a recording whose next line may be a long time coming.
+    #[must_use]
+    pub fn may_rest(&self) -> bool {
+        matches!(self, Self::Replay(recording) if !recording.is_regular_file())
     }
 }
 
@@ -94,7 +97,7 @@ impl Config {
             width: if cli.no_trunc { None } else { terminal.width },
             time: cli.time,
             show_project: !one_project,
-            remote_width: source.remote_names().iter().map(|name| name.width()).max().unwrap_or(0),
+            remote_width: source.remote_names().iter().map(|name| sanitize::shown(name).width()).max().unwrap_or(0),
             utf8: speaks_utf8(environment),
         };
         Ok(Self {
@@ -105,13 +108,11 @@ impl Config {
             format,
             surface,
             pretty,
-            count: cli.count,
+            limits: Limits { count: cli.count, gap_events: cli.gap_events, fail_on_gap: cli.fail_on_gap },
             timeout: cli.timeout,
-            reconnect: !cli.no_reconnect,
+            conduct: Conduct { retry: cli.retry, reconnect: !cli.no_reconnect, fail_on_gap: cli.fail_on_gap },
             sort_window: cli.sort_window,
             buffer: cli.buffer,
-            gap_events: cli.gap_events,
-            fail_on_gap: cli.fail_on_gap,
         })
     }
 }

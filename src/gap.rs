@@ -1,4 +1,4 @@
-//! A hole in the stream: events that were sent and that nobody will see here.
+//! A gap in the stream: events that a server sent and that lxmon does not print.
 
 use std::fmt;
 
@@ -7,55 +7,61 @@ use serde::Serialize;
 
 use crate::event::{Message, RemoteId};
 
-/// Where and why events are missing.
+/// Where, for how long and why events are missing.
 #[derive(Clone, Debug)]
 pub struct Gap {
-    /// Whose events they are.
+    /// Whose events are missing.
     pub remote: RemoteId,
-    /// When the last event before the gap had been received.
+    /// The server's timestamp of the last event that came before the gap.
+    pub last_event: Option<String>,
+    /// When it began, by our clock.
     pub since: DateTime<Local>,
-    /// When receiving went on, or was given up.
-    pub until: DateTime<Local>,
-    /// Why they are missing.
+    /// How it ended; none while it goes on.
+    pub end: Option<End>,
+    /// Why events are missing.
     pub reason: String,
-    /// How many were received and then dropped. What a server sent while we were not connected is in no count.
+    /// How many events were received and then dropped. What a server sent while lxmon was not connected is in no count.
     pub dropped: u64,
-    /// Receiving was given up, and there is no end of the gap to wait for.
-    pub is_open: bool,
+}
+
+/// The end of a gap.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// When it ended, by our clock.
+    pub until: DateTime<Local>,
+    /// How long it was, in seconds, by a clock that nobody sets.
+    pub seconds: f64,
+    /// Whether events come again; else lxmon ends.
+    pub is_over: bool,
 }
 
 impl Gap {
-    /// The first message that there was no room for.
-    #[must_use]
-    pub fn dropped(remote: RemoteId) -> Self {
-        let now = Local::now();
-        let reason = "our output took nothing and the buffer was full".to_owned();
-        Self { remote, since: now, until: now, reason, dropped: 1, is_open: false }
-    }
-
-    /// The gap ends now.
-    #[must_use]
-    pub fn until_now(self) -> Self {
-        Self { until: Local::now(), ..self }
-    }
-
     /// The record that `--gap-events` puts into the stream, in the form of an event.
     #[must_use]
     pub fn to_message(&self, remote: &str) -> Message {
         let time = |time: DateTime<Local>| time.to_rfc3339_opts(SecondsFormat::Nanos, true);
         let record = Record {
             kind: "gap",
-            timestamp: time(self.until),
+            timestamp: time(self.end.map_or(self.since, |end| end.until)),
             metadata: Metadata {
                 remote,
+                last_event: self.last_event.as_deref(),
                 since: time(self.since),
-                until: time(self.until),
+                until: self.end.map(|end| time(end.until)),
+                seconds: self.end.map(|end| (end.seconds * 1e3).round() / 1e3),
                 reason: &self.reason,
                 dropped: self.dropped,
             },
         };
-        // Strings and a number always have a form in JSON.
+        // Strings and numbers that are finite always have a form in JSON.
         Message::from(serde_json::to_string(&record).unwrap_or_default())
+    }
+
+    /// The last event's timestamp as the notice shows it: the time of day where it is RFC 3339, else the server's text.
+    fn last_event_shown(&self) -> String {
+        let Some(text) = &self.last_event else { return self.since.format("%H:%M:%S").to_string() };
+        DateTime::parse_from_rfc3339(text)
+            .map_or_else(|_| text.clone(), |time| time.with_timezone(&Local).format("%H:%M:%S").to_string())
     }
 }
 
@@ -71,24 +77,34 @@ struct Record<'a> {
 #[derive(Serialize)]
 struct Metadata<'a> {
     remote: &'a str,
+    last_event: Option<&'a str>,
     since: String,
-    until: String,
+    until: Option<String>,
+    seconds: Option<f64>,
     reason: &'a str,
     dropped: u64,
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, dropped, is_open, .. } = self;
+        let Self { reason, dropped, .. } = self;
         let since = self.since.format("%H:%M:%S");
-        let seconds = (self.until - self.since).as_seconds_f64();
-        match dropped {
-            0 if *is_open => write!(f, "connection lost at {since} ({reason}); events from then on are lost"),
-            0 => write!(
+        let last = self.last_event_shown();
+        match (dropped, self.end) {
+            (0, None) => write!(f, "connection lost at {since} ({reason}); events since {last} may be missing"),
+            (0, Some(End { seconds, is_over: true, .. })) => write!(
                 f,
-                "connection lost at {since} ({reason}); reconnected after {seconds:.1} s; events in between are lost"
+                "connection lost at {since} ({reason}); reconnected after {seconds:.1} s; events since {last} may be missing"
             ),
-            _ => write!(f, "{dropped} events dropped from {since} on, for {seconds:.1} s: {reason}"),
+            (0, Some(End { seconds, .. })) => write!(
+                f,
+                "connection lost at {since} ({reason}); not reconnected in {seconds:.1} s; events since {last} may be missing"
+            ),
+            (_, end) => {
+                let seconds = end.map_or(0.0, |end| end.seconds);
+                let events = if *dropped == 1 { "event" } else { "events" };
+                write!(f, "{dropped} {events} dropped from {since} on, within {seconds:.1} s: {reason}")
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn man() -> io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut out)?;
     paragraphs(&mut out, "DESCRIPTION", DESCRIPTION)?;
     man.render_options_section(&mut out)?;
+    terms(&mut out, "FORMATS", FORMATS)?;
     terms(&mut out, "EXAMPLES", EXAMPLES)?;
     terms(&mut out, "EXIT STATUS", EXIT_STATUS)?;
     terms(&mut out, "ENVIRONMENT", ENVIRONMENT)?;
@@ -65,6 +66,23 @@ const DESCRIPTION: &[&str] = &[
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different options \
      must all hold. An event without the field that a pattern asks for does not match, but events that belong to no \
      project pass --project, as they do on the server.",
+];
+
+const FORMATS: &[(&str, &str)] = &[
+    (
+        "yaml",
+        "One document per event, byte for byte what lxc monitor prints, but begun by --- and in favour of the truth where \
+         that would not read back: numbers keep their digits, and what readers of YAML 1.1 and 1.2 take differently is \
+         quoted with escapes. An event that would grow far beyond its size, because much is nested deeply in it, has its \
+         metadata in flow style, as JSON has it, which reads back as the same.",
+    ),
+    (
+        "json",
+        "One event per line, the server's own bytes. With several remotes \"remote\" is put in as the first key, in place of \
+         one that the event has.",
+    ),
+    ("pretty", "One line per event for people."),
+    ("logfmt", "One line per event, as lxc monitor --pretty prints it."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

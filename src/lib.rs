@@ -1,8 +1,7 @@
 //! lxmon follows the events of LXD and Incus servers.
 //!
-//! Data flows one way: source → event → filter → order → render → sink, a module per step. [`monitor`] joins them in
-//! three threads: it reads itself, [`sorter`] takes from the [`queue`] and goes as far as the order, [`writer`] does the
-//! rest.
+//! Data flows one way: source → queue → event → filter → window → render → sink. [`pipeline`] joins the steps and says
+//! which thread does what.
 
 pub mod cli;
 pub mod complete;
@@ -12,10 +11,9 @@ pub mod exit;
 pub mod filter;
 pub mod gap;
 mod generate;
-pub mod monitor;
 mod near;
 pub mod notice;
-pub mod order;
+pub mod pipeline;
 pub mod queue;
 pub mod remote;
 pub mod render;
@@ -23,10 +21,9 @@ mod shells;
 pub mod signals;
 pub mod sink;
 pub mod skipped;
-pub mod sorter;
 pub mod source;
+pub mod system;
 pub mod terminal;
-pub mod writer;
 
 use std::io::{self, Write as _};
 
@@ -68,7 +65,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     for doubt in config::doubts(cli) {
         warn!("{doubt}");
     }
-    monitor::run(Config::new(cli, &Environment::current(), Terminal::of_stdout())?)
+    pipeline::run(Config::new(cli, &Environment::current(), Terminal::of_stdout())?)
 }
 
 /// Prints what is not an event. That nobody reads it to its end is no error.

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Err(shown) if !shown.use_stderr() => shown.exit(),
         Err(error) => notice::misuse(&error),
     };
+    notice::flush();
     if let Exit::Signal(signal) = exit {
         signals::die_by(signal);
     }

@@ -4,7 +4,12 @@
 //! server sent reaches the terminal as a control character.
 
 use std::borrow::Cow;
-use std::io::Write as _;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -58,12 +63,12 @@ impl Log for Notices {
 /// Prints the error that ends the program, with its hint, and says how to end.
 #[must_use]
 pub fn fail(error: &anyhow::Error) -> Exit {
-    tell(error);
+    show(error);
     fault(error).map_or(Exit::Failed, Fault::exit)
 }
 
 /// Prints an error with its hint.
-pub fn tell(error: &anyhow::Error) {
+pub fn show(error: &anyhow::Error) {
     say(&format!("lxmon: {error:#}"));
     if let Some(hint) = fault(error).and_then(Fault::hint_text) {
         say(&format!("hint: {hint}"));
@@ -108,6 +113,115 @@ fn say(line: &str) {
     let mut out = Vec::with_capacity(line.len() + 1);
     sanitize::push(&mut out, &line);
     out.push(b'\n');
-    // Where stderr is gone there is nobody left to tell.
-    let _ = std::io::stderr().write_all(&out);
+    STDERR.push(out);
+}
+
+/// How many bytes of notices may wait for standard error.
+const MAX_WAITING: usize = 1 << 20;
+
+/// How long the end of the program waits for standard error to accept what waits for it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What waits for standard error. A thread of its own writes it, so that a standard error which nobody reads, or a
+/// stopped terminal, blocks nothing else.
+static STDERR: Waiting = Waiting { state: Mutex::new(State::new()), changed: Condvar::new() };
+
+struct Waiting {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// How many lines were dropped, because too much waited.
+    dropped: u64,
+    /// Whether the thread runs.
+    has_thread: bool,
+    /// Whether the thread is inside a write.
+    is_writing: bool,
+}
+
+impl State {
+    const fn new() -> Self {
+        Self { lines: VecDeque::new(), bytes: 0, dropped: 0, has_thread: false, is_writing: false }
+    }
+}
+
+impl Waiting {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&'static self, line: Vec<u8>) {
+        let mut state = self.state();
+        if state.bytes + line.len() > MAX_WAITING {
+            state.dropped += 1;
+            return;
+        }
+        state.bytes += line.len();
+        state.lines.push_back(line);
+        if !state.has_thread {
+            state.has_thread = true;
+            let thread = std::thread::Builder::new().name("notices".into()).stack_size(64 << 10);
+            if thread.spawn(|| self.write_all()).is_err() {
+                // Without a thread a write that may block is better than silence.
+                state.has_thread = false;
+                while let Some(line) = state.lines.pop_front() {
+                    write(&line);
+                }
+                state.bytes = 0;
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn write_all(&self) {
+        let mut state = self.state();
+        loop {
+            if let Some(line) = state.lines.pop_front() {
+                state.is_writing = true;
+                drop(state);
+                write(&line);
+                state = self.state();
+                state.is_writing = false;
+                state.bytes -= line.len();
+            } else if state.dropped > 0 {
+                let dropped = std::mem::take(&mut state.dropped);
+                let line = format!("lxmon: {dropped} notices were dropped, because standard error was not read\n");
+                state.bytes += line.len();
+                state.lines.push_back(line.into_bytes());
+            } else {
+                self.changed.notify_all();
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+}
+
+/// Waits until standard error has accepted all notices, but for no longer than [`LAST_WORDS`].
+pub fn flush() {
+    let has_ended =
+        |state: &mut State| !state.has_thread || (state.lines.is_empty() && !state.is_writing && state.dropped == 0);
+    let state = STDERR.state();
+    let _ = STDERR.changed.wait_timeout_while(state, LAST_WORDS, |state| !has_ended(state));
+}
+
+/// Writes a line. Standard error may be shared with someone who made it non-blocking; where it is gone, nobody can be
+/// informed.
+fn write(mut line: &[u8]) {
+    let stderr = std::io::stderr();
+    while !line.is_empty() {
+        match rustix::io::write(&stderr, line) {
+            Ok(0) => return,
+            Ok(written) => line = &line[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                // Interrupted or not, the write is tried again.
+                let _ = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None);
+            }
+            Err(_) => return,
+        }
+    }
 }

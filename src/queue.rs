@@ -1,127 +1,127 @@
-//! What lies between the readers and the writer: messages in the order of their arrival, bounded in bytes.
+//! Between the readers and the pipeline: blocks of messages in the order of their arrival, bounded in memory.
 //!
-//! Readers never wait for a stopped output, and never run away from one that moves. While the output takes anything,
-//! the queue stays small and readers wait for room: the servers allow a write 5 s (LXD `lxd/events`). Once the output
-//! has taken nothing for a second, the queue may grow to its full size, so that the connections survive; when that is
-//! used up too, the newest messages are dropped and counted.
+//! ```text
+//!   used memory
+//!   max  ───────────────────────────────  beyond: the newest block is dropped and counted, reading goes on
+//!                        ↑
+//!          a reader has rested for REST: the limit is `max` until little waits again
+//!                        ↓
+//!   SMALL ──────────────────────────────  beyond: readers rest, so the server waits (back-pressure)
+//! ```
+//!
+//! Readers rest before they read, never with a message in hand. They rest only shortly whatever the output does: LXD
+//! gives each of its writes 5 s (`lxd/events/connections.go`), and Incus ends a connection for which 1,000 events wait.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::Local;
 use tokio::sync::Notify;
 
-use crate::event::{Message, RemoteId, Unreadable};
-use crate::gap::Gap;
+use crate::event::message::{Block, Levels, Memory};
+use crate::event::{Event, RemoteId};
+use crate::gap::{End, Gap};
+use crate::system::clock::Moment;
 
-/// How many bytes may wait while the output moves.
+/// How many bytes may wait while readers rest for the output.
 const SMALL: usize = 8 << 20;
 
-/// An output that has taken nothing for this long is stopped. Well below the 5 s after which LXD cuts us off.
-const STALLED: Duration = Duration::from_secs(1);
+/// How many bytes must be freed before a resting reader goes on, and before dropping ends: waking a reader costs more
+/// than queueing many messages, and a gap per block would hide what a gap says.
+const STEP: usize = 1 << 20;
 
-/// What a message costs beside its text.
-const OVERHEAD: usize = 64;
+/// The longest rest of a reader. At 4,000 events/s that is as much as Incus lets wait for a client.
+const REST: Duration = Duration::from_millis(250);
 
-/// How many items are taken at once. They are passed on from hand to hand and used again, so that neither a long queue
-/// nor a long stream has to be moved as it grows.
-const BLOCK: usize = 512;
+/// The rest of a reader whose messages are dropped anyway: short enough for every server, long enough to leave the
+/// processor to those who could free memory.
+const REST_WHILE_FULL: Duration = Duration::from_millis(10);
 
-/// How many used blocks are kept: as many as a queue of the usual length has of short messages.
-const SPARE: usize = SMALL / OVERHEAD / BLOCK / 2;
+/// More waiting text than this is the pipeline's thread's to decode, beside the reading, in bytes.
+const MAX_FOR_TASK: usize = 16 << 10;
 
-/// What the writer gets to see.
+/// What the pipeline gets to see.
 #[derive(Debug)]
 pub enum Item {
-    /// The items that follow arrived at this time.
-    Arrived(Instant),
-    /// Everything that came by this time stands before it.
-    Time(Instant),
-    /// A message of a remote.
-    Message(RemoteId, Message),
-    /// A line of a recording, with its number.
-    Line(u64, Message),
-    /// A message of a remote that is no text, and so no event.
-    Unreadable(RemoteId, Unreadable),
-    /// Events are missing here.
+    /// Messages of a remote, and when they were read.
+    Messages(RemoteId, Arc<Block>, Instant),
+    /// Lines of a recording, with the number of the first. An empty one has been skipped.
+    Lines(u64, Arc<Block>),
+    /// A message of a remote that is not text, and so is no event.
+    Binary(RemoteId),
+    /// Events of a remote are missing here.
     Gap(Gap),
-}
-
-/// Why [`Queue::take`] came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// There are items.
-    Items,
-    /// There are no items and never will be.
-    End,
-}
-
-/// What a reader may do with its next message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    /// Queue it.
-    Free,
-    /// Drop it: there is no room, and there will be none soon.
-    None,
 }
 
 /// The queue.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
-    filled: Condvar,
-    drained: Notify,
-    asked: Notify,
-    /// Readers push one after the other, in the order in which they asked: none falls behind the others.
-    turn: tokio::sync::Mutex<()>,
-    /// How many bytes may wait while the output is stopped.
-    full: usize,
+    /// Wakes the pipeline's thread.
+    wanted: Condvar,
+    /// Wakes the pipeline's task on the reading thread.
+    filled: Notify,
+    memory: Arc<Memory>,
+    /// What a resting reader waits for, and what ends dropping.
+    marks: Levels,
+    /// How much memory all that waits may take, in bytes.
+    max_bytes: usize,
+    /// Whether the limit is `max_bytes`, because a reader has rested long enough.
+    is_grown: AtomicBool,
+    /// Whether a reader has rested long enough for room, and found none.
+    is_overfull: AtomicBool,
     /// Whether readers wait for ever rather than drop (replay, demo).
-    patient: bool,
+    never_drops: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    /// What waits, in blocks of at most [`BLOCK`] items.
-    blocks: VecDeque<Vec<Item>>,
-    /// Empty blocks.
-    spare: Vec<Vec<Item>>,
-    /// Bytes that were pushed and not yet released.
-    bytes: usize,
-    /// How many bytes may wait just now.
-    limit: usize,
-    /// Since when the writer has been inside one write.
-    writing_since: Option<Instant>,
-    /// What was dropped and not yet told, at most one gap a remote.
-    dropped: Vec<Gap>,
-    /// When to tell the time next.
-    asked_for: Option<Instant>,
-    ended: bool,
+    items: VecDeque<Item>,
+    /// Bytes of text in `items`.
+    text_len: usize,
+    /// Whether the pipeline's thread is to take the items; else its task on the reading thread does.
+    thread_wanted: bool,
+    /// Everything that came by this time is in `items` or has been taken.
+    complete_by: Option<Instant>,
+    has_ended: bool,
+    /// Gaps that go on, at most one per remote and reason.
+    open: Vec<(Gap, Moment)>,
+}
+
+/// What became of a block.
+#[derive(Debug)]
+pub enum Pushed {
+    /// It waits for the pipeline, behind the gap of those that were dropped before it.
+    Queued(Option<Gap>),
+    /// It was dropped and counted: all memory is in use.
+    Dropped,
 }
 
 impl Queue {
-    /// A queue for at most `full` bytes. With `patient`, pushing waits for ever and drops nothing.
+    /// A queue in which at most about `max_bytes` of memory wait. With `never_drops`, readers wait for ever.
     #[must_use]
-    pub fn new(full: usize, patient: bool) -> Self {
-        let state = State {
-            blocks: VecDeque::new(),
-            spare: Vec::new(),
-            bytes: 0,
-            limit: SMALL.min(full),
-            writing_since: None,
-            dropped: Vec::new(),
-            asked_for: None,
-            ended: false,
-        };
+    pub fn new(max_bytes: usize, never_drops: bool) -> Self {
+        let small = SMALL.min(max_bytes);
+        let marks = Levels { queued: small - STEP.min(small / 2), used: max_bytes - STEP.min(max_bytes / 2) };
         Self {
-            state: Mutex::new(state),
-            filled: Condvar::new(),
-            drained: Notify::new(),
-            asked: Notify::new(),
-            turn: tokio::sync::Mutex::default(),
-            full,
-            patient,
+            state: Mutex::default(),
+            wanted: Condvar::new(),
+            filled: Notify::new(),
+            memory: Arc::new(Memory::new(marks)),
+            marks,
+            max_bytes,
+            is_grown: AtomicBool::new(false),
+            is_overfull: AtomicBool::new(false),
+            never_drops,
         }
+    }
+
+    /// The count of the memory that all that waits takes.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,304 +129,237 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the messages that a remote sent in one burst, waiting for room where that is right. Those for which there
-    /// is none are dropped, and a gap is queued in their place as soon as there is room again.
-    pub async fn push(&self, remote: RemoteId, burst: &mut Vec<Item>) {
-        let _turn = self.turn.lock().await;
-        let mut pending = burst.drain(..).peekable();
-        while pending.peek().is_some() {
-            let room = self.room().await;
-            let mut state = self.state();
-            match room {
-                Room::Free => {
-                    state.tell_dropped(remote);
-                    // Waiting for room is our own doing: nothing is late because of it.
-                    state.add(Item::Arrived(Instant::now()));
-                    while state.bytes < state.limit {
-                        let Some(item) = pending.next() else { break };
-                        state.add(item);
-                    }
-                    drop(state);
-                    self.filled.notify_one();
-                }
-                Room::None => {
-                    pending.next();
-                    state.count_dropped(remote);
-                }
-            }
+    /// Rests, before reading more, as long as little can be done with it: until the queue is short, but never longer
+    /// than [`REST`], unless nothing may be dropped.
+    pub async fn rest(&self) {
+        let Levels { used, queued } = self.memory.levels();
+        if queued <= self.marks.queued {
+            self.is_grown.store(false, Ordering::Relaxed);
+        } else if self.never_drops {
+            self.memory.wait_for_short_queue().await;
+        } else if used >= self.max_bytes {
+            // As long as the output moves, that makes room soon.
+            let rest = if self.is_overfull.load(Ordering::Relaxed) { REST_WHILE_FULL } else { REST };
+            let room = tokio::time::timeout(rest, self.memory.wait_for_room()).await;
+            self.is_overfull.store(room.is_err(), Ordering::Relaxed);
+        } else if queued >= SMALL.min(self.max_bytes) && !self.is_grown.load(Ordering::Relaxed) {
+            let short = tokio::time::timeout(REST, self.memory.wait_for_short_queue()).await;
+            self.is_grown.store(short.is_err(), Ordering::Relaxed);
         }
     }
 
-    /// Adds what must not be lost, whatever room there is.
-    pub fn push_always(&self, item: Item) {
-        self.state().add(item);
-        self.filled.notify_one();
-    }
-
-    /// Waits until there is room, or until it is clear that there will be none soon.
-    async fn room(&self) -> Room {
-        loop {
-            let drained = self.drained.notified();
-            let stalled_in = {
-                let mut state = self.state();
-                if state.bytes < state.limit {
-                    return Room::Free;
-                }
-                match state.writing_since.map(|since| since.elapsed()) {
-                    Some(stalled) if stalled >= STALLED && !self.patient => {
-                        if state.bytes >= self.full {
-                            return Room::None;
-                        }
-                        state.limit = self.full;
-                        return Room::Free;
-                    }
-                    Some(stalled) => STALLED.saturating_sub(stalled),
-                    None => STALLED,
-                }
-            };
-            if self.patient {
-                drained.await;
-            } else {
-                // Either outcome is looked at above.
-                let _ = tokio::time::timeout(stalled_in.max(Duration::from_millis(1)), drained).await;
-            }
-        }
-    }
-
-    /// Says that nothing more will come.
-    pub fn end(&self) {
+    /// Queues messages that were read at `now`, or drops and counts them while all memory is in use.
+    pub fn push(&self, remote: RemoteId, block: Block, now: Instant) -> Pushed {
+        let used = self.memory.levels().used;
         let mut state = self.state();
-        while let Some(gap) = state.dropped.pop() {
-            state.add(Item::Gap(gap.until_now()));
+        let is_dropping = state.dropping(remote).is_some();
+        if !self.never_drops && (used >= self.max_bytes || (is_dropping && used > self.marks.used)) {
+            state.count_dropped(remote, block.len() as u64);
+            return Pushed::Dropped;
         }
-        state.ended = true;
-        drop(state);
-        self.filled.notify_one();
+        let gap = if is_dropping { state.end_dropping(remote) } else { None };
+        state.add(Item::Messages(remote, Arc::new(block.charged_to(&self.memory)), now));
+        self.wake(state);
+        Pushed::Queued(gap)
     }
 
-    /// Waits for items and puts some of them into the empty `items`. From `deadline` on there will be an [`Item::Time`].
-    pub fn take(&self, items: &mut Vec<Item>, deadline: Option<Instant>) -> Taken {
-        let mut state = self.state();
-        if deadline.is_some() && state.asked_for.is_none() {
-            state.asked_for = deadline;
-            self.asked.notify_one();
-        }
-        loop {
-            if let Some(block) = state.blocks.pop_front() {
-                let empty = std::mem::replace(items, block);
-                if state.spare.len() < SPARE {
-                    state.spare.push(empty);
-                }
-                return Taken::Items;
-            }
-            if state.ended {
-                return Taken::End;
-            }
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Tells the time at the deadlines that [`Queue::take`] is given, once all that has come by then is queued. Only
-    /// the thread that reads knows that: what it has not read for want of time is not late.
-    pub async fn tell_time(&self) {
-        loop {
-            self.asked.notified().await;
-            let Some(deadline) = self.state().asked_for else { continue };
-            tokio::time::sleep_until(deadline.into()).await;
-            let now = Instant::now();
-            // The first lets the runtime ask the sockets once more, the second lets those be read that have something.
-            tokio::task::yield_now().await;
-            tokio::task::yield_now().await;
-            // Those who have something and wait for room come first.
-            let _turn = self.turn.lock().await;
-            self.state().asked_for = None;
-            self.push_always(Item::Time(now));
-        }
-    }
-
-    /// Whether something waits for the writer.
+    /// Whether events of `remote` were dropped, and that has not been reported yet.
     #[must_use]
-    pub fn has_items(&self) -> bool {
-        !self.state().blocks.is_empty()
+    pub fn is_dropping(&self, remote: RemoteId) -> bool {
+        self.state().dropping(remote).is_some()
     }
 
-    /// The writer is done with items of this size together.
-    pub fn release(&self, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
+    /// Waits until there is room again for what `remote` sends, although it sends nothing, and ends the gap of its
+    /// dropped events, if there is one.
+    pub async fn end_dropping(&self, remote: RemoteId) -> Option<Gap> {
+        self.memory.wait_for_room().await;
         let mut state = self.state();
-        let before = self.is_roomy(&state);
-        state.bytes = state.bytes.saturating_sub(bytes);
-        // After a stop the queue shrinks back by half of what is written, so that reading goes on meanwhile.
-        state.limit = state.limit.saturating_sub(bytes / 2).max(SMALL.min(self.full));
-        let after = self.is_roomy(&state);
+        let gap = state.end_dropping(remote);
+        self.wake(state);
+        gap
+    }
+
+    /// Queues what is small or must not be lost, however much waits.
+    pub fn push_always(&self, item: Item) {
+        let mut state = self.state();
+        state.add(item);
+        self.wake(state);
+    }
+
+    /// Wakes whoever is to take what was queued.
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let thread_wanted = state.thread_wanted;
         drop(state);
-        if after && !before {
-            self.drained.notify_waiters();
+        if thread_wanted {
+            self.wanted.notify_one();
+        } else {
+            self.filled.notify_one();
         }
     }
 
-    /// Whether waking a reader pays: it costs more than queueing many messages.
-    fn is_roomy(&self, state: &State) -> bool {
-        state.bytes + SMALL.min(self.full) / 2 <= state.limit
+    /// Queues the record of a gap that goes on, which is closed when the queue ends unless [`Queue::close_gap`] comes
+    /// first.
+    pub fn open_gap(&self, gap: Gap, since: Moment) {
+        let mut state = self.state();
+        state.open.retain(|(open, _)| open.remote != gap.remote || open.dropped > 0);
+        state.open.push((gap.clone(), since));
+        state.add(Item::Gap(gap));
+        self.wake(state);
     }
 
-    /// The writer enters a write, or goes on with one that has not taken anything; since when.
-    pub fn writing(&self) -> Instant {
-        *self.state().writing_since.get_or_insert_with(Instant::now)
+    /// Events of `remote` come again: queues the record of the whole gap, and returns it.
+    pub fn close_gap(&self, remote: RemoteId) -> Option<Gap> {
+        let mut state = self.state();
+        let index = state.open.iter().position(|(gap, _)| gap.remote == remote && gap.dropped == 0)?;
+        let (gap, since) = state.open.swap_remove(index);
+        let gap = closed(gap, since, true);
+        state.add(Item::Gap(gap.clone()));
+        self.wake(state);
+        Some(gap)
     }
 
-    /// The write took something.
-    pub fn written(&self) {
-        self.state().writing_since = None;
+    /// Nothing more will come: closes the gaps that are still open, and returns them.
+    pub fn end(&self) -> Vec<Gap> {
+        let mut state = self.state();
+        let open = std::mem::take(&mut state.open);
+        let gaps: Vec<_> = open.into_iter().map(|(gap, since)| closed(gap, since, false)).collect();
+        for gap in &gaps {
+            state.add(Item::Gap(gap.clone()));
+        }
+        state.has_ended = true;
+        state.thread_wanted = true;
+        self.wake(state);
+        gaps
     }
+
+    /// Waits until something was queued since the last call.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// The next item, if one waits.
+    pub fn take(&self) -> Option<Item> {
+        let mut state = self.state();
+        let item = state.items.pop_front()?;
+        state.text_len -= item.text_len();
+        Some(item)
+    }
+
+    /// Whether no item waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state().items.is_empty()
+    }
+
+    /// Whether the pipeline's thread has been asked to take the items.
+    #[must_use]
+    pub fn is_threads(&self) -> bool {
+        self.state().thread_wanted
+    }
+
+    /// Asks the pipeline's thread to take the items from now on, until it has caught up. Everything that came by `now` is
+    /// queued.
+    pub fn want_thread(&self, now: Instant) {
+        let mut state = self.state();
+        state.complete_by = Some(now);
+        if !state.thread_wanted {
+            state.thread_wanted = true;
+            drop(state);
+            self.wanted.notify_one();
+        }
+    }
+
+    /// For the pipeline's thread: waits until it is asked to take items.
+    pub fn wait_until_wanted(&self) {
+        let mut state = self.state();
+        while !state.thread_wanted {
+            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// For the pipeline's thread, which has found no item: what it is to do now.
+    pub fn thread_caught_up(&self) -> CaughtUp {
+        let mut state = self.state();
+        if !state.items.is_empty() {
+            return CaughtUp::More;
+        }
+        if state.has_ended {
+            return CaughtUp::Ended;
+        }
+        state.thread_wanted = false;
+        CaughtUp::Rest(state.complete_by.take())
+    }
+}
+
+/// What the pipeline's thread is to do when it has found no item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaughtUp {
+    /// Look again.
+    More,
+    /// Wait until it is wanted; the task on the reading thread takes the items. If a time is given, everything that came
+    /// by then has been taken.
+    Rest(Option<Instant>),
+    /// Nothing more will come.
+    Ended,
+}
+
+/// The gap as it is now.
+fn closed(mut gap: Gap, since: Moment, is_over: bool) -> Gap {
+    gap.end = Some(End { until: Local::now(), seconds: since.elapsed().as_secs_f64(), is_over });
+    gap
 }
 
 impl State {
     fn add(&mut self, item: Item) {
-        self.bytes += item.size();
-        if let Some(block) = self.blocks.back_mut().filter(|block| block.len() < BLOCK) {
-            return block.push(item);
+        if self.has_ended {
+            return;
         }
-        let mut block = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK));
-        block.push(item);
-        self.blocks.push_back(block);
+        self.text_len += item.text_len();
+        self.items.push_back(item);
+        self.thread_wanted |= self.text_len > MAX_FOR_TASK;
     }
 
-    fn count_dropped(&mut self, remote: RemoteId) {
-        match self.dropped.iter_mut().find(|gap| gap.remote == remote) {
-            Some(gap) => gap.dropped += 1,
-            None => self.dropped.push(Gap::dropped(remote)),
-        }
+    fn dropping(&mut self, remote: RemoteId) -> Option<&mut (Gap, Moment)> {
+        self.open.iter_mut().find(|(gap, _)| gap.remote == remote && gap.dropped > 0)
     }
 
-    fn tell_dropped(&mut self, remote: RemoteId) {
-        if let Some(index) = self.dropped.iter().position(|gap| gap.remote == remote) {
-            let gap = self.dropped.swap_remove(index);
-            self.add(Item::Gap(gap.until_now()));
+    fn count_dropped(&mut self, remote: RemoteId, messages: u64) {
+        if let Some((gap, _)) = self.dropping(remote) {
+            gap.dropped += messages;
+            return;
         }
+        let last_event = self.items.iter().rev().find_map(|item| match item {
+            Item::Messages(of, block, _) if *of == remote => last_timestamp(block),
+            _ => None,
+        });
+        let reason = "the reader of our output is slow, and --buffer is full".to_owned();
+        let gap = Gap { remote, last_event, since: Local::now(), end: None, reason, dropped: messages };
+        self.open.push((gap, Moment::now()));
     }
+
+    fn end_dropping(&mut self, remote: RemoteId) -> Option<Gap> {
+        let index = self.open.iter().position(|(gap, _)| gap.remote == remote && gap.dropped > 0)?;
+        let (gap, since) = self.open.swap_remove(index);
+        let gap = closed(gap, since, true);
+        self.add(Item::Gap(gap.clone()));
+        Some(gap)
+    }
+}
+
+/// The server's timestamp of the last event in the block.
+#[must_use]
+pub fn last_timestamp(block: &Arc<Block>) -> Option<String> {
+    (0..block.len()).rev().find_map(|index| {
+        let event = Event::decode(block.message(index), RemoteId::default(), crate::event::json::Tape::default());
+        Some(event.ok()?.timestamp_text()?.cow().into_owned())
+    })
 }
 
 impl Item {
-    /// What the item counts in the queue, in bytes.
-    #[must_use]
-    pub fn size(&self) -> usize {
+    fn text_len(&self) -> usize {
         match self {
-            Self::Message(_, message) | Self::Line(_, message) => message.len() + OVERHEAD,
-            Self::Arrived(_) | Self::Time(_) | Self::Unreadable(..) | Self::Gap(_) => OVERHEAD,
+            Self::Messages(_, block, _) | Self::Lines(_, block) => block.text_len(),
+            Self::Binary(_) | Self::Gap(_) => 0,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn burst(count: usize, size: usize) -> Vec<Item> {
-        let text = "x".repeat(size - OVERHEAD);
-        (0..count).map(|_| Item::Message(RemoteId::default(), Message::from(text.as_str()))).collect()
-    }
-
-    fn messages(items: &[Item]) -> usize {
-        items.iter().filter(|item| matches!(item, Item::Message(..))).count()
-    }
-
-    fn block_on<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
-    }
-
-    #[test]
-    fn a_stopped_output_lets_it_grow_to_the_limit_and_then_drops_the_newest() {
-        let queue = Queue::new(16 << 20, false);
-        let remote = RemoteId::default();
-        queue.writing();
-        // 20 MiB: 16 of them fit.
-        block_on(queue.push(remote, &mut burst(20, 1 << 20)));
-        let mut items = Vec::new();
-        assert_eq!(queue.take(&mut items, None), Taken::Items);
-        assert_eq!(messages(&items), 16);
-        items.clear();
-        queue.written();
-        queue.release(16 << 20);
-        block_on(queue.push(remote, &mut burst(1, 1 << 20)));
-        assert_eq!(queue.take(&mut items, None), Taken::Items);
-        assert!(
-            matches!(&items[..], [Item::Gap(gap), Item::Arrived(_), Item::Message(..)] if gap.dropped == 4),
-            "{items:?}"
-        );
-    }
-
-    #[test]
-    fn what_was_dropped_last_is_told_at_the_end() {
-        let queue = Queue::new(1 << 20, false);
-        queue.writing();
-        block_on(queue.push(RemoteId::default(), &mut burst(3, 1 << 20)));
-        queue.end();
-        let mut items = Vec::new();
-        assert_eq!(queue.take(&mut items, None), Taken::Items);
-        assert!(
-            matches!(&items[..], [Item::Arrived(_), Item::Message(..), Item::Gap(gap)] if gap.dropped == 2),
-            "{items:?}"
-        );
-        items.clear();
-        assert_eq!(queue.take(&mut items, None), Taken::End);
-    }
-
-    #[test]
-    fn a_moving_output_makes_the_reader_wait_and_loses_nothing() {
-        let queue = Arc::new(Queue::new(64 << 20, false));
-        let writer = std::thread::spawn({
-            let queue = Arc::clone(&queue);
-            move || {
-                let (mut items, mut seen, mut most) = (Vec::new(), 0, 0);
-                while queue.take(&mut items, None) == Taken::Items {
-                    most = most.max(queue.state().bytes);
-                    seen += messages(&items);
-                    for item in items.drain(..) {
-                        queue.writing();
-                        queue.written();
-                        queue.release(item.size());
-                    }
-                }
-                (seen, most)
-            }
-        });
-        block_on(async {
-            for _ in 0..100 {
-                queue.push(RemoteId::default(), &mut burst(10, 256 << 10)).await;
-            }
-        });
-        queue.end();
-        let (seen, most) = writer.join().unwrap();
-        assert_eq!(seen, 1000);
-        assert!(most <= SMALL + (256 << 10), "{most}");
-    }
-
-    #[test]
-    fn a_patient_queue_waits_for_a_stopped_output() {
-        let queue = Arc::new(Queue::new(1 << 20, true));
-        queue.writing();
-        let writer = std::thread::spawn({
-            let queue = Arc::clone(&queue);
-            move || {
-                std::thread::sleep(STALLED + STALLED / 4);
-                queue.written();
-                let (mut items, mut seen) = (Vec::new(), 0);
-                while queue.take(&mut items, None) == Taken::Items {
-                    seen += messages(&items);
-                    for item in items.drain(..) {
-                        queue.release(item.size());
-                    }
-                }
-                seen
-            }
-        });
-        block_on(queue.push(RemoteId::default(), &mut burst(8, 256 << 10)));
-        queue.end();
-        assert_eq!(writer.join().unwrap(), 8);
     }
 }

@@ -3,7 +3,7 @@
 use log::warn;
 
 use crate::event::json::JsonError;
-use crate::event::{Malformed, RemoteId, Unreadable};
+use crate::event::{Malformed, RemoteId};
 
 /// How much of a message is shown, in characters.
 const EXCERPT: usize = 60;
@@ -21,16 +21,17 @@ pub struct Skipped {
 enum Kind {
     NotJson,
     TooDeep,
+    NoMemory,
     NotAnEvent,
     NoType,
     Binary,
-    NotUtf8,
 }
 
 impl Kind {
     fn of(why: Malformed) -> Self {
         match why {
             Malformed::Json(JsonError::TooDeep) => Self::TooDeep,
+            Malformed::Json(JsonError::NoMemory) => Self::NoMemory,
             Malformed::Json(_) => Self::NotJson,
             Malformed::NotAnObject => Self::NotAnEvent,
             Malformed::NoType => Self::NoType,
@@ -41,10 +42,10 @@ impl Kind {
         match self {
             Self::NotJson => "not JSON",
             Self::TooDeep => "nested too deep",
+            Self::NoMemory => "too long for the memory there is",
             Self::NotAnEvent => "not a JSON object",
             Self::NoType => "without a \"type\"",
             Self::Binary => "binary",
-            Self::NotUtf8 => "not UTF-8",
         }
     }
 }
@@ -66,19 +67,15 @@ impl Skipped {
         }
     }
 
-    /// A message is no text, which events always are.
-    pub fn unreadable(&mut self, remote: RemoteId, why: Unreadable) {
-        let kind = match why {
-            Unreadable::Binary => Kind::Binary,
-            Unreadable::NotUtf8 => Kind::NotUtf8,
-        };
-        if self.count(remote, kind) == 1 {
-            warn!("{}: skipped a message that is {}", self.name(remote), kind.name());
+    /// A message is not text, which events always are.
+    pub fn binary(&mut self, remote: RemoteId) {
+        if self.count(remote, Kind::Binary) == 1 {
+            warn!("{}: skipped a message that is {}", self.name(remote), Kind::Binary.name());
         }
     }
 
-    /// Tells how many there were of each kind of which there was more than the one that was shown.
-    pub fn tell(&self) {
+    /// Reports how many there were of each kind of which there was more than the one that was shown.
+    pub fn report(&self) {
         for (remote, kind, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
             warn!("{}: skipped {count} messages that are {}", self.name(*remote), kind.name());
         }

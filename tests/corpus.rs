@@ -24,11 +24,6 @@ fn the_corpus_of_envelopes() {
 }
 
 #[test]
-fn the_corpus_of_frames() {
-    replay("frames", claims::frames);
-}
-
-#[test]
 fn the_corpus_of_yaml() {
     replay("yaml", claims::yaml);
 }

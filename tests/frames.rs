@@ -129,9 +129,7 @@ fn pings_are_answered_and_nothing_else_is_sent() {
     let server = StandIn::new(|connection: &mut Connection| {
         connection.accept();
         for payload in [&b"one"[..], b""] {
-            connection.frame(true, opcode::PING, payload);
-            let pong = connection.read_frame();
-            assert_eq!(pong, Some((opcode::PONG, payload.to_vec())));
+            connection.is_answered(payload);
         }
         if connection.is_quiet(Duration::from_millis(300)) {
             connection.event(&numbered(0));
@@ -158,7 +156,14 @@ fn a_pong_that_nobody_takes_costs_no_event() {
     });
     let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect"]);
     assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stdout.lines().count());
-    assert!(outcome.stderr.ends_with("connection lost: the server closed the connection\n"), "{}", outcome.stderr);
+    // An answer that came before the end, and that nobody has read, makes a reset of it.
+    assert!(
+        ["the server closed the connection", "Connection reset by peer"]
+            .iter()
+            .any(|reason| outcome.stderr.ends_with(&format!("connection lost: {reason}\n"))),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]

@@ -65,14 +65,21 @@ fn report(differences: &[(String, String, String)], total: usize) {
     assert!(differences.is_empty(), "{} of {total} differ:{text}", differences.len());
 }
 
+/// Whether a YAML 1.2 reader gets another event out of lxc's text (the golden files were judged by one of YAML 1.1): a
+/// separator of lines or paragraphs that is not at the end of a text of one line.
+fn is_torn(yaml: &str) -> bool {
+    let mut behind = yaml.split(['\u{85}', '\u{2028}', '\u{2029}']).skip(1);
+    behind.any(|text| !text.is_empty() && !text.starts_with("'\n"))
+}
+
 #[test]
 fn yaml_is_byte_for_byte_what_lxc_prints() {
     let mut differences = Vec::new();
     let mut total = 0;
     for text in YAML_PAIRS {
         for pair in pairs::<YamlPair>(text) {
-            // Where lxc's text is not the event, ours differs; tests/properties.rs reads it back.
-            if !pair.reads_back {
+            // Where lxc's text is not the event, ours differs; tests/properties.rs and tests/readers.rs read it back.
+            if !pair.reads_back || is_torn(&pair.yaml) {
                 continue;
             }
             total += 1;
@@ -82,7 +89,7 @@ fn yaml_is_byte_for_byte_what_lxc_prints() {
             }
         }
     }
-    assert!(total > 1000);
+    assert_eq!(total, 2407);
     report(&differences, total);
 }
 

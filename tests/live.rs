@@ -3,6 +3,7 @@
 pub(crate) mod follower;
 mod link;
 mod server;
+mod slow;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,6 +53,11 @@ fn counted(events: impl IntoIterator<Item = Value>) -> BTreeMap<String, usize> {
         *counts.entry(event.to_string()).or_insert(0) += 1;
     }
     counts
+}
+
+/// Makes an event about a profile that exists, another one each time.
+fn set(server: &Server, profile: &str, attempt: usize) {
+    server.client(&["profile", "set", profile, "user.attempt", &attempt.to_string()]);
 }
 
 /// Shows only what differs.
@@ -141,16 +147,15 @@ fn follow_the_story(server: &Server) {
     let mut yaml = start(&["-A", "-t", "lifecycle,operation"]);
     let mut logfmt = start(&["-A", "-t", "lifecycle", "-f", "logfmt"]);
     let mut pretty = start(&["-A", "-t", "lifecycle", "-p"]);
-    // The client says nothing when it is subscribed; once it has seen an event it is.
     server.client(&["profile", "create", "begin"]);
     all.wait_for(|line| line.contains("\"/1.0/profiles/begin\""));
-    let mut tries = 0;
-    while !theirs.seen.iter().any(|line| line.contains("marker")) && tries < 100 {
-        tries += 1;
-        server.client(&["profile", "create", &format!("marker{tries}")]);
-        server.client(&["profile", "delete", &format!("marker{tries}")]);
-        theirs.take_in(Duration::from_millis(100));
-    }
+    theirs.provoke(
+        |line| line.contains("marker"),
+        |attempt| {
+            server.client(&["profile", "create", &format!("marker{attempt}")]);
+            server.client(&["profile", "delete", &format!("marker{attempt}")]);
+        },
+    );
 
     story(server);
     all.wait_for(|line| line.contains("project-deleted"));
@@ -365,21 +370,16 @@ fn a_cluster_tells_which_member_an_event_comes_from() {
     assert_eq!(members, ["n1", "n2", "n1"], "{:#?}", pretty.seen);
 }
 
-/// The password that makes LXD trust a client.
-const PASSWORD: &str = "open sesame";
-
 #[test]
 #[ignore = "needs LXD and Incus: run by CI"]
 fn https_remotes_of_both_clients_are_followed_at_once() {
     let _alone = alone();
     let (lxd, incus) = (Server::start(Kind::Lxd), Server::start(Kind::Incus));
     lxd.listen("127.0.0.1:18445");
-    lxd.client(&["config", "set", "core.trust_password", PASSWORD]);
     incus.listen("127.0.0.1:18446");
-    let token = incus.client(&["config", "trust", "add", "me", "--quiet"]);
     let user = Client::new();
-    user.add(Kind::Lxd, &["n1", "127.0.0.1:18445", "--accept-certificate", "--password", PASSWORD]);
-    user.add(Kind::Incus, &["incus1", "https://127.0.0.1:18446", "--accept-certificate", "--token", token.trim()]);
+    user.add(&lxd, "n1", "127.0.0.1:18445");
+    user.add(&incus, "incus1", "127.0.0.1:18446");
 
     let mut both = Follower::subscribed(user.lxmon(&["n1:", "incus1:", "-A", "-f", "json", "-a", "profile-*"]));
     both.wait_for_notice("incus1: subscribed after");
@@ -416,12 +416,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
     let mut theirs =
         Follower::start(user.client(Kind::Lxd, &["monitor", "n1:", "--type", "lifecycle", "--format", "json"]));
     let mut ours = Follower::subscribed(user.lxmon(&["n1:", "-t", "lifecycle", "-f", "json"]));
-    let mut tries = 0;
-    while theirs.seen.is_empty() && tries < 100 {
-        tries += 1;
-        lxd.client(&["profile", "set", "one", "user.try", &tries.to_string()]);
-        theirs.take_in(Duration::from_millis(100));
-    }
+    theirs.provoke(|_| true, |attempt| set(&lxd, "one", attempt));
     for name in ["a", "b", "c", "d"] {
         lxd.client(&["profile", "create", name]);
         lxd.client(&["profile", "delete", name]);
@@ -480,10 +475,9 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
 fn a_cluster_is_followed_through_each_member_and_through_both() {
     let _alone = alone();
     let cluster = Cluster::start([18453, 18454]);
-    cluster.first.client(&["config", "set", "core.trust_password", PASSWORD]);
     let user = Client::new();
-    user.add(Kind::Lxd, &["n1", "127.0.0.1:18453", "--accept-certificate", "--password", PASSWORD]);
-    user.add(Kind::Lxd, &["n2", "127.0.0.1:18454", "--accept-certificate", "--password", PASSWORD]);
+    user.add(&cluster.first, "n1", "127.0.0.1:18453");
+    user.add(&cluster.second, "n2", "127.0.0.1:18454");
     let options = ["-f", "json", "-a", "profile-*"];
     let mut each = ["n1:", "n2:"].map(|name| Follower::subscribed(user.lxmon(&[&[name], &options[..]].concat())));
     let mut both = Follower::subscribed(user.lxmon(&[&["n1:", "n2:"], &options[..]].concat()));
@@ -515,10 +509,9 @@ fn a_cluster_is_followed_through_each_member_and_through_both() {
 fn a_member_that_dies_stops_nothing_of_the_others_and_is_followed_again() {
     let _alone = alone();
     let mut cluster = Cluster::start([18463, 18464]);
-    cluster.first.client(&["config", "set", "core.trust_password", PASSWORD]);
     let user = Client::new();
-    user.add(Kind::Lxd, &["n1", "127.0.0.1:18463", "--accept-certificate", "--password", PASSWORD]);
-    user.add(Kind::Lxd, &["n2", "127.0.0.1:18464", "--accept-certificate", "--password", PASSWORD]);
+    user.add(&cluster.first, "n1", "127.0.0.1:18463");
+    user.add(&cluster.second, "n2", "127.0.0.1:18464");
     let options = ["-f", "json", "-a", "profile-*", "--gap-events"];
     let mut first = Follower::subscribed(user.lxmon(&[&["n1:"], &options[..]].concat()));
     let mut both = Follower::subscribed(user.lxmon(&[&["n1:", "n2:"], &options[..]].concat()));
@@ -541,14 +534,8 @@ fn a_member_that_dies_stops_nothing_of_the_others_and_is_followed_again() {
     both.wait_for_notice("n2: reconnected after ");
     cluster.second.client(&["profile", "create", "back"]);
     both.wait_for(from("n2", "back"));
-    // The members take up each other's events in their own time.
-    let mut tries = 0;
-    while !first.seen.iter().any(|line| line.contains("\"location\":\"n2\"")) {
-        tries += 1;
-        assert!(tries < 300, "n1 does not tell of n2 again: {:#?}", first.seen);
-        cluster.second.client(&["profile", "set", "back", "user.try", &tries.to_string()]);
-        first.take_in(Duration::from_millis(200));
-    }
+    // The members connect to each other again in their own time.
+    first.provoke(|line| line.contains("\"location\":\"n2\""), |attempt| set(&cluster.second, "back", attempt));
     both.end();
     let gaps = gaps(both.seen.iter().map(String::as_str));
     assert_eq!(gaps.len(), 1, "{:#?}", both.seen);
@@ -569,13 +556,7 @@ fn killed_servers_are_followed_again_from_the_first_event_on() {
         let mut server = Server::start(kind);
         server.listen(address);
         let user = Client::new();
-        if kind == Kind::Lxd {
-            server.client(&["config", "set", "core.trust_password", PASSWORD]);
-            user.add(kind, &["n1", address, "--accept-certificate", "--password", PASSWORD]);
-        } else {
-            let token = server.client(&["config", "trust", "add", "me", "--quiet"]);
-            user.add(kind, &["n1", &format!("https://{address}"), "--accept-certificate", "--token", token.trim()]);
-        }
+        user.add(&server, "n1", address);
         let options = ["-f", "json", "-a", "profile-*", "--gap-events"];
         let remote = |more: &[&str]| Follower::subscribed(user.lxmon(&[&["n1:"], more].concat()));
         let mut followers = [remote(&options), Follower::subscribed(server.lxmon(&options))];

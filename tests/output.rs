@@ -42,7 +42,7 @@ fn assert_ends_well(running: Running, what: &str) {
 }
 
 /// Both ends of a new terminal that controls nobody.
-fn terminal() -> (OwnedFd, File) {
+pub(crate) fn terminal() -> (OwnedFd, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();

@@ -43,6 +43,33 @@ proptest! {
     }
 
     #[test]
+    fn no_event_poses_as_another_remotes(
+        event in crate::arbitrary::event(),
+        own in prop::sample::select(vec![
+            r#""remote":"prod""#, r#""r\u0065mote":"prod""#, r#""remote":{"remote":"prod"}"#, r#""Remote":1,"\u0072emote":"prod","remote":2"#,
+        ]),
+        at_end: bool,
+    ) {
+        let spoof = if at_end {
+            format!("{},{own}}}", event.strip_suffix('}').unwrap())
+        } else {
+            format!("{{{own},{}", event.strip_prefix('{').unwrap())
+        };
+        let text = render(Format::Json, PIPE, None, &spoof, Some("n1"));
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let yaml: Yaml = serde_yaml::from_str(&render(Format::Yaml, PIPE, None, &spoof, Some("n1"))).unwrap();
+        prop_assert_eq!(json["remote"].as_str(), Some("n1"));
+        prop_assert!(same(&json, &yaml));
+        let mut wanted: Value = serde_json::from_str(&spoof).unwrap();
+        wanted["remote"] = "n1".into();
+        prop_assert_eq!(json, wanted);
+        let logfmt = render(Format::Logfmt, PIPE, None, &spoof, Some("n1"));
+        prop_assert!(logfmt.contains(" remote=n1") && !logfmt.contains(" remote=prod"), "{}", logfmt);
+        // Of one remote nothing is changed.
+        prop_assert_eq!(render(Format::Json, PIPE, None, &spoof, None), format!("{spoof}\n"));
+    }
+
+    #[test]
     fn one_line_each_but_for_yaml(event in crate::arbitrary::event()) {
         for format in [Format::Json, Format::Pretty, Format::Logfmt] {
             let text = render(format, PIPE, None, &event, None);

@@ -1,23 +1,78 @@
-//! A stand-in for an LXD server on a unix socket, for what a real one cannot be made to do: it sends what the test says,
-//! frame by frame.
+//! A stand-in for an LXD server on a unix socket, for what a real one cannot be made to do: it sends what the test's script
+//! says, frame by frame. A script that panics fails the test that started it. With [`Limits`] it gives up a slow client as
+//! the real servers do, and records why.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// The server: every connection is played by the same script, on a thread of its own.
+/// How long the end of a test waits for scripts whose client has left.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// The server: every connection runs the same script, on a thread of its own.
 pub(crate) struct StandIn {
     socket: PathBuf,
     /// Where the socket is, when that is ours to remove.
     _directory: Option<TempDir>,
     requests: mpsc::Receiver<String>,
+    record: Arc<Record>,
+}
+
+/// What the threads of a server leave for the test.
+#[derive(Default)]
+struct Record {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many scripts run.
+    running: usize,
+    /// What scripts panicked with.
+    panics: Vec<String>,
+    /// Why connections were ended by the server's limits.
+    cuts: Vec<String>,
+}
+
+impl Record {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a server gives up a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// A write that takes longer than this ends the connection.
+    pub(crate) write: Duration,
+    /// How often the server pings. When two pings are unanswered and the next one is due, the connection ends.
+    pub(crate) ping: Duration,
+    /// How many events may wait to be written. None: writes block the script, and any number waits in it.
+    pub(crate) waiting: Option<usize>,
+}
+
+impl Limits {
+    /// LXD: `lxd/events/connections.go`.
+    pub(crate) const LXD: Self = Self { write: Duration::from_secs(5), ping: Duration::from_secs(10), waiting: None };
+
+    /// Incus' main branch: a queue of 1,000 events for each client besides.
+    pub(crate) const INCUS: Self = Self { waiting: Some(1000), ..Self::LXD };
+
+    /// With other times, for short tests.
+    pub(crate) const fn with_times(self, write: Duration, ping: Duration) -> Self {
+        Self { write, ping, ..self }
+    }
 }
 
 /// One connection, after its request was read.
@@ -27,6 +82,10 @@ pub(crate) struct Connection {
     request: String,
     /// Counts connections from 0.
     pub(crate) number: usize,
+    limits: Option<Limits>,
+    /// From the upgrade on, with limits.
+    limited: Option<Limited>,
+    record: Arc<Record>,
 }
 
 /// The opcodes of RFC 6455.
@@ -42,29 +101,59 @@ pub(crate) mod opcode {
 impl StandIn {
     /// Starts to listen.
     pub(crate) fn new(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        Self::start(None, script)
+    }
+
+    /// Starts to listen, as a server that gives up slow clients.
+    pub(crate) fn with_limits(limits: Limits, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        Self::start(Some(limits), script)
+    }
+
+    fn start(limits: Option<Limits>, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         let directory = TempDir::new().unwrap();
-        let server = Self::at(&directory.path().join("unix.socket"), script);
-        Self { _directory: Some(directory), ..server }
+        let mut server = Self::listen(&directory.path().join("unix.socket"), limits, script);
+        server._directory = Some(directory);
+        server
     }
 
     /// Starts to listen at this path.
     pub(crate) fn at(socket: &Path, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        Self::listen(socket, None, script)
+    }
+
+    fn listen(socket: &Path, limits: Option<Limits>, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        record_panics();
         let listener = UnixListener::bind(socket).unwrap();
         let (heard, requests) = mpsc::channel();
-        let script = std::sync::Arc::new(script);
+        let record = Arc::<Record>::default();
+        let shared = (Arc::new(script), Arc::clone(&record));
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
-                let (script, heard) = (script.clone(), heard.clone());
+                let ((script, record), heard) = (shared.clone(), heard.clone());
+                record.state().running += 1;
                 std::thread::spawn(move || {
+                    RECORD.set(Some(Arc::clone(&record)));
+                    let _running = Running(Arc::clone(&record));
                     let request = read_head(&stream);
                     // The test may have ended.
                     let _ = heard.send(request.clone());
-                    let mut connection = Connection { stream, request, number };
+                    let mut connection = Connection { stream, request, number, limits, limited: None, record };
                     script(&mut connection);
+                    connection.finish();
                 });
             }
         });
-        Self { socket: socket.to_owned(), _directory: None, requests }
+        Self { socket: socket.to_owned(), _directory: None, requests, record }
+    }
+
+    /// Why the server's limits ended connections so far.
+    pub(crate) fn cuts(&self) -> Vec<String> {
+        self.record.state().cuts.clone()
+    }
+
+    /// Asserts that the server never gave up its client.
+    pub(crate) fn assert_never_cut(&self) {
+        assert!(self.cuts().is_empty(), "the server ended the connection: {:?}", self.cuts());
     }
 
     /// The word for the command line.
@@ -83,6 +172,56 @@ impl StandIn {
     }
 }
 
+thread_local! {
+    /// Where a panic of this thread is recorded: on the threads of scripts.
+    static RECORD: RefCell<Option<Arc<Record>>> = const { RefCell::new(None) };
+}
+
+/// Records what scripts panic with, before a backtrace is printed: that can take seconds, and the test may end meanwhile.
+fn record_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            RECORD.with_borrow(|record| {
+                if let Some(record) = record {
+                    record.state().panics.push(panic.to_string());
+                }
+            });
+            print(panic);
+        }));
+    });
+}
+
+/// A script that runs.
+struct Running(Arc<Record>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.state().running -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // A script whose client has left ends by itself, one that waits for the test does not.
+        let waited = self.record.ended.wait_timeout_while(self.record.state(), GRACE, |state| state.running > 0);
+        let panics = std::mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).0.panics);
+        assert!(panics.is_empty() || std::thread::panicking(), "the server's script panicked: {}", panics.join("; "));
+    }
+}
+
+/// The answer to a request for a WebSocket.
+pub(crate) fn switching_protocols(request: &str) -> String {
+    let key = websocket_key(request);
+    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
 fn read_head(stream: &UnixStream) -> String {
     let mut head = String::new();
     let mut reader = BufReader::with_capacity(1, stream);
@@ -99,14 +238,8 @@ pub(crate) fn websocket_key(head: &str) -> Option<&str> {
 impl Connection {
     /// Answers the request with a WebSocket.
     pub(crate) fn accept(&mut self) {
-        let accept = derive_accept_key(websocket_key(&self.request).unwrap_or_default().as_bytes());
-        self.write(
-            format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
-            )
-            .as_bytes(),
-        );
+        self.write(switching_protocols(&self.request).as_bytes());
+        self.limited = self.limits.map(|limits| Limited::new(&self.stream, limits, &self.record));
     }
 
     /// The project that is asked for, by its name.
@@ -147,7 +280,10 @@ impl Connection {
 
     /// Raw bytes. That the client has gone is its own affair.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        match &self.limited {
+            Some(limited) => limited.write(bytes),
+            None => self.stream.write_all(bytes).is_ok(),
+        }
     }
 
     /// One frame.
@@ -162,30 +298,39 @@ impl Connection {
 
     /// Waits for a frame of the client; its opcode and payload.
     pub(crate) fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 6];
-        self.stream.read_exact(&mut head).ok()?;
-        // Ours are always masked and short.
-        let mut payload = vec![0; usize::from(head[1] & 0x7f)];
-        self.stream.read_exact(&mut payload).ok()?;
-        for (at, byte) in payload.iter_mut().enumerate() {
-            *byte ^= head[2 + at % 4];
+        match &self.limited {
+            Some(limited) => limited.frames.recv().ok(),
+            None => read_frame(&self.stream),
         }
-        Some((head[0] & 0x0f, payload))
+    }
+
+    /// Sends a ping and waits for what comes back; false when the client has left. Anything but the pong is a panic.
+    pub(crate) fn is_answered(&mut self, payload: &[u8]) -> bool {
+        if !self.frame(true, opcode::PING, payload) {
+            return false;
+        }
+        let Some(answer) = self.read_frame() else { return false };
+        assert_eq!(answer, (opcode::PONG, payload.to_vec()), "the answer to a ping");
+        true
     }
 
     /// Keeps the connection open until the client leaves.
     pub(crate) fn wait(&mut self) {
-        let mut rest = Vec::new();
-        let _ = self.stream.read_to_end(&mut rest);
+        match &self.limited {
+            Some(limited) => while limited.frames.recv().is_ok() {},
+            None => _ = self.stream.read_to_end(&mut Vec::new()),
+        }
     }
 
     /// Waits until the client has sent something, and leaves it unread.
     pub(crate) fn wait_for_input(&self) {
+        assert!(self.limited.is_none(), "with limits all is read");
         poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], None).unwrap();
     }
 
     /// Whether the client sends nothing for so long.
     pub(crate) fn is_quiet(&mut self, time: Duration) -> bool {
+        assert!(self.limited.is_none(), "with limits all is read");
         self.stream.set_read_timeout(Some(time)).unwrap();
         let quiet = self.stream.read(&mut [0]).is_err();
         self.stream.set_read_timeout(None).unwrap();
@@ -194,6 +339,185 @@ impl Connection {
 
     /// Ends the connection without a Close frame, as the real servers do.
     pub(crate) fn end(&mut self) {
+        self.finish();
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Waits until all is written, and ends the threads that keep the limits: they hold the socket open.
+    fn finish(&mut self) {
+        if let Some(limited) = self.limited.take() {
+            limited.line.finish();
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn read_frame(mut stream: &UnixStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).ok()?;
+    // Those of a client are always masked, and ours are short.
+    let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+    stream.read_exact(&mut payload).ok()?;
+    for (at, byte) in payload.iter_mut().enumerate() {
+        *byte ^= head[2 + at % 4];
+    }
+    Some((head[0] & 0x0f, payload))
+}
+
+/// What the server pings with; a script uses other payloads.
+const HEARTBEAT: &[u8] = b"heartbeat";
+
+/// A connection with limits: a thread reads, one pings, and where events may wait one writes.
+struct Limited {
+    line: Arc<Line>,
+    /// What the client sends, without the answers to heartbeats.
+    frames: mpsc::Receiver<(u8, Vec<u8>)>,
+}
+
+/// What the threads of one connection share.
+struct Line {
+    stream: UnixStream,
+    limits: Limits,
+    record: Arc<Record>,
+    /// Held for one write.
+    writing: Mutex<()>,
+    unanswered: AtomicU32,
+    queue: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<Vec<u8>>,
+    /// No more is written, or can be.
+    closed: bool,
+    /// An event was taken off and is not yet written.
+    busy: bool,
+}
+
+impl Limited {
+    fn new(stream: &UnixStream, limits: Limits, record: &Arc<Record>) -> Self {
+        let line = Arc::new(Line {
+            stream: stream.try_clone().unwrap(),
+            limits,
+            record: Arc::clone(record),
+            writing: Mutex::default(),
+            unanswered: AtomicU32::new(0),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let (heard, frames) = mpsc::channel();
+        // Dropped by the reader when the connection ends.
+        let (open, connected) = mpsc::channel::<()>();
+        let (reader, heart) = (Arc::clone(&line), Arc::clone(&line));
+        std::thread::spawn(move || {
+            let _open = open;
+            while let Some(frame) = read_frame(&reader.stream) {
+                if frame == (opcode::PONG, HEARTBEAT.to_vec()) {
+                    reader.unanswered.fetch_sub(1, Ordering::Relaxed);
+                } else {
+                    let _ = heard.send(frame);
+                }
+            }
+            reader.close();
+        });
+        std::thread::spawn(move || {
+            while connected.recv_timeout(limits.ping) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if heart.unanswered.load(Ordering::Relaxed) >= 2 {
+                    heart.cut("two pings are unanswered".to_owned());
+                    break;
+                }
+                heart.unanswered.fetch_add(1, Ordering::Relaxed);
+                heart.write(&frame(true, opcode::PING, HEARTBEAT));
+            }
+        });
+        if limits.waiting.is_some() {
+            let writer = Arc::clone(&line);
+            std::thread::spawn(move || while writer.write_next() {});
+        }
+        Self { line, frames }
+    }
+
+    /// Writes, or queues what is to be written. False when the connection has ended.
+    fn write(&self, bytes: &[u8]) -> bool {
+        let Some(most) = self.line.limits.waiting else { return self.line.write(bytes) };
+        let mut queue = self.line.queue();
+        if queue.closed {
+            return false;
+        }
+        if queue.events.len() == most {
+            drop(queue);
+            self.line.cut(format!("{most} events wait"));
+            return false;
+        }
+        queue.events.push_back(bytes.to_vec());
+        self.line.changed.notify_all();
+        true
+    }
+}
+
+impl Line {
+    fn queue(&self) -> MutexGuard<'_, Waiting> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes within the limit, or ends the connection.
+    fn write(&self, mut bytes: &[u8]) -> bool {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Instant::now() + self.limits.write;
+        while !bytes.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.stream.set_write_timeout(Some(left)).unwrap();
+            match (&self.stream).write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if Instant::now() >= deadline {
+                        self.cut(format!("a write took more than {:?}", self.limits.write));
+                        return false;
+                    }
+                }
+                Err(_) => {
+                    self.close();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Writes the event that waits longest; false when there will be none.
+    fn write_next(&self) -> bool {
+        let idle = |queue: &mut Waiting| queue.events.is_empty() && !queue.closed;
+        let mut queue = self.changed.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+        let Some(event) = queue.events.pop_front() else { return false };
+        queue.busy = true;
+        drop(queue);
+        let written = self.write(&event);
+        self.queue().busy = false;
+        self.changed.notify_all();
+        written
+    }
+
+    /// Waits until all is written or cannot be.
+    fn finish(&self) {
+        let busy = |queue: &mut Waiting| !queue.closed && (queue.busy || !queue.events.is_empty());
+        let queue = self.changed.wait_while(self.queue(), busy);
+        queue.unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The connection has ended: what waits is of no use.
+    fn close(&self) {
+        let mut queue = self.queue();
+        queue.closed = true;
+        queue.events.clear();
+        self.changed.notify_all();
+    }
+
+    fn cut(&self, why: String) {
+        self.record.state().cuts.push(why);
+        self.close();
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
@@ -223,4 +547,86 @@ pub(crate) fn numbered(number: u64) -> String {
         r#"{{"type":"lifecycle","timestamp":"{}","metadata":{{"action":"instance-started","source":"/1.0/instances/c{number}"}},"location":"none","project":"default"}}"#,
         time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true)
     )
+}
+
+/// A client that asks for events and reads the answer to that.
+fn client(server: &StandIn) -> UnixStream {
+    let mut stream = UnixStream::connect(server.socket()).unwrap();
+    stream.write_all(b"GET /1.0/events HTTP/1.1\r\nSec-WebSocket-Key: AA==\r\n\r\n").unwrap();
+    assert!(read_head(&stream).starts_with("HTTP/1.1 101 "));
+    stream
+}
+
+#[test]
+fn a_script_that_panics_fails_the_test_that_started_it() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.is_answered(b"?");
+    });
+    let mut stream = client(&server);
+    // A Close frame, masked with zeros, in place of the pong.
+    stream.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+    let failure = catch_unwind(AssertUnwindSafe(|| drop(server))).unwrap_err();
+    let failure = failure.downcast_ref::<String>().unwrap();
+    assert!(failure.contains("the answer to a ping"), "{failure}");
+}
+
+#[test]
+fn a_script_that_waits_for_the_test_or_whose_client_leaves_fails_nothing() {
+    let (_go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        connection.is_answered(b"?");
+        let _ = wait.lock().unwrap().recv();
+    });
+    drop(client(&server));
+    drop(server);
+}
+
+#[test]
+fn limits_end_the_connections_of_clients_that_do_not_keep_them() {
+    let (second, long) = (Duration::from_millis(100), Duration::from_secs(600));
+    for (limits, why) in [
+        (Limits::LXD.with_times(second, long), "a write took more than 100ms"),
+        (Limits::INCUS.with_times(long, long), "1000 events wait"),
+        (Limits::LXD.with_times(long, second), "two pings are unanswered"),
+    ] {
+        let server = StandIn::with_limits(limits, move |connection: &mut Connection| {
+            connection.accept();
+            if limits.ping == long {
+                while connection.event(&numbered(0)) {}
+            }
+            connection.wait();
+        });
+        let client = client(&server);
+        crate::stream::wait_until(|| !server.cuts().is_empty());
+        assert_eq!(server.cuts(), [why]);
+        // What had been written can be read to its end.
+        (&client).read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn limits_are_kept_by_a_client_that_reads_and_answers() {
+    for limits in [Limits::LXD, Limits::INCUS] {
+        const EVENTS: u64 = 3000;
+        let limits = limits.with_times(Duration::from_secs(20), Duration::from_millis(10));
+        let server = StandIn::with_limits(limits, |connection: &mut Connection| {
+            connection.accept();
+            for number in 0..EVENTS {
+                connection.event(&numbered(number));
+                if number % 500 == 0 {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            assert!(connection.is_answered(b"all"), "the client has left");
+            connection.end();
+        });
+        let outcome = crate::program::run([&*server.remote(), "-f", "json", "--no-reconnect"]);
+        assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stderr);
+        server.assert_never_cut();
+    }
 }

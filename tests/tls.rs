@@ -23,10 +23,9 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::ffi::CString;
 use std::os::fd::AsRawFd as _;
 use tempfile::TempDir;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::program::{Outcome, Running, finish, lxmon};
-use crate::standin::{Connection, StandIn, frame, numbered, opcode, websocket_key};
+use crate::standin::{Connection, StandIn, frame, numbered, opcode, switching_protocols};
 
 /// A certificate and its key.
 struct Identity {
@@ -149,8 +148,7 @@ fn send_one(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) ->
         }
     }
     let _ = hearing.send(head.clone());
-    let accept = derive_accept_key(websocket_key(&head).unwrap_or_default().as_bytes());
-    write!(stream, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")?;
+    stream.write_all(switching_protocols(&head).as_bytes())?;
     stream.write_all(&frame(true, opcode::TEXT, numbered(0).as_bytes()))?;
     stream.flush()
 }
@@ -806,4 +804,27 @@ fn an_https_server_that_stumbles_on_its_way_back_is_tried_again() {
     ] {
         assert!(outcome.stderr.contains(told), "{told}: {}", outcome.stderr);
     }
+}
+
+#[test]
+fn a_server_that_ends_every_connection_soon_is_asked_less_and_less_often() {
+    let identity = self_signed(&params(&["lxd"]));
+    let config = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
+    let (say, said) = mpsc::channel();
+    let port = listen_in_turn(move |_, stream| {
+        // The test may have ended.
+        let _ = say.send(Instant::now());
+        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+        let _ = send_one(&mut stream, &mpsc::channel().0);
+        // Longer than the first wait, and far shorter than the longest.
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    let client = Client::new(&https(port));
+    client.pin(&identity);
+    let outcome = finish(&mut client.counting("-n4", &[]));
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    let came: Vec<_> = said.try_iter().collect();
+    let waits: Vec<_> = came.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Doubled twice, of which jitter takes off up to a half.
+    assert!(waits[2] >= Duration::from_millis(300 + 500), "{waits:?}");
 }

@@ -14,32 +14,55 @@ pub const MAX_DEPTH: usize = 256;
 /// The longest text a tape can describe, in bytes. Messages are refused long before that.
 const MAX_TEXT: usize = (1 << ESCAPES_SHIFT) - 1;
 
-/// Where in [`Node::end`] the [`Escapes`] of a string begin.
+/// Where in [`Node::link`] the [`Escapes`] of a string begin.
 const ESCAPES_SHIFT: u32 = 30;
 
-/// One value or object key: where it stands in the text and where the next one after its whole content starts.
+/// In [`Node::start`]: it is an object or array.
+const CONTAINER: u32 = 1 << 31;
+
+/// One value or object key. An array of single digits has one for every two bytes of text, so they are small: an object
+/// or array, of which more must be known, takes a second one.
 #[derive(Clone, Copy, Debug)]
 struct Node {
+    /// Where it stands in the text, and whether it is a [`CONTAINER`]. Of a container's second node, where it ends.
     start: u32,
-    /// Where it ends, and above that the [`Escapes`] of a string.
-    end: u32,
-    /// Index of the first node that is not part of this value. Of an object or array that is still being parsed, the
-    /// one around it.
-    next: u32,
+    /// Where a scalar ends, and above that the [`Escapes`] of a string. Of a container, the index of the first node that is
+    /// not part of it; while it is being parsed, that of the container around it.
+    link: u32,
 }
+
+/// How many nodes stand before the first one inside a container.
+const CONTAINER_NODES: u32 = 2;
 
 /// The one around the outermost value.
 const NOTHING: u32 = u32::MAX;
 
 impl Node {
     #[inline]
+    fn start(self) -> usize {
+        (self.start & !CONTAINER) as usize
+    }
+
+    /// Where a scalar ends.
+    #[inline]
     fn end(self) -> usize {
-        (self.end & !(u32::MAX << ESCAPES_SHIFT)) as usize
+        (self.link & !(u32::MAX << ESCAPES_SHIFT)) as usize
+    }
+
+    #[inline]
+    fn is_container(self) -> bool {
+        self.start & CONTAINER != 0
+    }
+
+    /// The index of the first node that is not part of this one, which is at `index`.
+    #[inline]
+    fn next(self, index: u32) -> u32 {
+        if self.is_container() { self.link } else { index + 1 }
     }
 
     #[inline]
     fn escapes(self) -> Escapes {
-        match self.end >> ESCAPES_SHIFT {
+        match self.link >> ESCAPES_SHIFT {
             0 => Escapes::None,
             1 => Escapes::Shared,
             2 => Escapes::Control,
@@ -79,6 +102,8 @@ pub enum JsonError {
     TooDeep,
     /// Longer than a tape can describe.
     TooLong,
+    /// There is no memory for the tape.
+    NoMemory,
 }
 
 impl fmt::Display for JsonError {
@@ -88,6 +113,7 @@ impl fmt::Display for JsonError {
             Self::Truncated => f.write_str("not JSON (it ends too early)"),
             Self::TooDeep => write!(f, "JSON nested deeper than {MAX_DEPTH} levels"),
             Self::TooLong => f.write_str("JSON longer than 1 GiB"),
+            Self::NoMemory => f.write_str("JSON that there is no memory to read"),
         }
     }
 }
@@ -203,6 +229,12 @@ impl<'a> Value<'a> {
         self.nodes[self.index as usize]
     }
 
+    /// The index of the first node that is not part of this value.
+    #[inline]
+    fn next(&self) -> u32 {
+        self.node().next(self.index)
+    }
+
     /// Where the value stands on its tape.
     #[must_use]
     pub fn index(&self) -> u32 {
@@ -213,7 +245,8 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn raw(&self) -> &'a str {
         let node = self.node();
-        &self.text[node.start as usize..node.end()]
+        let end = if node.is_container() { self.nodes[self.index as usize + 1].start() } else { node.end() };
+        &self.text[node.start()..end]
     }
 
     /// What the value is, with its contents.
@@ -221,10 +254,11 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn kind(&self) -> Kind<'a> {
         let node = self.node();
-        match self.text.as_bytes()[node.start as usize] {
+        let inside = Value { index: self.index + CONTAINER_NODES, ..*self };
+        match self.text.as_bytes()[node.start()] {
             b'"' => Kind::String(self.text_of(node)),
-            b'{' => Kind::Object(Members { at: Value { index: self.index + 1, ..*self }, end: node.next }),
-            b'[' => Kind::Array(Items { at: Value { index: self.index + 1, ..*self }, end: node.next }),
+            b'{' => Kind::Object(Members { at: inside, end: node.link }),
+            b'[' => Kind::Array(Items { at: inside, end: node.link }),
             b'n' => Kind::Null,
             b't' => Kind::Bool(true),
             b'f' => Kind::Bool(false),
@@ -234,7 +268,7 @@ impl<'a> Value<'a> {
 
     #[inline]
     fn text_of(&self, node: Node) -> Text<'a> {
-        Text { raw: &self.text[node.start as usize + 1..node.end() - 1], escapes: node.escapes() }
+        Text { raw: &self.text[node.start() + 1..node.end() - 1], escapes: node.escapes() }
     }
 
     /// Another value or key of the same text, by its index.
@@ -327,7 +361,7 @@ impl Members<'_> {
     pub fn key_indexes(self) -> impl Iterator<Item = u32> {
         let (at, end) = (self.at, self.end);
         let first = (at.index < end).then_some(at.index);
-        std::iter::successors(first, move |key| Some(at.at(key + 1).node().next).filter(|next| *next < end))
+        std::iter::successors(first, move |key| Some(at.at(key + 1).next()).filter(|next| *next < end))
     }
 }
 
@@ -340,7 +374,7 @@ impl<'a> Iterator for Items<'a> {
             return None;
         }
         let value = self.at;
-        self.at.index = value.node().next;
+        self.at.index = value.next();
         Some(value)
     }
 }
@@ -355,7 +389,7 @@ impl<'a> Iterator for Members<'a> {
         }
         let key = self.at.text_of(self.at.node());
         let value = Value { index: self.at.index + 1, ..self.at };
-        self.at.index = value.node().next;
+        self.at.index = value.next();
         Some((key, value))
     }
 }
@@ -477,7 +511,8 @@ impl Scanner<'_> {
                     }
                     depth += 1;
                     let outer = std::mem::replace(&mut open, self.tape.nodes.len() as u32);
-                    self.tape.nodes.push(Node { start: self.at as u32, end: 0, next: outer });
+                    self.push(Node { start: self.at as u32 | CONTAINER, link: outer })?;
+                    self.push(Node { start: 0, link: 0 })?;
                     self.at += 1;
                     match (bracket, self.next_token()?) {
                         (b'{', b'}') | (b'[', b']') => {}
@@ -502,7 +537,7 @@ impl Scanner<'_> {
                 let byte = self.next_token()?;
                 let next = self.tape.nodes.len() as u32;
                 let container = &mut self.tape.nodes[open as usize];
-                let bracket = self.bytes[container.start as usize];
+                let bracket = self.bytes[container.start()];
                 match byte {
                     b',' => {
                         self.at += 1;
@@ -515,8 +550,9 @@ impl Scanner<'_> {
                     // ']' and '}' are each two above their opening one.
                     byte if byte == bracket + 2 => {
                         self.at += 1;
-                        container.end = self.at as u32;
-                        open = std::mem::replace(&mut container.next, next);
+                        let outer = std::mem::replace(&mut container.link, next);
+                        self.tape.nodes[open as usize + 1].start = self.at as u32;
+                        open = outer;
                         depth -= 1;
                     }
                     _ => return Err(JsonError::Syntax(self.at)),
@@ -567,9 +603,17 @@ impl Scanner<'_> {
     }
 
     #[inline]
-    fn push(&mut self, start: usize, end: usize) {
-        let next = self.tape.nodes.len() as u32 + 1;
-        self.tape.nodes.push(Node { start: start as u32, end: end as u32, next });
+    fn push(&mut self, node: Node) -> Result<(), JsonError> {
+        if self.tape.nodes.len() == self.tape.nodes.capacity() {
+            self.tape.nodes.try_reserve(1).map_err(|_| JsonError::NoMemory)?;
+        }
+        self.tape.nodes.push(node);
+        Ok(())
+    }
+
+    #[inline]
+    fn push_scalar(&mut self, start: usize, end: usize) -> Result<(), JsonError> {
+        self.push(Node { start: start as u32, link: end as u32 })
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
@@ -581,8 +625,7 @@ impl Scanner<'_> {
                 None => return Err(JsonError::Truncated),
             }
         }
-        self.push(start, self.at);
-        Ok(())
+        self.push_scalar(start, self.at)
     }
 
     /// Most strings are short and plain.
@@ -593,8 +636,7 @@ impl Scanner<'_> {
         let end = start + 1 + special.trailing_zeros() as usize;
         if special != 0 && self.bytes.get(end) == Some(&b'"') {
             self.at = end + 1;
-            self.push(start, self.at);
-            return Ok(());
+            return self.push_scalar(start, self.at);
         }
         self.long_string()
     }
@@ -615,8 +657,7 @@ impl Scanner<'_> {
                 match self.bytes.get(self.at + place) {
                     Some(b'"') => {
                         self.at += place + 1;
-                        self.push(start, self.at | (escapes as usize) << ESCAPES_SHIFT);
-                        return Ok(());
+                        return self.push_scalar(start, self.at | (escapes as usize) << ESCAPES_SHIFT);
                     }
                     Some(b'\\') => {
                         let follows = self.bytes.get(self.at + place + 1).copied().unwrap_or_default();
@@ -681,8 +722,7 @@ impl Scanner<'_> {
             }
             self.digits()?;
         }
-        self.push(start, self.at);
-        Ok(())
+        self.push_scalar(start, self.at)
     }
 
     /// At least one digit.

@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;
+pub mod message;
 pub mod moment;
 pub mod operation;
 pub mod security;
@@ -11,18 +12,14 @@ pub mod source;
 
 use std::fmt;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 pub use self::lifecycle::{Lifecycle, Requestor};
 pub use self::logging::{Level, Logging};
+pub use self::message::Message;
 pub use self::moment::Nanos;
 pub use self::operation::{Operation, Status};
 pub use self::security::Security;
 
 use self::json::{JsonError, Kind, Tape, Text, Value};
-
-/// The text of one message, shared with the buffer it was read into.
-pub type Message = Utf8Bytes;
 
 /// Which of the followed remotes an event came from: its place in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,9 +63,14 @@ struct Envelope {
     metadata: u32,
     location: u32,
     project: u32,
+    /// Whether there is a `remote`, which no server sends.
+    has_remote: bool,
 }
 
 const ABSENT: u32 = u32::MAX;
+
+/// The key under which a printed event says which of several remotes it came from.
+pub const REMOTE: &str = "remote";
 
 /// Why a message is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +81,6 @@ pub enum Malformed {
     NotAnObject,
     /// It has no `type`, or one that is not a string.
     NoType,
-}
-
-/// Why a message is not even text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
-    /// The server sent it as binary.
-    Binary,
-    /// It is not UTF-8.
-    NotUtf8,
 }
 
 /// A message that is not an event.
@@ -128,10 +121,10 @@ impl Event {
         }
     }
 
-    /// Gives up the tape for another event, and with it all but the text and the moment.
+    /// Gives up the tape for another event, and with it all but the text, the moment and [`Event::names_a_remote`].
     #[must_use]
     pub fn strip(&mut self) -> Tape {
-        self.envelope = Envelope::EMPTY;
+        self.envelope = Envelope { has_remote: self.envelope.has_remote, ..Envelope::EMPTY };
         self.tape.trim();
         self.tape.take()
     }
@@ -147,6 +140,18 @@ impl Event {
     #[must_use]
     pub fn size(&self) -> usize {
         self.message.len() + self.tape.size() + size_of::<Self>()
+    }
+
+    /// The message it stands in.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Takes the same text in another block, so that the block it came in can be freed.
+    pub fn relocate(&mut self, message: Message) {
+        debug_assert_eq!(*self.message, *message);
+        self.message = message;
     }
 
     /// The message without the newline at its end.
@@ -165,6 +170,13 @@ impl Event {
     #[must_use]
     pub fn remote(&self) -> RemoteId {
         self.remote
+    }
+
+    /// Whether the event has a member `remote` of its own, which would pass for the one that is put in where several
+    /// remotes are followed.
+    #[must_use]
+    pub fn names_a_remote(&self) -> bool {
+        self.envelope.has_remote
     }
 
     /// The whole event.
@@ -254,7 +266,14 @@ impl Event {
 }
 
 impl Envelope {
-    const EMPTY: Self = Self { kind: ABSENT, timestamp: ABSENT, metadata: ABSENT, location: ABSENT, project: ABSENT };
+    const EMPTY: Self = Self {
+        kind: ABSENT,
+        timestamp: ABSENT,
+        metadata: ABSENT,
+        location: ABSENT,
+        project: ABSENT,
+        has_remote: false,
+    };
 
     fn read(message: &str, tape: &mut Tape) -> Result<(Type, Self), Malformed> {
         tape.parse(message).map_err(Malformed::Json)?;
@@ -270,6 +289,10 @@ impl Envelope {
                 "metadata" => &mut envelope.metadata,
                 "location" => &mut envelope.location,
                 "project" => &mut envelope.project,
+                REMOTE => {
+                    envelope.has_remote = true;
+                    continue;
+                }
                 _ => continue,
             };
             *slot = value.index();

@@ -1,9 +1,11 @@
 //! One event per line: the server's own bytes.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use super::{Surface, sanitize};
-use crate::event::Event;
+use crate::event::json::Tape;
+use crate::event::{Event, REMOTE};
 
 /// The format.
 #[derive(Debug)]
@@ -18,19 +20,29 @@ impl Json {
         Self { surface }
     }
 
-    /// Appends the event as it came. What is changed: the remote is put in as first key; line ends between tokens are
-    /// left out; on a terminal control and bidi characters are escaped, by JSON's own escapes.
+    /// Appends the event as it came. What is changed: the remote is put in as first key, in place of any that the event
+    /// has; line ends between tokens are left out; on a terminal what must not reach it is escaped, by JSON's own escapes.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
-        let mut text = event.text();
+        let mut text = Cow::Borrowed(event.text());
         if let Some(remote) = remote {
+            if event.names_a_remote() {
+                text = Cow::Owned(without_remote(&text));
+            }
             out.extend_from_slice(b"{\"remote\":");
-            // Neither a string's serialisation nor writing to a Vec can fail.
-            let _ = serde_json::to_writer(&mut *out, remote);
-            text = text.strip_prefix('{').unwrap_or(text).trim_ascii_start();
-            if !text.starts_with('}') {
+            self.push(&serde_json::Value::from(remote).to_string(), out);
+            let members = text.strip_prefix('{').unwrap_or(&text).trim_ascii_start();
+            if !members.starts_with('}') {
                 out.push(b',');
             }
+            self.push_line(event, members, out);
+        } else {
+            self.push_line(event, &text, out);
         }
+        out.push(b'\n');
+    }
+
+    /// Appends `text`, which is all or most of the event, as one line.
+    fn push_line(&self, event: &Event, text: &str, out: &mut Vec<u8>) {
         if event.spans_lines() {
             // Raw line ends cannot stand inside strings, so each is between tokens.
             for line in text.split(['\n', '\r']) {
@@ -39,7 +51,6 @@ impl Json {
         } else {
             self.push(text, out);
         }
-        out.push(b'\n');
     }
 
     fn push(&self, text: &str, out: &mut Vec<u8>) {
@@ -61,6 +72,29 @@ impl Json {
             }
         }
     }
+}
+
+/// The object `text` without its members `remote`, however their key is written: readers of JSON take the last of
+/// doubles. No server sends such an event, and the tape it was read with may be gone, so it is read again.
+fn without_remote(text: &str) -> String {
+    let mut tape = Tape::default();
+    let members = match tape.parse(text) {
+        Ok(()) => tape.root(text).members(),
+        Err(error) => {
+            debug_assert!(false, "an event is {error}");
+            return "{}".to_owned();
+        }
+    };
+    let root = tape.root(text);
+    let mut rest = String::with_capacity(text.len());
+    for index in members.key_indexes().filter(|index| !root.key(*index).is(REMOTE)) {
+        rest.push(if rest.is_empty() { '{' } else { ',' });
+        rest.push_str(root.at(index).raw());
+        rest.push(':');
+        rest.push_str(root.at(index + 1).raw());
+    }
+    rest.push('}');
+    rest
 }
 
 #[cfg(test)]
@@ -93,6 +127,35 @@ mod tests {
     #[test]
     fn the_remote_comes_first() {
         assert_eq!(render(PIPE, "{\"type\":\"x\"}", Some("a\"b")), "{\"remote\":\"a\\\"b\",\"type\":\"x\"}\n");
+    }
+
+    #[test]
+    fn an_event_cannot_pose_as_another_remotes() {
+        for (own, rest) in [
+            (r#"{"type":"x","remote":"prod"}"#, r#""type":"x"}"#),
+            (r#"{"remote":"prod","type":"x"}"#, r#""type":"x"}"#),
+            (r#"{"remote":1,"r\u0065mote":{"a":[1]},"type":"x","remote":"p"}"#, r#""type":"x"}"#),
+            (r#"{"type":"x" , "remote" : "prod" , "a" : { "remote" : 1 }}"#, r#""type":"x","a":{ "remote" : 1 }}"#),
+            ("{\"type\":\"x\",\n\"remote\":\n1,\"a\":[\n1]}", r#""type":"x","a":[1]}"#),
+        ] {
+            assert_eq!(render(PIPE, own, Some("n1")), format!("{{\"remote\":\"n1\",{rest}\n"));
+        }
+        // With one remote it is the server's own bytes.
+        let text = "{\"type\":\"x\",\"remote\":\"prod\"}\n";
+        assert_eq!(render(PIPE, text, None), text);
+        // The tape is not needed.
+        let mut event = event(text);
+        let _ = event.strip();
+        let mut out = Vec::new();
+        Json::new(PIPE).render(&event, Some("n1"), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"remote\":\"n1\",\"type\":\"x\"}\n");
+    }
+
+    #[test]
+    fn the_name_of_a_remote_is_escaped_like_any_text() {
+        let text = "{\"type\":\"x\"}";
+        let shown = render(TERMINAL, text, Some("a\u{202e}\u{200b}\u{1b}\nb"));
+        assert_eq!(shown, "{\"remote\":\"a\\u202e\\u200b\\u001b\\nb\",\"type\":\"x\"}\n");
     }
 
     #[test]

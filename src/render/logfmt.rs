@@ -8,7 +8,7 @@ use chrono::SecondsFormat;
 
 use super::{Surface, sanitize};
 use crate::event::json::{Kind, Text, Value};
-use crate::event::{Event, Lifecycle, Logging, Operation, Requestor, Security};
+use crate::event::{Event, Lifecycle, Logging, Operation, REMOTE, Requestor, Security};
 
 /// The format.
 #[derive(Debug)]
@@ -25,9 +25,6 @@ pub struct Logfmt {
 /// The keys that logrus keeps for itself; a context's own of that name gets [`CLASH`] in front.
 const FIXED: [&str; 3] = ["time", "level", "msg"];
 const CLASH: &str = "fields.";
-
-/// The key under which an event says which remote it came from.
-const REMOTE: &str = "remote";
 
 impl Logfmt {
     /// For such an output.
@@ -298,16 +295,16 @@ fn sprint(value: Value<'_>, out: &mut String) {
         }
         Kind::Object(members) => {
             // Maps are printed by their keys' order.
-            let mut members: Vec<_> = members.map(|(key, value)| (key.cow(), value)).collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
+            let mut keys: Vec<_> = members.key_indexes().collect();
+            keys.sort_by(|a, b| value.key(*a).cow().cmp(&value.key(*b).cow()));
             out.push_str("map[");
-            for (at, (key, value)) in members.into_iter().enumerate() {
+            for (at, index) in keys.into_iter().enumerate() {
                 if at > 0 {
                     out.push(' ');
                 }
-                out.push_str(&key);
+                out.push_str(&value.key(index).cow());
                 out.push(':');
-                sprint(value, out);
+                sprint(value.at(index + 1), out);
             }
             out.push(']');
         }

@@ -1,23 +1,39 @@
-//! Keeps text from a server from acting on a terminal: control characters, and those that change the direction of
-//! writing, are shown as escapes.
+//! Keeps text from a server from acting on a terminal, or from looking like another text there: control characters, and
+//! those that change the direction of writing or are not seen at all, are shown as escapes.
 
 use std::io::Write as _;
 
 use super::lanes;
 
-/// Whether `character` does something other than to show itself: C0, DEL, C1, line and paragraph separators, and the
-/// bidi controls (Unicode's `Bidi_Control` property).
+/// Whether `character` does something other than to show itself: C0, DEL, C1, line and paragraph separators, the bidi
+/// controls (Unicode's `Bidi_Control` property), interlinear annotation, and what is invisible
+/// (`Default_Ignorable_Code_Point`: soft hyphen, joiners, fillers, tags, and the supplementary variation selectors, in
+/// which any text can be hidden).
+///
+/// Of the latter those stay that are seen by what they do to the character before them: the sixteen variation selectors
+/// of emoji and Mongolian's own.
 #[must_use]
 pub fn is_control(character: char) -> bool {
     matches!(
         character,
         '\0'..='\x1f'
             | '\x7f'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{34f}'
             | '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -47,6 +63,15 @@ pub fn push(out: &mut Vec<u8>, text: &str) {
         };
     }
     out.extend_from_slice(&text.as_bytes()[clean..]);
+}
+
+/// `text` as [`push`] appends it.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    push(&mut out, text);
+    // What is left out and put in are whole characters.
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Appends what [`push`] would of the text that JSON spells like this: printable ASCII with no other escapes than those
@@ -88,16 +113,19 @@ mod tests {
 
     use super::*;
 
-    fn shown(text: &str) -> String {
-        let mut out = Vec::new();
-        push(&mut out, text);
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
     fn controls_are_shown_and_all_else_stays() {
         assert_eq!(shown("a\x1b[31mb\r\n\tc\x7f\u{9b}\u{202e}d"), "a\\x1b[31mb\\r\\n\\tc\\x7f\\x9b\\u{202e}d");
         assert_eq!(shown("ünï 漢字 😀 ’ \u{a0}"), "ünï 漢字 😀 ’ \u{a0}");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        for hidden in "\u{ad}\u{200b}\u{200c}\u{200d}\u{2060}\u{2065}\u{206f}\u{3164}\u{feff}\u{e0001}\u{e0041}\u{e007f}\u{e0100}\u{e01ef}".chars() {
+            assert_eq!(shown(&format!("web{hidden}1")), format!("web\\{}1", &hidden.escape_unicode().to_string()[1..].replacen("u{ad}", "xad", 1)));
+        }
+        // A joined emoji comes apart, and its parts stay as they are, with the form that a selector gives them.
+        assert_eq!(shown("👩\u{200d}👧 ❤\u{fe0f} 1\u{fe0f}\u{20e3}"), "👩\\u{200d}👧 ❤\u{fe0f} 1\u{fe0f}\u{20e3}");
     }
 
     proptest! {

@@ -1,54 +1,116 @@
-//! Standard output: large writes, and knowing when nobody reads any more.
+//! Standard output: large writes of whole lines, no write that cannot be interrupted, and knowing when nobody reads.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use tokio::sync::oneshot;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::{Errno, ReadWriteFlags};
+use tokio::io::Interest;
 
-use crate::queue::Queue;
+use super::Flow;
+use crate::system::watched;
 
-/// How much is written at once.
+/// How much is gathered for one write.
 const CHUNK: usize = 64 << 10;
 
-/// How much is written at once to a slow reader, so that taking a little ends a write, and the output does not count as
-/// stopped: what a pipe takes or refuses as a whole (`PIPE_BUF`, pipe(7)).
-const LEAST: usize = 4 << 10;
+/// What a pipe accepts or refuses as a whole (`PIPE_BUF`, pipe(7)).
+const ATOMIC: usize = 4 << 10;
 
-/// A write that takes longer has met a slow reader. Well below the time after which an output counts as stopped.
-const SLOW: Duration = Duration::from_millis(100);
+/// How long a line that is half written may take to be completed once writing has ended.
+const GRACE: Duration = Duration::from_millis(200);
 
-/// What poll(2) tells once nobody reads any more: files never have either.
+/// What poll(2) reports once nobody reads any more: files never have either.
 const GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
 
 /// Standard output and what waits to be written to it.
 #[derive(Debug)]
 pub struct Stdout {
     file: File,
+    kind: Kind,
     buffer: Vec<u8>,
-    /// How much the next write is given at most.
-    chunk: usize,
-    queue: Arc<Queue>,
+    /// Where each event in the buffer ends.
+    ends: Vec<usize>,
+    /// How much of the buffer is written.
+    written: usize,
+    /// Whether the output has refused the last write, so that the next ones are small.
+    is_slow: bool,
+    /// Whether writes can be made that return at once (`RWF_NOWAIT`, pwritev2(2)): not on all kinds of files.
+    returns_at_once: bool,
+    flow: Arc<Flow>,
+}
+
+/// What standard output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A pipe that holds so many bytes.
+    Pipe(usize),
+    /// A terminal, opened a second time so that our writes return at once and nobody else's do.
+    Terminal,
+    /// A file, a socket, a device.
+    Other,
+}
+
+/// Whether everything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything is.
+    All,
+    /// The rest is not, because the output does not accept it now.
+    Part,
 }
 
 /// A descriptor of its own for standard output, free of the standard library's line buffering.
-pub fn descriptor() -> io::Result<OwnedFd> {
+fn descriptor() -> io::Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned()
 }
 
 impl Stdout {
-    /// Tells `queue` of every write, so that it knows whether the output moves.
-    pub fn new(queue: Arc<Queue>) -> io::Result<Self> {
-        Ok(Self { file: File::from(descriptor()?), buffer: Vec::with_capacity(CHUNK), chunk: CHUNK, queue })
+    /// Reports to `flow` how writing goes.
+    ///
+    /// # Errors
+    /// There is no standard output.
+    pub fn new(flow: Arc<Flow>) -> io::Result<Self> {
+        let mut descriptor = descriptor()?;
+        let mut kind = Kind::Other;
+        if rustix::termios::isatty(&descriptor) {
+            // Not permitted where another user's terminal is used (su); then a stopped terminal blocks our writes.
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            if let Ok(own) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
+                (descriptor, kind) = (own, Kind::Terminal);
+            }
+        } else if FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode) == FileType::Fifo {
+            kind = Kind::Pipe(rustix::pipe::fcntl_getpipe_size(&descriptor).unwrap_or(ATOMIC));
+        }
+        Ok(Self {
+            file: File::from(descriptor),
+            kind,
+            buffer: Vec::with_capacity(CHUNK),
+            ends: Vec::new(),
+            written: 0,
+            is_slow: false,
+            returns_at_once: true,
+            flow,
+        })
     }
 
     /// Where to append what is to be written.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
+    }
+
+    /// An event ends here.
+    pub fn end_event(&mut self) {
+        self.ends.push(self.buffer.len());
+    }
+
+    /// An event is not going to be written.
+    pub fn skip_event(&self) {
+        self.flow.rendered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether enough waits to be worth a write.
@@ -57,34 +119,150 @@ impl Stdout {
         self.buffer.len() >= CHUNK
     }
 
-    /// Writes what waits.
-    pub fn flush(&mut self) -> io::Result<()> {
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() {
-            let begun = self.queue.writing();
-            let outcome = self.file.write(&rest[..rest.len().min(self.chunk)]);
+    /// Writes what waits, and waits for the output as long as the flow allows.
+    ///
+    /// # Errors
+    /// The output is gone (`BrokenPipe`) or broken.
+    pub fn flush(&mut self) -> io::Result<Flushed> {
+        self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
+        let outcome = self.write_all();
+        self.count_written();
+        if outcome.is_ok() {
+            self.buffer.clear();
+            self.buffer.shrink_to(4 * CHUNK);
+            self.written = 0;
+        }
+        outcome
+    }
+
+    fn write_all(&mut self) -> io::Result<Flushed> {
+        // One line that is half written may still be completed when writing is to end.
+        let mut grace = GRACE;
+        while self.written < self.buffer.len() {
+            let is_late = self.flow.time_left().is_some_and(|left| left.is_zero());
+            if is_late && (self.is_at_line_start() || grace.is_zero()) {
+                return Ok(Flushed::Part);
+            }
+            let outcome = if self.returns_at_once || self.wait_for_output(is_late.then_some(&mut grace))? {
+                self.write_some(true)
+            } else {
+                continue;
+            };
             match outcome {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    self.queue.written();
-                    self.chunk = if begun.elapsed() > SLOW { LEAST } else { (2 * self.chunk).min(CHUNK) };
-                    rest = &rest[written..];
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Someone who shares the descriptor has made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut descriptors = [PollFd::new(&self.file, PollFlags::OUT)];
-                    // Interrupted or not, the write is tried again.
-                    let _ = poll(&mut descriptors, None);
+                    self.is_slow = true;
+                    self.wait_for_output(is_late.then_some(&mut grace))?;
                 }
-                // A terminal that is gone fails writes with EIO, which is not its reader's fault or ours.
-                Err(_) if is_hung_up(&self.file) => return Err(ErrorKind::BrokenPipe.into()),
-                Err(error) => return Err(error),
+                outcome => outcome?,
             }
         }
+        self.is_slow = false;
+        Ok(Flushed::All)
+    }
+
+    /// Writes what waits as far as the output accepts it at once.
+    ///
+    /// # Errors
+    /// The output is gone (`BrokenPipe`) or broken.
+    pub fn try_flush(&mut self) -> io::Result<Flushed> {
+        while self.written < self.buffer.len() {
+            if !self.returns_at_once {
+                return Ok(Flushed::Part);
+            }
+            match self.write_some(false) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_slow = true;
+                    return Ok(Flushed::Part);
+                }
+                outcome => outcome?,
+            }
+        }
+        self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
+        self.count_written();
         self.buffer.clear();
-        self.buffer.shrink_to(4 * CHUNK);
-        Ok(())
+        self.written = 0;
+        Ok(Flushed::All)
+    }
+
+    /// One write of whole lines, where they fit.
+    fn write_some(&mut self, may_wait: bool) -> io::Result<()> {
+        let rest = &self.buffer[self.written..];
+        let limit = match self.kind {
+            // Written as a whole or not at all, so that what a stopped reader finds in the pipe ends with a line.
+            Kind::Pipe(capacity) if rest.len() > ATOMIC => match rustix::io::ioctl_fionread(&self.file) {
+                Ok(0) => capacity,
+                _ => ATOMIC,
+            },
+            _ if self.is_slow => ATOMIC,
+            _ => CHUNK.max(rest.len()),
+        };
+        let chunk = match rest.get(..limit) {
+            Some(most) => &most[..memchr::memrchr(b'\n', most).map_or(limit, |end| end + 1)],
+            None => rest,
+        };
+        let outcome = if self.kind == Kind::Terminal || !self.returns_at_once {
+            self.file.write(chunk)
+        } else {
+            let at_once = rustix::io::pwritev2(&self.file, &[IoSlice::new(chunk)], u64::MAX, ReadWriteFlags::NOWAIT);
+            match at_once {
+                Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::SPIPE) => {
+                    self.returns_at_once = false;
+                    return if may_wait { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) };
+                }
+                outcome => outcome.map_err(io::Error::from),
+            }
+        };
+        match outcome {
+            Ok(0) => Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                self.written += written;
+                self.flow.moved();
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            // A terminal that is gone fails writes with EIO, which is not its reader's fault or ours.
+            Err(_) if is_hung_up(&self.file) => Err(ErrorKind::BrokenPipe.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the output accepts something, writing is to end, or the time is up; whether the output accepts
+    /// something. Of a `grace` what was waited is taken off.
+    fn wait_for_output(&self, grace: Option<&mut Duration>) -> io::Result<bool> {
+        let output = PollFd::new(&self.file, PollFlags::OUT);
+        let interrupt = PollFd::new(&self.flow.interrupt, PollFlags::IN);
+        let timeout = match &grace {
+            Some(grace) => Some(**grace),
+            None => self.flow.time_left(),
+        };
+        // The interrupt stays raised once writing is to end, and has been heard then.
+        let mut descriptors = [output, interrupt];
+        let heard = if timeout.is_some() { &mut descriptors[..1] } else { &mut descriptors[..] };
+        let timespec = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        match poll(heard, timespec.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = !heard[0].revents().is_empty();
+        if let Some(grace) = grace.filter(|_| !is_ready) {
+            *grace = Duration::ZERO;
+        }
+        Ok(is_ready)
+    }
+
+    fn is_at_line_start(&self) -> bool {
+        self.written == 0 || self.buffer[self.written - 1] == b'\n'
+    }
+
+    /// Counts the events that are completely written, and starts a new list.
+    fn count_written(&mut self) {
+        let written = self.ends.partition_point(|end| *end <= self.written);
+        self.flow.written.fetch_add(written as u64, Ordering::Relaxed);
+        self.ends.clear();
     }
 }
 
@@ -94,20 +272,16 @@ fn is_hung_up(file: &File) -> bool {
     poll(&mut descriptors, Some(&Timespec::default())).is_ok() && descriptors[0].revents().intersects(GONE)
 }
 
-/// Waits until nobody reads standard output any more, which no write would tell while there is nothing to write.
+/// Waits until nobody reads standard output any more, which no write would show while there is nothing to write.
 pub async fn reader_gone() {
-    let (gone, told) = oneshot::channel();
-    let watch = std::thread::Builder::new().name("stdout".into()).stack_size(64 << 10);
-    let watching = watch.spawn(move || {
-        let stdout = io::stdout();
-        // Nothing is asked for: an error or a hang-up is told all the same.
-        let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
-        while poll(&mut descriptors, None).is_err_and(|error| error == Errno::INTR) {}
-        // If nobody waits any more, the program is ending.
-        let _ = gone.send(descriptors[0].revents());
-    });
-    match told.await {
-        Ok(events) if watching.is_ok() && events.intersects(GONE) => {}
-        _ => std::future::pending().await,
+    // Files have no readers, and the system says so by refusing to watch them.
+    let output = descriptor().and_then(|stdout| watched(File::from(stdout), Interest::ERROR));
+    let Ok(output) = output else { return std::future::pending().await };
+    loop {
+        let Ok(mut event) = output.ready(Interest::ERROR).await else { return std::future::pending().await };
+        if is_hung_up(output.get_ref()) {
+            return;
+        }
+        event.clear_ready();
     }
 }

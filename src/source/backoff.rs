@@ -10,29 +10,30 @@ const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
-    last: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { next: FIRST, last: Duration::ZERO }
-    }
+    /// The longest wait.
+    cap: Duration,
 }
 
 impl Backoff {
+    /// For a server on this machine, whose socket costs little to try and whose first events are missed meanwhile, or for
+    /// one that is elsewhere.
+    #[must_use]
+    pub fn new(is_local: bool) -> Self {
+        Self { next: FIRST, cap: if is_local { FIRST } else { LONGEST } }
+    }
+
     /// The next wait.
     pub fn wait(&mut self) -> Duration {
         let wait = self.next;
-        self.next = (wait * 2).min(LONGEST);
-        self.last = wait.mul_f64(1.0 - fastrand::f64() / 2.0);
-        self.last
+        self.next = (wait * 2).min(self.cap);
+        wait.mul_f64(1.0 - fastrand::f64() / 2.0)
     }
 
-    /// A connection lived for so long. If that is longer than the wait for it was, waits begin anew; a server that takes
-    /// connections only to end them is left in peace for longer and longer.
+    /// A connection lived for so long. If that is longer than the longest wait, waits begin anew. A server that ends
+    /// every connection soon after it began is tried less and less often.
     pub fn lived(&mut self, time: Duration) {
-        if time > self.last {
-            *self = Self::default();
+        if time > self.cap {
+            self.next = FIRST;
         }
     }
 }
@@ -42,24 +43,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn begins_anew_after_a_connection_that_outlived_the_wait_for_it() {
-        let mut backoff = Backoff::default();
+    fn begins_anew_only_after_a_connection_that_outlived_the_longest_wait() {
+        let mut backoff = Backoff::new(false);
         backoff.wait();
-        let second = backoff.wait();
-        backoff.lived(second);
-        assert!(backoff.wait() > FIRST);
+        backoff.wait();
         backoff.lived(LONGEST);
+        assert!(backoff.wait() > FIRST);
+        backoff.lived(LONGEST + FIRST);
         assert!(backoff.wait() <= FIRST);
     }
 
     #[test]
     fn doubles_up_to_half_a_minute_with_jitter() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(false);
         let mut full = FIRST;
         for _ in 0..20 {
             let wait = backoff.wait();
             assert!(wait <= full && wait >= full / 2, "{wait:?} of {full:?}");
             full = (full * 2).min(LONGEST);
         }
+    }
+
+    #[test]
+    fn a_local_server_never_waits_longer_than_the_first_time() {
+        let mut backoff = Backoff::new(true);
+        assert!((0..20).all(|_| backoff.wait() <= FIRST));
     }
 }

@@ -1,5 +1,6 @@
 //! Opens the byte stream to a server.
 
+use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::{debug, info};
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
@@ -34,6 +36,9 @@ const FILES: Duration = Duration::from_secs(5);
 /// How long one address is waited for before the next one is tried too (RFC 8305, section 8).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
+/// How long the other end's system may acknowledge nothing.
+const DEAD: Duration = Duration::from_secs(30);
+
 /// A connection to a server.
 #[derive(Debug)]
 pub enum Stream {
@@ -45,9 +50,9 @@ pub enum Stream {
 
 /// A connection on which the request can be made.
 #[derive(Debug)]
-pub struct Dialed {
+pub struct Dialed<S = Stream> {
     /// The connection.
-    pub stream: Stream,
+    pub stream: S,
     /// The `Host` header's value.
     pub host: String,
     /// The path before `/1.0`.
@@ -58,8 +63,9 @@ pub struct Dialed {
     pub login: String,
 }
 
-/// Connects to the server of `remote`.
-pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<Dialed> {
+/// Connects to the server of `remote`. Sets `is_accepted` once the server has accepted the connection, and may take its
+/// time for the rest.
+pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell<bool>) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| unix_fault(path, &error, remote))?;
@@ -77,6 +83,7 @@ pub async fn dial(remote: &Remote, environment: &Environment) -> anyhow::Result<
                 None => tcp(&https.host).await?,
                 Some(proxy) => tunnel(proxy, &https.host).await?,
             };
+            is_accepted.set(true);
             let stream = tls::handshake(tcp, https, remote, &credentials).await?;
             let Credentials { trust, login, .. } = credentials;
             info!("{}: verified by {trust}; {login}", remote.name);
@@ -141,7 +148,18 @@ async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
     })?;
     // Requests and pongs are short and must not wait for more.
     let _ = stream.set_nodelay(true);
+    notice_dead_peers(&stream);
     Ok(stream)
+}
+
+/// Lets the system end a connection whose other end is gone. A server that has accepted the connection is waited for,
+/// and its system acknowledges what we send even while the server hangs (tcp(7)).
+fn notice_dead_peers(stream: &TcpStream) {
+    // Without it, only a server that vanishes before it has answered is waited for in vain.
+    let _ = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, DEAD / 2))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, DEAD / 6))
+        .and_then(|()| sockopt::set_tcp_user_timeout(stream, u32::try_from(DEAD.as_millis()).unwrap_or(u32::MAX)));
 }
 
 /// The addresses in the order of RFC 8305, section 4: the system's order, but the two families by turns.

@@ -3,9 +3,9 @@
 pub mod backoff;
 pub mod demo;
 pub mod dial;
-pub mod frames;
 pub mod http;
 pub mod replay;
+pub mod request;
 pub mod server;
+pub mod subscription;
 pub mod tls;
-pub mod websocket;

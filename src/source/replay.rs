@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use log::warn;
+use rustix::fs::FileType;
 use tokio::runtime::Handle;
 
-use super::frames::MAX_MESSAGE;
-use crate::event::{Message, RemoteId};
+use super::subscription::MAX_MESSAGE;
+use crate::event::message::Block;
 use crate::queue::{Item, Queue};
 
-/// How much is read before the writer gets it, in bytes.
-const BURST: usize = 128 << 10;
+/// How much is read at once, in bytes.
+const READ: usize = 128 << 10;
 
 /// Where a recording is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,16 @@ impl Recording {
         }
     }
 
+    /// Whether it is a file that has an end, and no pipe or terminal.
+    #[must_use]
+    pub fn is_regular_file(&self) -> bool {
+        let file_type = match self {
+            Self::Stdin => rustix::fs::fstat(io::stdin()).map(|stat| FileType::from_raw_mode(stat.st_mode)),
+            Self::File(path) => rustix::fs::stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)),
+        };
+        file_type == Ok(FileType::RegularFile)
+    }
+
     /// Queues every line. Ends with the recording.
     ///
     /// # Errors
@@ -64,34 +75,39 @@ impl Recording {
 }
 
 fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> io::Result<()> {
-    let mut input = BufReader::with_capacity(BURST, input);
-    let remote = RemoteId::default();
-    let (mut burst, mut bytes) = (Vec::new(), 0);
-    let mut number = 0;
+    let mut input = BufReader::with_capacity(READ, input);
+    let mut block = Block::default();
+    let mut line = Vec::new();
+    let (mut first, mut number) = (1, 0);
     loop {
-        let mut line = Vec::new();
+        line.clear();
         (&mut input).take(MAX_MESSAGE as u64 + 1).read_until(b'\n', &mut line)?;
-        let ended = line.is_empty();
-        if !ended {
+        let has_ended = line.is_empty();
+        if !has_ended {
             number += 1;
-            let name = || recording.name();
+            // A line that is skipped is counted as an empty one.
+            let mut text = "";
             if line.len() > MAX_MESSAGE {
-                warn!("{}: line {number}: longer than {MAX_MESSAGE} bytes; skipped", name());
-                skip_line(&mut input)?;
-            } else if !line.trim_ascii().is_empty() {
-                bytes += line.len();
-                match Message::try_from(line) {
-                    Ok(message) => burst.push(Item::Line(number, message)),
-                    Err(_) => warn!("{}: line {number}: not UTF-8; skipped", name()),
+                warn!("{}: line {number}: longer than {MAX_MESSAGE} bytes; skipped", recording.name());
+                if line.last() != Some(&b'\n') {
+                    skip_line(&mut input)?;
+                }
+            } else {
+                match std::str::from_utf8(&line) {
+                    Ok(line) => text = line,
+                    Err(_) => warn!("{}: line {number}: not UTF-8; skipped", recording.name()),
                 }
             }
+            block.push(text);
         }
-        // What comes slowly is passed on as it comes: no further line can be had without waiting.
-        if ended || bytes >= BURST || memchr::memchr(b'\n', input.buffer()).is_none() {
-            runtime.block_on(queue.push(remote, &mut burst));
-            bytes = 0;
+        // A line that comes slowly is queued as it comes: no further one can be had without waiting.
+        let is_last = has_ended || memchr::memchr(b'\n', input.buffer()).is_none();
+        if !block.is_empty() && (is_last || block.is_full()) {
+            runtime.block_on(queue.rest());
+            queue.push_always(Item::Lines(first, Arc::new(block.close().charged_to(queue.memory()))));
+            first = number + 1;
         }
-        if ended {
+        if has_ended {
             return Ok(());
         }
     }

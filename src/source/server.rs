@@ -1,29 +1,34 @@
 //! Follows one server: subscribes, reads, and comes back when the connection is lost.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use chrono::{DateTime, Local};
+use chrono::Local;
 use log::{info, warn};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
-use super::dial::{Dialed, Stream, dial};
-use super::frames::{Frame, Lost};
-use super::http::Refusal;
+use super::dial::Dialed;
+use super::http::{self, Refusal};
+use super::request::Request;
+use super::subscription::{Lost, Received, Subscription};
 use super::tls;
-use super::websocket::{Request, Subscription};
-use crate::event::{RemoteId, Type};
+use crate::event::json::Tape;
+use crate::event::{Event, Message, RemoteId, Type};
 use crate::exit::Fault;
 use crate::gap::Gap;
-use crate::queue::{Item, Queue};
-use crate::remote::{Address, Environment, Remote};
+use crate::notice;
+use crate::queue::{Item, Pushed, Queue};
+use crate::remote::{Address, Remote};
+use crate::system::clock::{Moment, Resumed};
 
-/// How long connecting may take, up to the server's answer.
+/// How long connecting may take. A server that has accepted the connection is waited for.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// After this long without a frame the server is asked for a sign of life; after as long again without one it counts
-/// as gone. LXD and Incus ping every 10 s.
+/// After this long without a byte the server is asked for a sign of life; after as long again without one it counts as
+/// gone. LXD and Incus ping every 10 s.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// One server and how it is followed.
@@ -33,76 +38,267 @@ pub struct Follow<'a> {
     pub remote: &'a Remote,
     /// Its number.
     pub id: RemoteId,
-    /// How many are followed at once.
-    pub remotes: usize,
     /// What is asked of it.
     pub request: &'a Request,
-    /// What may hold a login.
-    pub environment: &'a Environment,
     /// Where its messages go.
     pub queue: &'a Queue,
+    /// What happens when it cannot be followed.
+    pub conduct: Conduct,
+    /// How many connections are read in turn with this one.
+    pub connections: usize,
+    /// How the first attempts of all servers end.
+    pub starts: &'a Starts,
+    /// Shows that the machine was suspended.
+    pub resumed: &'a Resumed,
+}
+
+/// What happens when a server cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conduct {
+    /// Whether to try again when the first connection fails.
+    pub retry: bool,
     /// Whether to come back when the connection is lost.
     pub reconnect: bool,
-    /// Whether a gap is the end anyway, so that there is nothing to come back for.
+    /// `--fail-on-gap`: the first gap ends the program, so there is nothing to come back for.
     pub fail_on_gap: bool,
 }
 
+/// Counts the first attempts to connect, of all servers that are followed together.
+#[derive(Debug)]
+pub struct Starts {
+    pending: Cell<usize>,
+    any_live: Cell<bool>,
+    all_ended: Notify,
+}
+
+impl Starts {
+    /// For so many servers.
+    #[must_use]
+    pub fn new(servers: usize) -> Self {
+        Self { pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
+    }
+
+    fn report(&self, is_live: bool) {
+        self.pending.set(self.pending.get().saturating_sub(1));
+        self.any_live.set(self.any_live.get() || is_live);
+        if self.pending.get() == 0 {
+            self.all_ended.notify_one();
+        }
+    }
+
+    /// Waits until all first attempts have ended and none has succeeded; for ever if one has.
+    pub async fn all_failed(&self) {
+        self.all_ended.notified().await;
+        if self.any_live.get() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// The end of a connection.
+struct Disconnected {
+    lost: Lost,
+    /// How long no byte had come by then.
+    silence: Duration,
+    /// The server's timestamp of the last event.
+    last_event: Option<String>,
+}
+
 impl Follow<'_> {
-    /// Follows until there is no way on.
+    /// Follows until there is no way on. `dial` opens a connection, and sets its argument once the server has accepted it.
     ///
     /// # Errors
     /// The first attempt to connect failed, or a later one in a way that trying again does not mend, or the connection
     /// was lost and is not to be made again.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run<S>(self, dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>) -> anyhow::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Remote { name, flavour, why, address, .. } = self.remote;
         info!("{name}: {flavour} ({why}) at {address}");
-        let mut subscription = self.subscribe().await?;
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(matches!(address, Address::Unix(_)));
+        let first = self.subscribe(&dial).await;
+        self.starts.report(first.is_ok());
+        let mut subscription = match first {
+            Err(error) if self.conduct.retry && !is_permanent(&error) => {
+                notice::show(&error.context(name.clone()));
+                warn!("{name}: trying again until it can be followed");
+                self.resubscribe(&dial, &mut backoff).await?
+            }
+            first => first?,
+        };
         loop {
-            let connected = Instant::now();
-            let Ended { lost, last } = self.read(&mut subscription).await;
+            let connected = Moment::now();
+            let Disconnected { lost, silence, last_event } = self.read(&mut subscription).await;
             backoff.lived(connected.elapsed());
-            if !self.reconnect {
+            drop(subscription);
+            // After a silence that is longer than a server's, it was lost when it became silent.
+            let before = if silence > SILENCE { silence } else { Duration::ZERO };
+            let Lost(reason) = &lost;
+            let gap = Gap {
+                remote: self.id,
+                last_event,
+                since: Local::now() - before,
+                end: None,
+                reason: reason.clone(),
+                dropped: 0,
+            };
+            let since = Moment::before_now(before);
+            if !self.conduct.reconnect {
+                // Then the loss is an error, whatever gaps mean.
+                if !self.conduct.fail_on_gap {
+                    self.queue.open_gap(gap, since);
+                }
                 return Err(lost.into());
             }
-            let Lost(reason) = lost;
-            drop(subscription);
-            let gap = Gap { remote: self.id, since: last, until: Local::now(), reason, dropped: 0, is_open: true };
-            if self.fail_on_gap {
-                // The writer ends the program when it comes to this. The server may never come back.
-                self.queue.push_always(Item::Gap(gap));
+            self.queue.open_gap(gap.clone(), since);
+            if self.conduct.fail_on_gap {
+                // The pipeline ends the program when it comes to the gap. The server may never come back.
+                warn!("{name}: {gap}");
                 return std::future::pending().await;
             }
-            let reason = &gap.reason;
             warn!("{name}: connection lost ({reason}); reconnecting");
-            let lost_at = Instant::now();
-            subscription =
-                self.resubscribe(&mut backoff).await.with_context(|| format!("reconnecting after: {reason}"))?;
-            info!("{name}: reconnected after {:.1} s", lost_at.elapsed().as_secs_f64());
-            self.queue.push_always(Item::Gap(Gap { until: Local::now(), is_open: false, ..gap }));
+            subscription = match self.resubscribe(&dial, &mut backoff).await {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    let reason = format!("{reason}; not followed any more: {error:#}");
+                    self.queue.open_gap(Gap { reason, ..gap }, since);
+                    return Err(error.context(format!("reconnecting after: {}", lost.0)));
+                }
+            };
+            if let Some(gap) = self.queue.close_gap(self.id) {
+                warn!("{name}: {gap}");
+            }
         }
     }
 
-    async fn subscribe(&self) -> anyhow::Result<Subscription<Stream>> {
-        let started = Instant::now();
+    async fn subscribe<S>(
+        &self,
+        dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+    ) -> anyhow::Result<Subscription<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let started = Moment::now();
+        let is_accepted = Cell::new(false);
         let attempt = async {
-            let Dialed { stream, host, prefix, authorization, login } = dial(self.remote, self.environment).await?;
+            let Dialed { stream, host, prefix, authorization, login } = dial(&is_accepted).await?;
+            is_accepted.set(true);
             let target = self.request.target(&prefix, self.remote.project.as_deref());
-            let opened = Subscription::open(stream, &host, &target, authorization.as_ref(), self.remotes).await;
+            let opened = http::upgrade(stream, &host, &target, authorization.as_ref()).await;
             opened.map_err(|error| self.with_hint(error, &login))
         };
-        let subscription = match timeout(CONNECT, attempt).await {
+        tokio::pin!(attempt);
+        let name = &self.remote.name;
+        let seconds = CONNECT.as_secs();
+        let (stream, early) = match timeout(CONNECT, &mut attempt).await {
             Ok(outcome) => outcome?,
+            Err(_) if is_accepted.get() => {
+                warn!(
+                    "{name}: the server has accepted the connection and not answered for {seconds} s; waiting for it"
+                );
+                attempt.await?
+            }
             Err(_) => {
-                return Err(Fault::failed(format!("no answer within {} s", CONNECT.as_secs()))
+                return Err(Fault::failed(format!("no answer within {seconds} s"))
                     .hint("is it an LXD or Incus server, and does it hang?")
                     .into());
             }
         };
-        info!("{}: subscribed after {:.1} ms", self.remote.name, started.elapsed().as_secs_f64() * 1e3);
-        Ok(subscription)
+        info!("{name}: subscribed after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+        Ok(Subscription::new(stream, early.into(), self.connections).await)
     }
 
+    /// Tries again and again, until it works or cannot work any more.
+    async fn resubscribe<S>(
+        &self,
+        dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+        backoff: &mut Backoff,
+    ) -> anyhow::Result<Subscription<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        loop {
+            sleep(backoff.wait()).await;
+            match self.subscribe(dial).await {
+                Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.remote.name),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Reads until the connection is lost. Everything that came before has been queued then.
+    async fn read<S: AsyncRead + AsyncWrite + Unpin>(&self, subscription: &mut Subscription<S>) -> Disconnected {
+        let mut received = Received::default();
+        let mut last_message = String::new();
+        let mut is_asked = false;
+        let mut is_dropping = self.queue.is_dropping(self.id);
+        let check = sleep(SILENCE);
+        tokio::pin!(check);
+        loop {
+            self.queue.rest().await;
+            let outcome = tokio::select! {
+                biased;
+                outcome = subscription.read(&mut received) => outcome,
+                gap = self.queue.end_dropping(self.id), if is_dropping => {
+                    is_dropping = false;
+                    self.report_dropped(gap);
+                    continue;
+                }
+                () = async { tokio::select! { () = &mut check => {} () = self.resumed.wait() => {} } } => {
+                    let silence = subscription.silence();
+                    let next = match silence {
+                        silence if silence >= 2 * SILENCE => SILENCE,
+                        silence if silence >= SILENCE => {
+                            if !is_asked {
+                                is_asked = true;
+                                subscription.ping().await;
+                            }
+                            2 * SILENCE - silence
+                        }
+                        silence => SILENCE - silence,
+                    };
+                    check.as_mut().reset(tokio::time::Instant::now() + next);
+                    if silence >= 2 * SILENCE {
+                        Err(Lost(format!("no sign of life for {} s", silence.as_secs())))
+                    } else {
+                        continue;
+                    }
+                }
+            };
+            is_asked = false;
+            for _ in 0..std::mem::take(&mut received.binary) {
+                self.queue.push_always(Item::Binary(self.id));
+            }
+            if let Some(last) = received.block.len().checked_sub(1) {
+                last_message.clear();
+                last_message.push_str(received.block.text(last));
+                match self.queue.push(self.id, received.block.close(), Instant::now()) {
+                    Pushed::Dropped => is_dropping = true,
+                    Pushed::Queued(gap) => {
+                        is_dropping = false;
+                        self.report_dropped(gap);
+                    }
+                }
+            }
+            match outcome {
+                Ok(false) => {}
+                // Other connections, and the pipeline, have their turn before more of this one is read.
+                Ok(true) => tokio::task::yield_now().await,
+                Err(lost) => {
+                    let last_event = Event::decode(Message::from(last_message), self.id, Tape::default()).ok();
+                    let last_event = last_event.and_then(|event| Some(event.timestamp_text()?.cow().into_owned()));
+                    return Disconnected { lost, silence: subscription.silence(), last_event };
+                }
+            }
+        }
+    }
+
+    fn report_dropped(&self, gap: Option<Gap>) {
+        if let Some(gap) = gap {
+            warn!("{}: {gap}", self.remote.name);
+        }
+    }
     /// Adds to a refusal what mends it.
     fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
         let Some(refusal) = error.downcast_ref::<Refusal>() else { return tls::in_words(error, self.remote) };
@@ -131,60 +327,6 @@ impl Follow<'_> {
         };
         if denied || refusal.is_permanent() { fault.permanent().into() } else { fault.into() }
     }
-
-    /// Tries again and again, until it works or cannot work any more.
-    async fn resubscribe(&self, backoff: &mut Backoff) -> anyhow::Result<Subscription<Stream>> {
-        loop {
-            tokio::time::sleep(backoff.wait()).await;
-            match self.subscribe().await {
-                Ok(subscription) => return Ok(subscription),
-                Err(error) if is_permanent(&error) => return Err(error),
-                Err(error) => info!("{}: {error:#}; trying again", self.remote.name),
-            }
-        }
-    }
-
-    /// Reads until the connection is lost. Everything that came before has been queued then.
-    async fn read(&self, subscription: &mut Subscription<Stream>) -> Ended {
-        let mut frames = Vec::new();
-        let mut items = Vec::new();
-        let mut last = Local::now();
-        let mut asked = false;
-        loop {
-            let outcome = match timeout(SILENCE, subscription.read(&mut frames)).await {
-                Ok(outcome) => outcome,
-                Err(_) if asked => {
-                    let silence = 2 * SILENCE.as_secs();
-                    Err(Lost(format!("no sign of life for {silence} s")))
-                }
-                Err(_) => {
-                    asked = true;
-                    subscription.ping();
-                    Ok(())
-                }
-            };
-            if !frames.is_empty() {
-                asked = false;
-                last = Local::now();
-                items.extend(frames.drain(..).filter_map(|frame| match frame {
-                    Frame::Text(text) => Some(Item::Message(self.id, text)),
-                    Frame::Unreadable(why) => Some(Item::Unreadable(self.id, why)),
-                    Frame::Control => None,
-                }));
-                self.queue.push(self.id, &mut items).await;
-            }
-            if let Err(lost) = outcome {
-                return Ended { lost, last };
-            }
-        }
-    }
-}
-
-/// The end of a connection.
-struct Ended {
-    lost: Lost,
-    /// When the last frame came.
-    last: DateTime<Local>,
 }
 
 /// Whether trying again is in vain.

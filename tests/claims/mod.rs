@@ -5,14 +5,12 @@
 
 mod client_config;
 mod envelope;
-mod frames;
 mod pretty;
 mod source;
 mod yaml;
 
 pub use self::client_config::client_config;
 pub use self::envelope::envelope;
-pub use self::frames::frames;
 pub use self::pretty::pretty;
 pub use self::source::source;
 pub use self::yaml::{same, yaml};

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +17,17 @@ pub(crate) struct Follower {
     child: Child,
     lines: mpsc::Receiver<String>,
     notices: mpsc::Receiver<String>,
+    /// Whether its output is read as fast as it comes.
+    released: Arc<AtomicBool>,
     /// Everything it has printed.
     pub(crate) seen: Vec<String>,
     /// Everything it has said on standard error.
     pub(crate) told: Vec<String>,
+}
+
+fn verbose(mut command: Command) -> Command {
+    command.arg("-v");
+    command
 }
 
 fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
@@ -27,20 +36,63 @@ fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     lines
 }
 
+/// Reads a little at a time, and so many bytes a second, until it is released.
+struct Slow<R> {
+    inner: R,
+    rate: u32,
+    due: Instant,
+    released: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Slow<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        const PIECE: usize = 512;
+        if self.released.load(Ordering::Relaxed) {
+            return self.inner.read(buffer);
+        }
+        std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
+        let most = buffer.len().min(PIECE);
+        let length = self.inner.read(&mut buffer[..most])?;
+        // What it did not read while nothing was there it does not make up for.
+        self.due = self.due.max(Instant::now()) + Duration::from_secs(1) * u32::try_from(length).unwrap() / self.rate;
+        Ok(length)
+    }
+}
+
 impl Follower {
     /// Starts it; it may not be subscribed yet.
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_at(command, None)
+    }
+
+    /// Starts it, and reads its output at this rate in bytes per second, if there is one.
+    fn start_at(mut command: Command, rate: Option<u32>) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Self { child, lines: lines(stdout), notices: lines(stderr), seen: Vec::new(), told: Vec::new() }
+        let released = Arc::new(AtomicBool::new(rate.is_none()));
+        let slow =
+            Slow { inner: stdout, rate: rate.unwrap_or(1), due: Instant::now(), released: Arc::clone(&released) };
+        Self { child, lines: lines(slow), notices: lines(stderr), released, seen: Vec::new(), told: Vec::new() }
     }
 
     /// Starts lxmon with `-v` and waits until it is subscribed.
-    pub(crate) fn subscribed(mut command: Command) -> Self {
-        command.arg("-v");
-        let mut follower = Self::start(command);
-        follower.wait_for_notice("subscribed after");
-        follower
+    pub(crate) fn subscribed(command: Command) -> Self {
+        Self::start(verbose(command)).once_subscribed()
+    }
+
+    /// The same with a slow reader: so many bytes per second.
+    pub(crate) fn subscribed_at(command: Command, rate: u32) -> Self {
+        Self::start_at(verbose(command), Some(rate)).once_subscribed()
+    }
+
+    fn once_subscribed(mut self) -> Self {
+        self.wait_for_notice("subscribed after");
+        self
+    }
+
+    /// Reads a slow reader's rest as fast as it comes.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
     }
 
     /// Waits for a line on standard error.
@@ -55,16 +107,36 @@ impl Follower {
 
     /// Waits for a line of its output.
     pub(crate) fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) {
+        const SHOWN: usize = 20;
         let begun = Instant::now();
-        while !self.seen.iter().any(|line| wanted(line)) {
+        let mut found = self.seen.iter().any(|line| wanted(line));
+        while !found {
             let left = PATIENCE.saturating_sub(begun.elapsed());
-            let line = self.lines.recv_timeout(left);
-            self.seen.push(line.unwrap_or_else(|_| panic!("it has not come; seen: {:#?}", self.seen)));
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                let last = &self.seen[self.seen.len().saturating_sub(SHOWN)..];
+                panic!("it has not come; the last lines: {last:#?}");
+            };
+            found = wanted(&line);
+            self.seen.push(line);
         }
     }
 
-    /// Takes in what comes within a while.
-    pub(crate) fn take_in(&mut self, time: Duration) {
+    /// Does something, with the number of the attempt, until a line like this has come: the servers' own clients do not
+    /// say when they are subscribed, and members of a cluster do not say when they are connected to each other.
+    pub(crate) fn provoke(&mut self, wanted: impl Fn(&str) -> bool, mut act: impl FnMut(usize)) {
+        let begun = Instant::now();
+        for attempt in 1.. {
+            act(attempt);
+            self.read_for(Duration::from_millis(100));
+            if self.seen.iter().any(|line| wanted(line)) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not after {attempt} attempts; seen: {:#?}", self.seen);
+        }
+    }
+
+    /// Reads what comes within a while.
+    pub(crate) fn read_for(&mut self, time: Duration) {
         let begun = Instant::now();
         while let Ok(line) = self.lines.recv_timeout(time.saturating_sub(begun.elapsed())) {
             self.seen.push(line);
@@ -81,7 +153,7 @@ impl Follower {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
-    /// Asks it to end, and takes in what it still prints.
+    /// Asks it to end, and reads what it still prints.
     pub(crate) fn end(&mut self) -> &[String] {
         self.signal(Signal::TERM);
         self.wait();

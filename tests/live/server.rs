@@ -219,6 +219,9 @@ impl Cluster {
     }
 }
 
+/// The password that makes LXD trust a client.
+pub(crate) const PASSWORD: &str = "open sesame";
+
 /// A user of remote servers: client configurations for both, of the clients' own making.
 pub(crate) struct Client {
     directory: TempDir,
@@ -250,9 +253,17 @@ impl Client {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// `remote add`
-    pub(crate) fn add(&self, kind: Kind, arguments: &[&str]) {
-        self.run(kind, &[&["remote", "add"], arguments].concat());
+    /// Adds a server that listens at this address as a remote, and has it trust this user.
+    pub(crate) fn add(&self, server: &Server, name: &str, address: &str) {
+        let (option, secret) = match server.kind {
+            Kind::Lxd => {
+                server.client(&["config", "set", "core.trust_password", PASSWORD]);
+                ("--password", PASSWORD.to_owned())
+            }
+            Kind::Incus => ("--token", server.client(&["config", "trust", "add", "me", "--quiet"]).trim().to_owned()),
+        };
+        let url = format!("https://{address}");
+        self.run(server.kind, &["remote", "add", name, &url, "--accept-certificate", option, &secret]);
     }
 
     /// Knows the same LXD remote as `other`, and is somebody else.

@@ -34,6 +34,9 @@ pub(super) struct Emitter<'o> {
     whitespace: bool,
     /// Whether the line holds nothing but indentation and indicators so far.
     indention: bool,
+    /// How much `out` may hold, colours left out: beyond that no line is begun any more.
+    limit: usize,
+    overflows: bool,
 }
 
 /// What stands before a scalar.
@@ -149,9 +152,15 @@ impl Seen {
 }
 
 impl<'o> Emitter<'o> {
-    /// At the beginning of a document.
-    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool) -> Self {
-        Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true }
+    /// At the beginning of a document of at most so many bytes.
+    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool, most: usize) -> Self {
+        let limit = out.len().saturating_add(most);
+        Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true, limit, overflows: false }
+    }
+
+    /// Whether the document has grown too long: what is there is no document, and there is no use in going on.
+    pub(super) fn overflows(&self) -> bool {
+        self.overflows
     }
 
     /// Ends the document.
@@ -213,12 +222,15 @@ impl<'o> Emitter<'o> {
     /// A number, `true`, `false` or `null`, in a form that every reader takes for what it is.
     pub(super) fn verbatim(&mut self, parts: &[&str]) {
         self.separate();
+        let start = self.out.len();
         theme::paint(self.out, self.color, theme::NUMBER, |out| {
             for part in parts {
                 out.extend_from_slice(part.as_bytes());
             }
         });
-        self.column += parts.iter().map(|part| part.len()).sum::<usize>();
+        let width = parts.iter().map(|part| part.len()).sum::<usize>();
+        self.limit = self.limit.saturating_add(self.out.len() - start - width);
+        self.column += width;
         self.whitespace = false;
         self.indention = false;
     }
@@ -242,6 +254,47 @@ impl<'o> Emitter<'o> {
             }
             emitter.indicator("\"", false, false, false);
         });
+    }
+
+    /// Begins a mapping or sequence in flow style.
+    pub(super) fn open(&mut self, bracket: &str) {
+        self.indicator(bracket, true, true, false);
+    }
+
+    /// Ends one.
+    pub(super) fn close(&mut self, bracket: &str) {
+        self.indicator(bracket, false, false, false);
+    }
+
+    /// Ends an item or member that is followed by another, in flow style.
+    pub(super) fn comma(&mut self) {
+        self.indicator(",", false, false, false);
+        if self.column > WIDTH {
+            // However deep it is: the indentation of a flow means nothing, but there must be some.
+            self.indent = INDENT;
+            self.write_indent();
+            self.indent = 0;
+        }
+    }
+
+    /// A member's key in flow style, up to where its value begins.
+    pub(super) fn flow_key(&mut self, text: &str) {
+        let is_simple = text.len() <= LONGEST_SIMPLE_KEY;
+        if !is_simple {
+            self.indicator("?", true, false, false);
+        }
+        self.flow_scalar(text, theme::KEY);
+        self.indicator(":", !is_simple, false, false);
+    }
+
+    /// A string value in flow style.
+    pub(super) fn flow_string(&mut self, text: &str) {
+        self.flow_scalar(text, theme::STRING);
+    }
+
+    /// A string in double quotes, on one line.
+    fn flow_scalar(&mut self, text: &str, ink: Ink) {
+        self.paint(ink, |emitter| emitter.double_quoted(text, classes(text.as_bytes()), Place::SimpleKey));
     }
 
     /// Writes what is plain at a glance, as most keys and many values are; whether it was.
@@ -278,15 +331,23 @@ impl<'o> Emitter<'o> {
         if self.color {
             // The separating space comes before the colour.
             self.separate();
-            let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.prefix_formatter()));
+            self.put_ink(ink.prefix_formatter());
         }
         // The lines of a scalar stand one level deeper than what it belongs to.
         self.indent += INDENT;
         write(self);
         self.indent -= INDENT;
         if self.color {
-            let _ = std::io::Write::write_fmt(self.out, format_args!("{}", ink.suffix_formatter()));
+            self.put_ink(ink.suffix_formatter());
         }
+    }
+
+    fn put_ink(&mut self, ink: impl std::fmt::Display) {
+        use std::io::Write as _;
+        let start = self.out.len();
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.out, "{ink}");
+        self.limit = self.limit.saturating_add(self.out.len() - start);
     }
 
     /// go-yaml's choice (`encode.go`, `stringv`), then libyaml's (`yaml_emitter_select_scalar_style`).
@@ -361,7 +422,7 @@ impl<'o> Emitter<'o> {
                 let before_blank = is_last || matches!(text.as_bytes()[next], b' ' | b'\t');
                 markup |= (character == ':' && before_blank) || (character == '#' && after_blank);
             }
-            special |= !is_printable(character) || self.is_unsafe(character);
+            special |= !is_printable(character) || self.is_unsafe(character) || character == '\u{85}';
             if character == ' ' {
                 edge |= is_first || is_last;
                 trailing_space |= is_last;
@@ -377,7 +438,7 @@ impl<'o> Emitter<'o> {
             }
             after_blank = matches!(character, ' ' | '\t') || is_break(character);
         }
-        let hopeless = space_break || special;
+        let hopeless = space_break || special || has_torn_separators(text);
         Analysis {
             multiline: breaks,
             plain: !(edge || break_space || hopeless || breaks || markup),
@@ -416,7 +477,6 @@ impl<'o> Emitter<'o> {
             self.copy(text);
             return self.indicator("'", false, false, false);
         }
-        let mut broken = false;
         let mut spaces = false;
         for (at, character) in text.char_indices() {
             if character == ' ' {
@@ -428,23 +488,13 @@ impl<'o> Emitter<'o> {
                     self.put(' ');
                 }
                 spaces = true;
-            } else if is_break(character) {
-                if !broken && character == '\n' {
-                    self.newline();
-                }
-                self.put_break(character);
-                self.indention = true;
-                broken = true;
             } else {
-                if broken {
-                    self.write_indent();
-                }
                 if character == '\'' {
                     self.put('\'');
                 }
                 self.put(character);
                 self.indention = false;
-                (spaces, broken) = (false, false);
+                spaces = false;
             }
         }
         self.indicator("'", false, false, false);
@@ -577,32 +627,27 @@ impl<'o> Emitter<'o> {
 
     fn literal(&mut self, text: &str) {
         self.indicator("|", true, false, false);
-        if text.starts_with(|first: char| first == ' ' || is_break(first)) {
+        if text.starts_with([' ', '\n']) {
             self.indicator("2", false, false, false);
         }
-        let mut last = text.chars().rev();
-        match (last.next(), last.next()) {
-            (Some(end), _) if !is_break(end) => self.indicator("-", false, false, false),
-            (_, None) => self.indicator("+", false, false, false),
-            (_, Some(before)) if is_break(before) => self.indicator("+", false, false, false),
-            _ => {}
+        match text.as_bytes() {
+            [b'\n'] | [.., b'\n', b'\n'] => self.indicator("+", false, false, false),
+            [.., b'\n'] => {}
+            _ => self.indicator("-", false, false, false),
         }
         self.newline();
         self.indention = true;
         self.whitespace = true;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let end = rest.find(is_break).unwrap_or(rest.len());
-            if end > 0 {
+        for line in text.split_inclusive('\n') {
+            let content = line.strip_suffix('\n').unwrap_or(line);
+            if !content.is_empty() {
                 self.write_indent();
-                self.copy(&rest[..end]);
+                self.copy(content);
                 self.indention = false;
             }
-            rest = &rest[end..];
-            if let Some(character) = rest.chars().next() {
-                self.put_break(character);
+            if content.len() < line.len() {
+                self.newline();
                 self.indention = true;
-                rest = &rest[character.len_utf8()..];
             }
         }
     }
@@ -636,16 +681,6 @@ impl<'o> Emitter<'o> {
         self.column += if text.is_ascii() { text.len() } else { text.chars().count() };
     }
 
-    /// A break of the text itself; only a newline is one to us.
-    fn put_break(&mut self, character: char) {
-        if character == '\n' {
-            self.newline();
-        } else {
-            self.put(character);
-            self.column = 0;
-        }
-    }
-
     fn newline(&mut self) {
         self.out.push(b'\n');
         self.column = 0;
@@ -671,6 +706,10 @@ impl<'o> Emitter<'o> {
     }
 
     fn write_indent(&mut self) {
+        if self.out.len() > self.limit {
+            self.overflows = true;
+            return;
+        }
         let indent = self.indent;
         if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
             let line = &NEW_LINE[..(1 + indent).min(NEW_LINE.len())];
@@ -691,6 +730,15 @@ impl<'o> Emitter<'o> {
 fn is_printable(character: char) -> bool {
     matches!(character, '\n' | '\x20'..='\x7e' | '\u{a0}'..='\u{feff}' | '\u{ff00}'..='\u{fffd}')
         && character != '\u{feff}'
+}
+
+/// Whether `text` has line or paragraph separators that not every reader would take for themselves. They are line breaks
+/// to YAML 1.1, where indentation follows, and characters like any other to YAML 1.2, where it does not. Both get those
+/// back that end a text of one line.
+fn has_torn_separators(text: &str) -> bool {
+    let is_separator = |character| matches!(character, '\u{2028}' | '\u{2029}');
+    let content = if text.contains('\n') { text } else { text.trim_end_matches(is_separator) };
+    content.contains(is_separator)
 }
 
 /// libyaml's line breaks.

@@ -115,10 +115,15 @@ fn drop_doubles<N: Ord>(keys: &mut Vec<Key>, start: usize, name: impl Fn(&Key) -
         return;
     }
     // Later ones first, so that the last of doubles is the one that stays.
-    keys[start..].sort_by_cached_key(|key| (name(key), Reverse(key.index)));
-    let mut doubles = keys.split_off(start);
-    doubles.dedup_by(|a, b| is_same(a, b));
-    keys.append(&mut doubles);
+    keys[start..].sort_unstable_by_key(|key| (name(key), Reverse(key.index)));
+    let mut end = start;
+    for at in start..keys.len() {
+        if end == start || !is_same(&keys[at], &keys[end - 1]) {
+            keys[end] = keys[at];
+            end += 1;
+        }
+    }
+    keys.truncate(end);
 }
 
 /// Which key comes first. Only equal texts are equal.

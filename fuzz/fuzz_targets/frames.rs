@@ -1,5 +1,0 @@
-//! See `tests/claims/frames.rs`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lxmon_fuzz::claims::frames(data));

@@ -1,0 +1,261 @@
+//! The text of messages: many of them share one [`Block`], whose memory is counted as long as anything uses it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// A block is closed once it holds this many bytes of text. Long enough that an allocation per block costs nothing, short
+/// enough that one event that is kept holds little else in memory.
+pub const BLOCK: usize = 64 << 10;
+
+/// What a block takes beside its text: its own fields, reference counts, and what the allocator adds, in bytes.
+const OVERHEAD: usize = 160;
+
+/// How many bytes of memory all that waits takes, and a wake-up for those who wait for some of it to be freed.
+#[derive(Debug)]
+pub struct Memory {
+    levels: Mutex<Levels>,
+    marks: Levels,
+    freed: Notify,
+}
+
+/// Amounts of memory, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Levels {
+    /// All that is in use.
+    pub used: usize,
+    /// That of it which waits for the pipeline or the output, and not in the sort window for other events to come.
+    pub queued: usize,
+}
+
+impl Memory {
+    /// Nothing used yet; falling to one of the `marks` wakes those who wait.
+    #[must_use]
+    pub fn new(marks: Levels) -> Self {
+        Self { levels: Mutex::default(), marks, freed: Notify::new() }
+    }
+
+    /// What is in use now.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Levels> {
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Levels)) {
+        let mut levels = self.lock();
+        let before = *levels;
+        change(&mut levels);
+        let falls_to = |of: fn(&Levels) -> usize| (of(&levels)..of(&before)).contains(&of(&self.marks));
+        let is_freed = falls_to(|levels| levels.used) || falls_to(|levels| levels.queued);
+        drop(levels);
+        if is_freed {
+            self.freed.notify_waiters();
+        }
+    }
+
+    fn add(&self, bytes: usize) {
+        self.change(|levels| {
+            levels.used += bytes;
+            levels.queued += bytes;
+        });
+    }
+
+    fn free(&self, bytes: usize) {
+        self.change(|levels| {
+            levels.used = levels.used.saturating_sub(bytes);
+            levels.queued = levels.queued.saturating_sub(bytes);
+        });
+    }
+
+    /// The sort window holds `text` bytes of messages, that are counted with their blocks, and `tapes` bytes beside them;
+    /// it held what `before` says, which is updated.
+    pub fn hold(&self, before: &mut (usize, usize), text: usize, tapes: usize) {
+        if *before != (text, tapes) {
+            self.change(|levels| {
+                levels.used = (levels.used + tapes).saturating_sub(before.1);
+                levels.queued = (levels.queued + before.0).saturating_sub(text);
+            });
+            *before = (text, tapes);
+        }
+    }
+
+    /// Waits until no more is in use than the mark for it.
+    pub async fn wait_for_room(&self) {
+        self.wait(|levels| levels.used <= self.marks.used).await;
+    }
+
+    /// Waits until no more is queued than the mark for it.
+    pub async fn wait_for_short_queue(&self) {
+        self.wait(|levels| levels.queued <= self.marks.queued).await;
+    }
+
+    async fn wait(&self, is_freed: impl Fn(&Levels) -> bool) {
+        loop {
+            // Made before the check, so that memory freed after the check wakes it.
+            let freed = self.freed.notified();
+            if is_freed(&self.lock()) {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+/// The share of [`Memory`] that one block takes, freed with the block.
+#[derive(Debug)]
+struct Charge {
+    memory: Arc<Memory>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.memory.free(self.bytes);
+    }
+}
+
+/// Messages one behind the other in one allocation.
+#[derive(Debug, Default)]
+pub struct Block {
+    text: String,
+    /// Where each message ends.
+    ends: Vec<u32>,
+    /// Frees the memory with the block.
+    #[expect(dead_code, reason = "only dropped")]
+    charge: Option<Charge>,
+}
+
+impl Block {
+    /// An empty block with room for so many bytes of text.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ends: Vec::new(), charge: None }
+    }
+
+    /// How many messages there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no message.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many bytes of text there are.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether it is long enough to be closed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.text.len() >= BLOCK
+    }
+
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<u32>() + OVERHEAD
+    }
+
+    /// Adds a message.
+    pub fn push(&mut self, message: &str) {
+        self.text.push_str(message);
+        self.end_message();
+    }
+
+    /// Ends the message that consists of all text behind the last one.
+    fn end_message(&mut self) {
+        // The longest message is 64 MiB, and a block is closed at 64 KiB.
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Takes out what has been gathered, in an allocation that fits it, and leaves an empty block with room.
+    #[must_use]
+    pub fn close(&mut self) -> Self {
+        if self.text.len() < BLOCK / 2 {
+            let closed = Self { text: self.text.as_str().to_owned(), ends: self.ends.clone(), charge: None };
+            self.text.clear();
+            self.ends.clear();
+            return closed;
+        }
+        let ends = self.ends.len();
+        std::mem::replace(self, Self { ends: Vec::with_capacity(ends), ..Self::with_capacity(BLOCK + BLOCK / 8) })
+    }
+
+    /// Counts its memory until it is freed.
+    #[must_use]
+    pub fn charged_to(self, memory: &Arc<Memory>) -> Self {
+        let bytes = self.size();
+        memory.add(bytes);
+        Self { charge: Some(Charge { memory: Arc::clone(memory), bytes }), ..self }
+    }
+
+    /// The message at `index`, which must be less than [`Block::len`].
+    #[must_use]
+    pub fn message(self: &Arc<Self>, index: usize) -> Message {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        Message { block: Arc::clone(self), start, end: self.ends[index] }
+    }
+
+    /// The text of the message at `index`, which must be less than [`Block::len`].
+    #[must_use]
+    pub fn text(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.text[start..self.ends[index] as usize]
+    }
+}
+
+/// The text of one message, and a share in the block it stands in.
+#[derive(Clone)]
+pub struct Message {
+    block: Arc<Block>,
+    start: u32,
+    end: u32,
+}
+
+impl Message {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.block.text[self.start as usize..self.end as usize]
+    }
+}
+
+impl Deref for Message {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        let mut block = Block { text, ends: Vec::with_capacity(1), charge: None };
+        block.end_message();
+        Arc::new(block).message(0)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}

@@ -1,0 +1,826 @@
+//! The sort window: holds each event for a short while, so that one which was sent earlier and arrives later can still
+//! be put before it.
+//!
+//! The servers send every event from a goroutine of its own, so neighbours change places (design, section 1). What may
+//! change places are events of one *origin*, a member of a remote, and its clock decides. Other origins' clocks differ, by
+//! hours perhaps, so events of several origins are merged by *corrected* times, which are ours:
+//!
+//! ```text
+//!   corrected = timestamp − offset        offset = the greatest (timestamp − time of arrival) of the last seconds
+//!
+//!   origin A, an hour ahead   13:00:00.010  13:00:00.030       corrected  12:00:00.010  12:00:00.030
+//!   origin B                  12:00:00.020                     corrected  12:00:00.020
+//!   printed                   A .010, B .020, A .030
+//! ```
+//!
+//! The event that was on its way for the shortest time defines the offset, so a corrected time is never later than the
+//! arrival, and earlier by what the event lost on its way. Whatever is still to come arrives later than now, and is late
+//! by less than the window: all that is held with a corrected time of *now − window* or before is due, in that order.
+//!
+//! A clock that is set, and one wrong timestamp, both show as an event that does not fit its origin's time line: it is
+//! from the future, or a window behind what came before. What follows decides. If the next event goes on from there, the
+//! clock was set, and a new time line begins beside the old one. If not, only that one event was wrong.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::event::{Event, Nanos, RemoteId};
+use crate::gap::Gap;
+
+/// Nanoseconds: of a server's clock since 1970, or of ours since the program was started.
+type Time = i64;
+
+const MILLISECOND: Time = 1_000_000;
+
+/// An event that is ahead of its origin's clock by more than this is from the future. Events arrive early by no more than
+/// the origin's offset was underestimated.
+const AHEAD: Time = 25 * MILLISECOND;
+
+/// Clocks that differ from ours by less are taken to agree with ours and with each other: times of arrival cannot tell
+/// the difference from the time that events are on their way.
+const AGREEMENT: Time = 10 * MILLISECOND;
+
+/// The offset is the greatest of this time, or of twice as long: clocks drift.
+const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
+
+/// How much later than due held events may be released while there are several, so that the arrival of the next event
+/// serves as the wake-up that releases an earlier one. A lone event is released when it is due.
+const SLACK: Duration = Duration::from_millis(8);
+
+/// More origins than any cluster has members. Beyond that, origins that hold nothing are forgotten.
+const MAX_ORIGINS: usize = 256;
+
+/// What the window holds.
+#[derive(Debug)]
+pub enum Held {
+    /// An event.
+    Event(Event),
+    /// The place where events of a remote are missing.
+    Gap(Gap),
+}
+
+/// The window and what is held in it.
+#[derive(Debug)]
+pub struct Window {
+    /// Its length.
+    length: Time,
+    /// How many bytes may be held; beyond that the earliest is released although an earlier one may still come.
+    max_bytes: usize,
+    text_bytes: usize,
+    tape_bytes: usize,
+    /// How many events and gaps are held.
+    count: usize,
+    origins: Vec<Origin>,
+    /// The origin of the last event.
+    last_origin: usize,
+    /// Counts what is pushed: the order of arrival.
+    pushed: u64,
+    /// What our times count from.
+    start: Instant,
+    /// Our system clock minus our time.
+    system_offset: Time,
+    /// Everything that arrived by this time has been pushed.
+    now: Time,
+    /// Of a recording: the latest corrected time, which stands in for the time of arrival.
+    recorded_now: Time,
+    /// Whether events come from a recording, which shows no times of arrival.
+    is_recording: bool,
+    /// When the last line of a recording that grows was pushed. One that grows may have no further line for long.
+    last_line: Option<Instant>,
+    recording_grows: bool,
+}
+
+/// Orders the events of a time line: timestamp, then order of arrival.
+type Key = (Time, u64);
+
+/// A member of a remote.
+#[derive(Debug)]
+struct Origin {
+    remote: RemoteId,
+    location: String,
+    /// Where events are put.
+    current: Line,
+    /// What is left of the time line before the clock was set.
+    former: Line,
+    /// An event that does not fit the current time line, until the next one decides.
+    odd: Option<Odd>,
+}
+
+/// Events whose timestamps can be compared.
+#[derive(Debug, Default)]
+struct Line {
+    /// The held events that arrived in order.
+    run: VecDeque<Entry>,
+    /// Those that arrived after a later one.
+    late: BinaryHeap<Reverse<Entry>>,
+    /// What is due whatever the time, before all others.
+    overdue: VecDeque<Held>,
+    /// None until an event with a readable timestamp has come.
+    clock: Option<Clock>,
+    /// The key's timestamp of the event that arrived last.
+    last: Time,
+}
+
+/// What is known of the clock behind a time line.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    /// The latest timestamp.
+    max: Time,
+    /// The greatest of timestamp − arrival, since `since` and in the period before that.
+    offset: Time,
+    former_offset: Time,
+    since: Time,
+}
+
+/// An event that does not fit, or the memory of one that could not be held longer.
+#[derive(Debug)]
+struct Odd {
+    time: Time,
+    arrival: Time,
+    number: u64,
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    held: Held,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Line {
+    fn push(&mut self, key: Key, held: Held) {
+        self.last = key.0;
+        let entry = Entry { key, held };
+        // Nearly always the newest is the latest.
+        if self.run.back().is_none_or(|last| last.key < key) {
+            self.run.push_back(entry);
+        } else {
+            self.late.push(Reverse(entry));
+        }
+    }
+
+    /// The earliest key.
+    fn first(&self) -> Option<Key> {
+        if !self.overdue.is_empty() {
+            return Some((Time::MIN, 0));
+        }
+        let run = self.run.front().map(|entry| entry.key);
+        let late = self.late.peek().map(|Reverse(entry)| entry.key);
+        match (run, late) {
+            (Some(run), Some(late)) => Some(run.min(late)),
+            (run, late) => run.or(late),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Held> {
+        if let Some(held) = self.overdue.pop_front() {
+            return Some(held);
+        }
+        let late = self.late.peek().map(|Reverse(entry)| entry.key);
+        let entry = match (self.run.front().map(|entry| entry.key), late) {
+            (Some(run), Some(late)) if late < run => self.late.pop().map(|Reverse(entry)| entry),
+            (Some(_), _) => self.run.pop_front(),
+            (None, _) => self.late.pop().map(|Reverse(entry)| entry),
+        };
+        Some(entry?.held)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.run.is_empty() && self.late.is_empty() && self.overdue.is_empty()
+    }
+}
+
+impl Clock {
+    fn new(time: Time, arrival: Time) -> Self {
+        let offset = time.saturating_sub(arrival);
+        Self { max: time, offset, former_offset: offset, since: arrival }
+    }
+
+    fn offset(&self) -> Time {
+        self.offset.max(self.former_offset)
+    }
+
+    /// Learns from an event that fits.
+    fn learn(&mut self, time: Time, arrival: Time) {
+        self.max = self.max.max(time);
+        let offset = time.saturating_sub(arrival);
+        if arrival - self.since > OFFSET_LIFE {
+            (self.former_offset, self.offset, self.since) = (self.offset, offset, arrival);
+        } else {
+            self.offset = self.offset.max(offset);
+        }
+    }
+}
+
+impl Window {
+    /// A window of this length that holds at most so many bytes. With a length of zero everything passes as it comes.
+    /// `recording_grows` is for recordings whose next line may be a long time coming.
+    #[must_use]
+    pub fn new(length: Duration, max_bytes: usize, recording_grows: bool) -> Self {
+        let system = chrono::Utc::now().timestamp_nanos_opt().unwrap_or(0);
+        Self {
+            // Half of the range, so that sums stay within it.
+            length: i64::try_from(length.as_nanos()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2),
+            max_bytes,
+            text_bytes: 0,
+            tape_bytes: 0,
+            count: 0,
+            origins: Vec::new(),
+            last_origin: 0,
+            pushed: 0,
+            start: Instant::now(),
+            system_offset: system,
+            now: 0,
+            recorded_now: 0,
+            is_recording: false,
+            last_line: None,
+            recording_grows,
+        }
+    }
+
+    /// Whether everything passes as it comes.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.length == 0
+    }
+
+    /// What is held: bytes of text, and bytes beside the text.
+    #[must_use]
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.text_bytes, self.tape_bytes)
+    }
+
+    fn time(&self, at: Instant) -> Time {
+        i64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(i64::MAX / 2)
+    }
+
+    /// Admits an event that arrived at `arrived`; none for an event of a recording.
+    pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
+        self.text_bytes += event.message().len();
+        self.tape_bytes += event.size() - event.message().len();
+        self.pushed += 1;
+        let number = self.pushed;
+        let index = self.origin_of(&event);
+        let time = event.moment().map(|Nanos(time)| time);
+        let held = Held::Event(event);
+        if self.length == 0 {
+            self.put(index, (0, number), held);
+            return;
+        }
+        let arrival = arrived.map(|at| self.time(at));
+        if arrived.is_none() {
+            self.is_recording = true;
+            self.last_line = self.recording_grows.then(Instant::now);
+        }
+        let Some(time) = time else {
+            // Without a readable timestamp it stays behind the one that arrived before it.
+            self.settle(index, false);
+            let line = &self.origins[index].current;
+            let time = if line.clock.is_none() { arrival.unwrap_or(self.recorded_now) } else { line.last };
+            self.put(index, (time, number), held);
+            return;
+        };
+        self.place(index, time, arrival, number, held);
+    }
+
+    /// Puts an event where its timestamp belongs.
+    fn place(&mut self, index: usize, time: Time, arrival: Option<Time>, number: u64, held: Held) {
+        let at = arrival.unwrap_or(self.recorded_now);
+        let origin = &mut self.origins[index];
+        let Some(clock) = &mut origin.current.clock else {
+            // Held events without a readable timestamp came before this one.
+            let unreadable = std::mem::take(&mut origin.current);
+            origin.former = unreadable;
+            origin.current.clock = Some(Clock::new(time, at));
+            self.finish_placing(index, (time, number), held);
+            return;
+        };
+        let is_behind = time < clock.max.saturating_sub(self.length);
+        // A recording shows no time of arrival, so that nothing can be ahead of it.
+        let is_ahead = |offset: Time| arrival.is_some_and(|at| time > at.saturating_add(offset).saturating_add(AHEAD));
+        if !is_behind && !is_ahead(clock.offset()) {
+            match arrival {
+                Some(at) => clock.learn(time, at),
+                None => clock.max = clock.max.max(time),
+            }
+            self.settle(index, false);
+            self.finish_placing(index, (time, number), held);
+            return;
+        }
+        let goes_on = origin.odd.as_ref().is_some_and(|odd| {
+            time >= odd.time.saturating_sub(self.length) && !is_ahead(odd.time.saturating_sub(odd.arrival))
+        });
+        if goes_on {
+            self.begin_line(index, (time, at, number), held);
+            return;
+        }
+        self.settle(index, false);
+        self.origins[index].odd = Some(Odd { time, arrival: at, number, held: Some(held) });
+        self.count += 1;
+    }
+
+    fn finish_placing(&mut self, index: usize, key: Key, held: Held) {
+        if let Some(clock) = &self.origins[index].current.clock {
+            self.recorded_now = self.recorded_now.max(key.0.saturating_sub(clock.offset()));
+        }
+        self.put(index, key, held);
+    }
+
+    fn put(&mut self, index: usize, key: Key, held: Held) {
+        self.count += 1;
+        self.origins[index].current.push(key, held);
+    }
+
+    /// The clock was set: the odd event and the one that goes on from it begin a time line.
+    fn begin_line(&mut self, index: usize, (time, arrival, number): (Time, Time, u64), held: Held) {
+        let origin = &mut self.origins[index];
+        let Some(odd) = origin.odd.take() else { return };
+        let mut clock = Clock::new(odd.time, odd.arrival);
+        clock.learn(time, arrival);
+        let mut line = Line { clock: Some(clock), ..Line::default() };
+        if let Some(held) = odd.held {
+            line.push((odd.time, odd.number), held);
+        }
+        line.push((time, number), held);
+        self.count += 1;
+        let mut earlier = std::mem::replace(&mut origin.former, std::mem::replace(&mut origin.current, line));
+        self.recorded_now = self.recorded_now.max(clock.max.saturating_sub(clock.offset()));
+        // Clocks are not set twice within a window. Where timestamps jump all the time, what is left of the line before
+        // the former one is due.
+        while let Some(held) = earlier.pop() {
+            self.origins[index].former.overdue.push_back(held);
+        }
+    }
+
+    /// What does not fit was a single event. One from the future stays behind the event that arrived before it, a late one
+    /// is due. With `remember`, the next event may still go on from it.
+    fn settle(&mut self, index: usize, remember: bool) {
+        let origin = &mut self.origins[index];
+        let Some(odd) = &mut origin.odd else { return };
+        if let Some(held) = odd.held.take() {
+            let is_late = origin.current.clock.is_some_and(|clock| odd.time < clock.max);
+            let time = if is_late { odd.time } else { origin.current.last };
+            let last = origin.current.last;
+            origin.current.push((time, odd.number), held);
+            origin.current.last = last;
+        }
+        if !remember {
+            origin.odd = None;
+        }
+    }
+
+    /// Marks the place where events of a remote are missing: behind all that was sent before.
+    pub fn push_gap(&mut self, gap: Gap) {
+        self.pushed += 1;
+        let of_remote = |origin: &Origin| origin.remote == gap.remote;
+        let latest =
+            |origin: &Origin| origin.current.clock.map_or(Time::MIN, |clock| clock.max.saturating_sub(clock.offset()));
+        let candidates = (0..self.origins.len()).filter(|index| of_remote(&self.origins[*index]));
+        let index = candidates.max_by_key(|index| latest(&self.origins[*index]));
+        let index = index.unwrap_or_else(|| self.add_origin(gap.remote, ""));
+        self.settle(index, false);
+        let line = &self.origins[index].current;
+        let time = line.clock.map_or(line.last, |clock| clock.max);
+        let key = (if self.length == 0 { 0 } else { time }, self.pushed);
+        self.put(index, key, Held::Gap(gap));
+    }
+
+    /// Everything that arrived by `now` has been pushed.
+    pub fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(self.time(now));
+        for index in 0..self.origins.len() {
+            if self.origins[index]
+                .odd
+                .as_ref()
+                .is_some_and(|odd| odd.held.is_some() && odd.arrival <= self.now - self.length)
+            {
+                self.settle(index, true);
+            }
+        }
+    }
+
+    /// The next event or gap that is due.
+    pub fn pop(&mut self) -> Option<Held> {
+        let (corrected, index, is_former) = self.first()?;
+        let now = if self.is_recording { self.recorded_now } else { self.now };
+        let is_due = self.length == 0
+            || corrected <= now.saturating_sub(self.length)
+            || self.recording_rests()
+            || self.text_bytes + self.tape_bytes > self.max_bytes;
+        is_due.then(|| self.release(index, is_former)).flatten()
+    }
+
+    /// Whether a recording has had no further line for the window's length.
+    fn recording_rests(&self) -> bool {
+        self.last_line.is_some_and(|at| self.time(at) <= self.now.saturating_sub(self.length))
+    }
+
+    /// The next event or gap, due or not: nothing more will come.
+    pub fn drain(&mut self) -> Option<Held> {
+        for index in 0..self.origins.len() {
+            self.settle(index, false);
+        }
+        let (_, index, is_former) = self.first()?;
+        self.release(index, is_former)
+    }
+
+    /// When [`Window::advance`] should be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.count == 0 {
+            return None;
+        }
+        if self.is_recording {
+            let length = Duration::from_nanos(self.length.unsigned_abs());
+            return self.last_line.and_then(|at| at.checked_add(length));
+        }
+        let held = self.first().map(|(corrected, ..)| corrected);
+        let odd = self.origins.iter().filter_map(|origin| origin.odd.as_ref().filter(|odd| odd.held.is_some()));
+        let first = held.into_iter().chain(odd.map(|odd| odd.arrival)).min()?;
+        let due = Duration::from_nanos(u64::try_from(first.saturating_add(self.length)).unwrap_or(0));
+        self.start.checked_add(if self.count > 1 { due + SLACK } else { due })
+    }
+
+    /// The line with the earliest corrected time: that time, its origin, and whether it is the former line. What is left of
+    /// a former line comes before the current one, whatever the clock was set to.
+    fn first(&self) -> Option<(Time, usize, bool)> {
+        let mut first: Option<((Time, u64), usize, bool)> = None;
+        for (index, origin) in self.origins.iter().enumerate() {
+            let key = |line: &Line| line.first().map(|(time, number)| (self.corrected(line, time), number));
+            let (former, current) = (key(&origin.former), key(&origin.current));
+            let Some(corrected) = former.into_iter().chain(current).min() else { continue };
+            if first.is_none_or(|(known, ..)| corrected < known) {
+                first = Some((corrected, index, former.is_some()));
+            }
+        }
+        first.map(|((corrected, _), index, is_former)| (corrected, index, is_former))
+    }
+
+    /// A timestamp of a line in our time.
+    fn corrected(&self, line: &Line, time: Time) -> Time {
+        let Some(clock) = line.clock else { return time };
+        let offset = clock.offset();
+        let agrees = offset.saturating_sub(self.system_offset).saturating_abs() < AGREEMENT;
+        time.saturating_sub(if agrees { self.system_offset } else { offset })
+    }
+
+    fn release(&mut self, index: usize, is_former: bool) -> Option<Held> {
+        let origin = &mut self.origins[index];
+        let held = if is_former { origin.former.pop() } else { origin.current.pop() }?;
+        self.count -= 1;
+        if let Held::Event(event) = &held {
+            self.text_bytes -= event.message().len();
+            self.tape_bytes -= event.size() - event.message().len();
+        }
+        Some(held)
+    }
+
+    fn origin_of(&mut self, event: &Event) -> usize {
+        let remote = event.remote();
+        let location = event.location();
+        let is_same = |origin: &Origin| {
+            origin.remote == remote
+                && location.map_or(origin.location.is_empty(), |location| location.is(&origin.location))
+        };
+        if self.origins.get(self.last_origin).is_some_and(is_same) {
+            return self.last_origin;
+        }
+        let known = self.origins.iter().position(is_same);
+        self.last_origin = known.unwrap_or_else(|| {
+            let location = location.map(|location| location.cow().into_owned()).unwrap_or_default();
+            self.add_origin(remote, &location)
+        });
+        self.last_origin
+    }
+
+    fn add_origin(&mut self, remote: RemoteId, location: &str) -> usize {
+        let origin = Origin {
+            remote,
+            location: location.to_owned(),
+            current: Line::default(),
+            former: Line::default(),
+            odd: None,
+        };
+        if self.origins.len() >= MAX_ORIGINS {
+            let is_unused =
+                |origin: &Origin| origin.current.is_empty() && origin.former.is_empty() && origin.odd.is_none();
+            // With no unused one, the last one's events are merged with these.
+            let index = self.origins.iter().position(is_unused).unwrap_or(MAX_ORIGINS - 1);
+            if is_unused(&self.origins[index]) {
+                self.origins[index] = origin;
+            }
+            return index;
+        }
+        self.origins.push(origin);
+        self.origins.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::Message;
+    use crate::event::json::Tape;
+
+    const LENGTH: Duration = Duration::from_millis(25);
+
+    fn event(remote: u16, location: &str, number: usize, timestamp: &str) -> Event {
+        let text = format!(r#"{{"type":"x","timestamp":"{timestamp}","metadata":{number},"location":"{location}"}}"#);
+        Event::decode(Message::from(text), RemoteId(remote), Tape::default()).unwrap()
+    }
+
+    fn number(held: &Held) -> usize {
+        match held {
+            Held::Event(event) => event.metadata().unwrap().raw().parse().unwrap(),
+            Held::Gap(gap) => usize::try_from(gap.dropped).unwrap(),
+        }
+    }
+
+    fn at(milliseconds: i64) -> String {
+        chrono::DateTime::from_timestamp_millis(1_800_000_000_000 + milliseconds).unwrap().to_rfc3339()
+    }
+
+    /// Pushes (milliseconds of arrival, remote, timestamp) and returns the order in which they are released, with the time.
+    fn run(length: Duration, events: &[(u64, u16, String)]) -> Vec<(usize, u64)> {
+        let mut window = Window::new(length, usize::MAX, false);
+        let start = window.start;
+        let mut released = Vec::new();
+        let last = events.last().map_or(0, |event| event.0) + 100;
+        for now in 0..=last {
+            let moment = start + Duration::from_millis(now);
+            for (index, (_, remote, timestamp)) in events.iter().enumerate().filter(|(_, event)| event.0 == now) {
+                window.push(event(*remote, "none", index, timestamp), Some(moment));
+            }
+            window.advance(moment);
+            while let Some(held) = window.pop() {
+                released.push((number(&held), now));
+            }
+        }
+        assert!(window.count == 0 && window.drain().is_none());
+        assert_eq!(window.bytes(), (0, 0));
+        released
+    }
+
+    fn order(length: Duration, events: &[(u64, u16, String)]) -> Vec<usize> {
+        run(length, events).into_iter().map(|released| released.0).collect()
+    }
+
+    #[test]
+    fn neighbours_change_places_back_and_a_lone_event_is_released_after_the_window() {
+        let released = run(LENGTH, &[(0, 0, at(2)), (1, 0, at(1)), (2, 0, at(1)), (60, 0, at(60))]);
+        assert_eq!(released.iter().map(|released| released.0).collect::<Vec<_>>(), [1, 2, 0, 3]);
+        assert!(released[2].1 <= 25 && released[3].1 <= 85, "{released:?}");
+    }
+
+    #[test]
+    fn timestamps_that_run_faster_than_our_clock_release_earlier_events() {
+        let events: Vec<_> = (0..1000).map(|number| (0, 0, at(number))).collect();
+        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let start = window.start;
+        let mut most = 0;
+        for (index, (_, remote, timestamp)) in events.iter().enumerate() {
+            window.push(event(*remote, "none", index, timestamp), Some(start));
+            while window.pop().is_some() {}
+            most = most.max(window.count);
+        }
+        assert!(most <= 27, "{most}");
+    }
+
+    #[test]
+    fn an_event_later_than_the_window_is_released_with_the_next_one() {
+        let released = run(LENGTH, &[(0, 0, at(50)), (30, 0, at(20)), (31, 0, at(81))]);
+        assert_eq!(released[..2], [(0, 25), (1, 31)]);
+    }
+
+    #[test]
+    fn an_odd_event_that_nothing_follows_is_released_after_the_window() {
+        for odd in [at(-60_000), at(60_000), at(4_000_000_000_000)] {
+            assert_eq!(run(LENGTH, &[(0, 0, at(0)), (30, 0, odd)]), [(0, 25), (1, 55)]);
+        }
+    }
+
+    #[test]
+    fn unreadable_timestamps_keep_their_place() {
+        let events = [(0, 0, at(5)), (0, 0, "?".into()), (0, 0, at(6)), (0, 0, at(1)), (0, 0, String::new())];
+        assert_eq!(order(LENGTH, &events), [3, 4, 0, 1, 2]);
+        let events = [(0, 0, "?".into()), (0, 0, at(6)), (0, 0, at(1)), (1, 0, "?".into())];
+        assert_eq!(order(LENGTH, &events), [0, 2, 3, 1]);
+    }
+
+    #[test]
+    fn offsets_and_precision_do_not_matter() {
+        let times =
+            ["2026-01-01T01:00:00.000000002+01:00", "2026-01-01T00:00:00.000000001Z", "2025-12-31T19:00:00-05:00"];
+        let events: Vec<_> = times.iter().map(|time| (0, 0, (*time).to_owned())).collect();
+        assert_eq!(order(LENGTH, &events), [2, 1, 0]);
+    }
+
+    #[test]
+    fn a_window_that_is_full_releases_the_earliest() {
+        let max = event(0, "none", 0, &at(0)).size() * 5 / 2;
+        let mut window = Window::new(Duration::from_secs(3600), max, false);
+        let mut released = Vec::new();
+        for (index, time) in [4, 3, 1, 2].into_iter().enumerate() {
+            window.push(event(0, "none", index, &at(time)), Some(window.start));
+            while let Some(held) = window.pop() {
+                released.push(number(&held));
+            }
+        }
+        assert_eq!(released, [2, 3]);
+    }
+
+    #[test]
+    fn a_window_of_zero_keeps_the_order_of_arrival() {
+        assert_eq!(run(Duration::ZERO, &[(0, 0, at(9)), (0, 1, at(5)), (7, 0, at(1))]), [(0, 0), (1, 0), (2, 7)]);
+    }
+
+    /// Swapped neighbours of two origins whose clocks are `skew` milliseconds apart.
+    fn skewed(skew: i64) -> Vec<(u64, u16, String)> {
+        (0..200u64)
+            .flat_map(|pair| {
+                let time = i64::try_from(4 * pair).unwrap();
+                let arrival = 4 * pair + 3;
+                [
+                    (arrival, 0, at(time + 1)),
+                    (arrival, 1, at(time + 3 + skew)),
+                    (arrival, 0, at(time)),
+                    (arrival, 1, at(time + 2 + skew)),
+                ]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn clocks_that_differ_disturb_neither_an_origins_order_nor_the_merged_one() {
+        for skew in [0, 30, 100, -100, 1000, 60_000, 3_600_000, -3_600_000] {
+            let events = skewed(skew);
+            let released = order(LENGTH, &events);
+            let mut true_order: Vec<_> = (0..events.len()).collect();
+            true_order.sort_by_key(|index| [1, 3, 0, 2][index % 4] + index / 4 * 4);
+            for remote in [0, 1] {
+                let of = |order: &[usize]| -> Vec<usize> {
+                    order.iter().copied().filter(|index| events[*index].1 == remote).collect()
+                };
+                assert_eq!(of(&released), of(&true_order), "{skew}");
+            }
+            // The merge may be off by as much as the shortest ways of the two differ, which is 1 ms here.
+            let displaced = released.iter().zip(&true_order).filter(|(one, other)| one.abs_diff(**other) > 8).count();
+            assert_eq!(displaced, 0, "{skew}: {released:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_keeps_the_order_before_and_after() {
+        for step in [-3_600_000, -60_000, -100, 100, 60_000, 3_600_000] {
+            let events: Vec<_> = (0..200u64)
+                .flat_map(|pair| {
+                    let time = i64::try_from(3 * pair).unwrap() + if pair < 100 { 0 } else { step };
+                    [(3 * pair + 1, 0, at(time + 1)), (3 * pair + 2, 0, at(time))]
+                })
+                .collect();
+            let wanted: Vec<_> = (0..200).flat_map(|pair| [2 * pair + 1, 2 * pair]).collect();
+            assert_eq!(order(LENGTH, &events), wanted, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_timestamp_moves_only_itself() {
+        for wrong in ["2099-01-01T00:00:00Z".to_owned(), at(60_300), "1970-01-01T00:00:00Z".to_owned(), at(-60_000)] {
+            let mut events: Vec<_> = (0..200u64)
+                .flat_map(|pair| {
+                    let time = i64::try_from(3 * pair).unwrap();
+                    [(3 * pair + 1, 0, at(time + 1)), (3 * pair + 2, 0, at(time))]
+                })
+                .collect();
+            events.insert(201, (302, 0, wrong.clone()));
+            let released = order(LENGTH, &events);
+            let others: Vec<_> = released.iter().filter(|index| **index != 201).collect();
+            assert_eq!(released.len(), 401);
+            let wanted: Vec<_> = (0..200)
+                .flat_map(|pair| [2 * pair + 1, 2 * pair])
+                .map(|index| if index < 201 { index } else { index + 1 })
+                .collect();
+            assert_eq!(others, wanted.iter().collect::<Vec<_>>(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn events_far_apart_that_come_all_at_once_keep_their_order() {
+        let events: Vec<_> = (0..100).map(|number| (0, 0, at(1000 * number))).collect();
+        assert_eq!(order(LENGTH, &events), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_gap_stands_behind_what_came_before_it_and_disturbs_no_other_remote() {
+        let gap = Gap {
+            remote: RemoteId(0),
+            last_event: None,
+            since: chrono::Local::now(),
+            end: None,
+            reason: String::new(),
+            dropped: 99,
+        };
+        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let start = window.start;
+        for (index, (remote, time)) in [(0, 2), (1, 2), (0, 1)].into_iter().enumerate() {
+            window.push(event(remote, "none", index, &at(time)), Some(start));
+        }
+        window.push_gap(gap);
+        window.push(event(1, "none", 3, &at(1)), Some(start));
+        window.push(event(0, "none", 4, &at(3)), Some(start));
+        window.advance(start + 2 * LENGTH);
+        let released: Vec<_> = std::iter::from_fn(|| window.pop()).map(|held| number(&held)).collect();
+        let position = |number| released.iter().position(|released| *released == number).unwrap();
+        assert!(position(2) < position(0) && position(0) < position(99) && position(99) < position(4), "{released:?}");
+        assert!(position(3) < position(1), "{released:?}");
+    }
+
+    #[test]
+    fn a_recording_is_put_in_order_without_times_of_arrival() {
+        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let times = [0, 2, 1, 5_000, 5_002, 5_001, 9_000_000, 9_000_001];
+        for (index, time) in times.into_iter().enumerate() {
+            window.push(event(0, "none", index, &at(time)), None);
+        }
+        assert_eq!(window.deadline(), None);
+        let mut released: Vec<_> = std::iter::from_fn(|| window.pop()).map(|held| number(&held)).collect();
+        assert_eq!(released, [0, 2, 1, 3, 5, 4]);
+        released.extend(std::iter::from_fn(|| window.drain()).map(|held| number(&held)));
+        assert_eq!(released, [0, 2, 1, 3, 5, 4, 6, 7]);
+    }
+
+    #[test]
+    fn more_origins_than_are_kept_lose_nothing() {
+        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let start = window.start;
+        for index in 0..2 * MAX_ORIGINS {
+            window.push(event(0, &format!("m{index}"), index, &at(0)), Some(start));
+        }
+        let mut released: Vec<_> = std::iter::from_fn(|| window.drain()).map(|held| number(&held)).collect();
+        released.sort_unstable();
+        assert_eq!(released, (0..2 * MAX_ORIGINS).collect::<Vec<_>>());
+        assert!(window.origins.len() <= MAX_ORIGINS);
+    }
+
+    proptest! {
+        #[test]
+        fn everything_is_released_once_in_each_origins_order_when_none_is_late(
+            jitter in prop::collection::vec((0i64..12, 0u64..3, 0u16..3), 1..200), skew in 0i64..100_000
+        ) {
+            let mut now = 0;
+            let mut events = Vec::new();
+            for (late, pause, remote) in jitter {
+                now += pause;
+                events.push((now, remote, at(now.cast_signed() - late + skew * i64::from(remote))));
+            }
+            let released = order(LENGTH, &events);
+            for remote in 0..3 {
+                let of = |index: &&usize| events[**index].1 == remote;
+                let mut wanted: Vec<_> = (0..events.len()).collect();
+                wanted.sort_by_key(|index| events[*index].2.clone());
+                prop_assert_eq!(released.iter().filter(of).collect::<Vec<_>>(), wanted.iter().filter(of).collect::<Vec<_>>());
+            }
+            prop_assert_eq!(released.len(), events.len());
+        }
+
+        #[test]
+        fn nothing_is_lost_whatever_the_timestamps(
+            events in prop::collection::vec((0u64..3, 0u16..2, prop_oneof![
+                (0i64..200).prop_map(at),
+                any::<i32>().prop_map(|time| at(i64::from(time))),
+                Just(String::from("?")),
+                Just("1677-09-21T00:12:44Z".to_owned()),
+                Just("2262-04-11T23:47:16Z".to_owned()),
+            ]), 1..200)
+        ) {
+            let mut now = 0;
+            let events: Vec<_> = events.into_iter().map(|(pause, remote, time)| { now += pause; (now, remote, time) }).collect();
+            let mut released = order(LENGTH, &events);
+            released.sort_unstable();
+            prop_assert_eq!(released, (0..events.len()).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a server is asked for.
+
+use std::fmt::Write as _;
+
+/// What is asked of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Event types; none asks for all that are permitted.
+    pub types: Vec<String>,
+    /// The projects.
+    pub projects: Projects,
+}
+
+/// Which projects' events are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Projects {
+    /// The remote's own project, else the server's default.
+    #[default]
+    Default,
+    /// This one.
+    One(String),
+    /// All of them.
+    All,
+}
+
+impl Request {
+    /// The path and query; `default_project` is the remote's own project. Sent even where it is the server's default
+    /// anyway, as an answer to what was asked.
+    #[must_use]
+    pub fn target(&self, prefix: &str, default_project: Option<&str>) -> String {
+        let mut target = format!("{prefix}/1.0/events");
+        let mut separator = '?';
+        let mut add = |name: &str, value: &str| {
+            target.push(separator);
+            target.push_str(name);
+            target.push('=');
+            for byte in value.bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b',' => {
+                        target.push(char::from(byte));
+                    }
+                    // Writing to a String cannot fail.
+                    _ => _ = write!(target, "%{byte:02X}"),
+                }
+            }
+            separator = '&';
+        };
+        if !self.types.is_empty() {
+            add("type", &self.types.join(","));
+        }
+        match (&self.projects, default_project) {
+            (Projects::All, _) => add("all-projects", "true"),
+            (Projects::One(project), _) => add("project", project),
+            (Projects::Default, Some(project)) => add("project", project),
+            (Projects::Default, None) => {}
+        }
+        target
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_says_what_is_wanted() {
+        let request =
+            |types: &[&str], projects| Request { types: types.iter().map(ToString::to_string).collect(), projects };
+        for (request, default_project, target) in [
+            (request(&[], Projects::Default), None, "/1.0/events"),
+            (request(&[], Projects::Default), Some("web"), "/1.0/events?project=web"),
+            (
+                request(&["lifecycle", "operation"], Projects::All),
+                Some("web"),
+                "/1.0/events?type=lifecycle,operation&all-projects=true",
+            ),
+            (request(&["a b&c"], Projects::One("ü/?".into())), None, "/1.0/events?type=a%20b%26c&project=%C3%BC%2F%3F"),
+        ] {
+            assert_eq!(request.target("", default_project), target);
+        }
+    }
+}

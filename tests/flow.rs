@@ -1,0 +1,624 @@
+//! Flow control: slow readers, stopped readers, full buffers, wide windows, time-outs, and a standard error that takes
+//! nothing. Events are lost only where the buffer is full, and each one that is lost is counted.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::endurance::{QUICK, number_in};
+use crate::output::terminal;
+use crate::program::{PATIENCE, Running, lxmon, run};
+use crate::standin::{Connection, Limits, StandIn, frame, numbered, opcode};
+use crate::stream::wait_until;
+
+/// Ten times the second within which things must happen.
+const SOON: Duration = Duration::from_secs(10);
+
+/// As [`numbered`], and so many bytes longer.
+fn padded(number: u64, bytes: usize) -> String {
+    let event = numbered(number);
+    format!(r#"{},"padding":"{}"}}"#, event.strip_suffix('}').unwrap(), "x".repeat(bytes))
+}
+
+/// Reads so many bytes a second until something has happened, then the rest at full speed.
+fn read_slowly(mut from: impl Read, rate: f64, has_happened: impl Fn() -> bool) -> String {
+    let begun = Instant::now();
+    let mut all = Vec::new();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few bytes")]
+    let mut piece = vec![0; (rate / 20.0).clamp(1.0, 4096.0) as usize];
+    while !has_happened() {
+        #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
+        let due = Duration::from_secs_f64(all.len() as f64 / rate).saturating_sub(begun.elapsed());
+        if !due.is_zero() {
+            std::thread::sleep(due.min(Duration::from_millis(50)));
+            continue;
+        }
+        let length = from.read(&mut piece).unwrap();
+        if length == 0 {
+            break;
+        }
+        all.extend_from_slice(&piece[..length]);
+    }
+    from.read_to_end(&mut all).unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+/// For a reader that is slow to the end.
+fn never() -> bool {
+    false
+}
+
+fn start(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Its end: exit status and standard error.
+fn end(mut child: Child) -> (Option<i32>, String) {
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    (child.wait().unwrap().code(), stderr)
+}
+
+/// Sends so many events at this rate.
+fn send(connection: &mut Connection, rate: u32, events: std::ops::Range<u64>, bytes: usize) {
+    let begun = Instant::now();
+    for (sent, number) in (0..).zip(events) {
+        std::thread::sleep((begun + Duration::from_secs(1) * sent / rate).saturating_duration_since(Instant::now()));
+        if !connection.event(&padded(number, bytes)) {
+            return;
+        }
+    }
+}
+
+/// Follows a server that keeps these limits, with a reader of this speed until the server has sent everything.
+fn assert_reader_loses_nothing(
+    limits: Limits,
+    rate: f64,
+    events: u64,
+    script: impl Fn(&mut Connection) + Send + Sync + 'static,
+) {
+    let sent = Arc::<AtomicBool>::default();
+    let is_sent = Arc::clone(&sent);
+    let server = StandIn::with_limits(limits, move |connection: &mut Connection| {
+        connection.accept();
+        script(connection);
+        connection.end();
+        is_sent.store(true, Ordering::Relaxed);
+    });
+    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect", "--gap-events"]));
+    let output = read_slowly(child.stdout.take().unwrap(), rate, || sent.load(Ordering::Relaxed));
+    let (_, stderr) = end(child);
+    let what = format!("{rate} bytes/s, {limits:?}: {stderr}");
+    assert!(server.cuts().is_empty(), "{what}: {:?}", server.cuts());
+    // The end of the connection may have a record too.
+    let dropped = output.lines().find(|line| line.contains(r#""type":"gap""#) && !line.contains(r#""dropped":0"#));
+    assert_eq!(dropped, None, "{what}");
+    let numbers: Vec<_> = output.lines().filter_map(|line| number_in(line.as_bytes())).collect();
+    assert_eq!(numbers.len() as u64, events, "{what}");
+    assert!(numbers.into_iter().eq(0..events), "{what}");
+}
+
+#[test]
+fn readers_of_every_speed_lose_nothing_and_keep_their_connection() {
+    // A little more than a pipe holds, so that it is known at the beginning what the reader is like.
+    const FIRST: u64 = 70;
+    // More than the 8 MiB that wait before a reader of the server has to, and then what is usual.
+    const LARGE: u64 = FIRST + 900;
+    const ALL: u64 = LARGE + 2500;
+    std::thread::scope(|scope| {
+        for limits in [QUICK, Limits { waiting: Limits::INCUS.waiting, ..QUICK }] {
+            for rate in [100.0, 4e3, 12e3, 25e3, 2e6, 1e9] {
+                scope.spawn(move || {
+                    assert_reader_loses_nothing(limits, rate, ALL, |connection| {
+                        send(connection, 1000, 0..FIRST, 850);
+                        std::thread::sleep(Duration::from_secs(1));
+                        send(connection, 1000, FIRST..LARGE, 10_000);
+                        // A rest of a second must not make a thousand wait.
+                        send(connection, 700, LARGE..ALL, 0);
+                    });
+                });
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn readers_of_every_speed_lose_nothing_in_a_minute_of_load() {
+    const EVENTS: u64 = 60_000;
+    std::thread::scope(|scope| {
+        for limits in [Limits::LXD, Limits::INCUS] {
+            for rate in [100.0, 4e3, 6e3, 12e3, 20e3, 25e3] {
+                scope.spawn(move || {
+                    assert_reader_loses_nothing(limits, rate, EVENTS, |connection| {
+                        send(connection, 1000, 0..EVENTS, 300);
+                    });
+                });
+            }
+        }
+    });
+}
+
+/// Asserts that each gap record counts just the events that are missing where it stands, and that none is missing
+/// elsewhere; how many gaps there are.
+fn assert_gaps_count(lines: &[impl AsRef<str>], events: u64) -> usize {
+    let (mut expected, mut gaps) = (0, 0);
+    for line in lines.iter().map(AsRef::as_ref) {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if record["type"] == "gap" {
+            let dropped = record["metadata"]["dropped"].as_u64().unwrap();
+            expected += dropped;
+            // The end of the connection may have a record too, of which none was dropped.
+            gaps += usize::from(dropped > 0);
+        } else {
+            assert_eq!(number_in(line.as_bytes()), Some(expected), "{gaps} gaps before");
+            expected += 1;
+        }
+    }
+    assert_eq!(expected, events);
+    gaps
+}
+
+#[test]
+fn what_a_slow_reader_with_a_small_buffer_loses_is_counted_where_it_is_missing() {
+    const EVENTS: u64 = 2800;
+    let limits = Limits { waiting: Limits::INCUS.waiting, ..QUICK };
+    let sent = Arc::<AtomicBool>::default();
+    let is_sent = Arc::clone(&sent);
+    let server = StandIn::with_limits(limits, move |connection: &mut Connection| {
+        connection.accept();
+        send(connection, 700, 0..EVENTS, 500);
+        connection.end();
+        is_sent.store(true, Ordering::Relaxed);
+    });
+    let options = ["-f", "json", "--no-reconnect", "--gap-events", "--buffer", "256KiB"];
+    let mut child = start(lxmon([&*server.remote()]).args(options));
+    let output = read_slowly(child.stdout.take().unwrap(), 50e3, || sent.load(Ordering::Relaxed));
+    let (_, stderr) = end(child);
+    server.assert_never_cut();
+    let gaps = assert_gaps_count(&output.lines().collect::<Vec<_>>(), EVENTS);
+    assert!(gaps > 0, "{stderr}");
+    let count = |line: &str| line.split_once(" events dropped from ")?.0.rsplit_once(' ')?.1.parse::<u64>().ok();
+    let reported: u64 = stderr.lines().filter_map(count).sum();
+    let printed = output.lines().filter(|line| !line.contains(r#""type":"gap""#)).count() as u64;
+    assert_eq!(printed + reported, EVENTS, "{stderr}");
+}
+
+/// A server that sends more than a stopped reader and a buffer of 1 MiB hold, and then nothing but pings. It says when
+/// all is sent.
+fn burst_then_silence(events: u64) -> (StandIn, mpsc::Receiver<()>) {
+    let (say, said) = mpsc::channel();
+    let server = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
+        connection.accept();
+        for number in 0..events {
+            connection.event(&padded(number, 500));
+        }
+        let _ = say.send(());
+        connection.wait();
+    });
+    (server, said)
+}
+
+#[test]
+fn events_that_were_dropped_are_reported_although_no_further_event_comes() {
+    const EVENTS: u64 = 6000;
+    let (server, sent) = burst_then_silence(EVENTS);
+    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--gap-events", "--buffer", "1MiB"]));
+    sent.recv_timeout(PATIENCE).unwrap();
+    // Of the last events some may lie in the socket while the reader of it rests, a second at most.
+    std::thread::sleep(Duration::from_millis(1500));
+    let (mut lines, mut seen) = (Lines::new(child.stdout.take().unwrap()), Vec::new());
+    let begun = Instant::now();
+    while !seen.iter().any(|line: &String| line.contains(r#""type":"gap""#)) {
+        let line = lines.next_within(SOON.saturating_sub(begun.elapsed()));
+        seen.push(line.expect("a gap record soon after there was room"));
+    }
+    let mut notices = Lines::new(child.stderr.take().unwrap());
+    let notice = notices.next_within(SOON).expect("a notice soon after there was room");
+    assert!(notice.contains(" events dropped from "), "{notice}");
+    assert_eq!(assert_gaps_count(&seen, EVENTS), 1);
+    server.assert_never_cut();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn events_that_were_dropped_fail_it_although_no_further_event_comes() {
+    let (server, sent) = burst_then_silence(6000);
+    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--fail-on-gap", "--buffer", "1MiB"]));
+    sent.recv_timeout(PATIENCE).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut lines = Lines::new(child.stdout.take().unwrap());
+    let begun = Instant::now();
+    while lines.next_within(SOON.saturating_sub(begun.elapsed())).is_some() {}
+    let status = child.try_wait().unwrap().map(|status| status.code());
+    child.kill().unwrap();
+    assert!(begun.elapsed() < SOON, "it goes on; {status:?}, {:?}", end(child));
+    assert_eq!(end(child).0, Some(3));
+    server.assert_never_cut();
+}
+
+/// Sends these frames as fast as they are taken, in large writes, again and again.
+fn flood(frames: Vec<u8>, times: usize) -> StandIn {
+    StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        for _ in 0..times {
+            connection.write(&frames);
+        }
+        connection.wait();
+    })
+}
+
+/// The most memory that it had resident when it has printed its first events, in MiB; it is ended then.
+fn peak_of(server: &StandIn, options: &[&str], lines: usize) -> u64 {
+    let mut running = Running::start(lxmon([&*server.remote(), "-f", "json"]).args(options));
+    for _ in 0..lines {
+        assert!(!running.line().is_empty());
+    }
+    let peak = running.peak_memory() >> 10;
+    running.signal(Signal::KILL);
+    running.end();
+    peak
+}
+
+#[test]
+fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
+    // One event that is selected in each read of a socket, 400 times.
+    const MATCHES: usize = 800;
+    let filler = format!(
+        r#"{{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{{"message":"{}","level":"info"}}}}"#,
+        "x".repeat(900)
+    );
+    let mut frames = Vec::new();
+    for number in 0..MATCHES as u64 {
+        for _ in 0..130 {
+            frames.extend(frame(true, opcode::TEXT, filler.as_bytes()));
+        }
+        frames.extend(frame(true, opcode::TEXT, numbered(number).as_bytes()));
+    }
+    let total = frames.len();
+    let (sent, is_sent) = mpsc::channel();
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        connection.write(&frames);
+        // Answered when all is read.
+        if connection.is_answered(b"1") && connection.is_answered(b"2") {
+            let _ = sent.send(());
+        }
+        connection.wait();
+    });
+    let running = Running::start(&mut lxmon([
+        &*server.remote(),
+        "-f",
+        "json",
+        "-a",
+        "instance-*",
+        "--sort-window",
+        "2h",
+        "--buffer",
+        "1MiB",
+    ]));
+    is_sent.recv_timeout(PATIENCE).unwrap();
+    let peak = running.peak_memory() >> 10;
+    running.signal(Signal::TERM);
+    let outcome = running.end();
+    assert!(outcome.stdout.lines().eq((0..MATCHES as u64).map(numbered)), "{}", outcome.stderr);
+    assert!(peak < 48, "{peak} MiB for {MATCHES} events in {} MiB", total >> 20);
+}
+
+#[test]
+fn a_wide_window_of_all_events_takes_no_more_memory_than_the_buffer() {
+    const EVENTS: u64 = 40_000;
+    let mut frames = Vec::new();
+    for number in 0..EVENTS {
+        frames.extend(frame(true, opcode::TEXT, padded(number, 2000).as_bytes()));
+    }
+    let total = frames.len() >> 20;
+    let server = flood(frames, 1);
+    // What the buffer does not hold leaves the window early.
+    let early = usize::try_from(EVENTS).unwrap() - 8000;
+    let peak = peak_of(&server, &["--sort-window", "2h", "--buffer", "8MiB"], early);
+    assert!(peak < 48, "{peak} MiB for {total} MiB of events");
+}
+
+/// A recording of so many events in any order, and what it is in order.
+fn shuffled(events: u64) -> (tempfile::NamedTempFile, Vec<String>) {
+    let mut numbers: Vec<_> = (0..events).collect();
+    fastrand::Rng::with_seed(11).shuffle(&mut numbers);
+    let mut recording = tempfile::NamedTempFile::new().unwrap();
+    let lines: String = numbers.into_iter().map(|number| numbered(number) + "\n").collect();
+    recording.write_all(lines.as_bytes()).unwrap();
+    (recording, (0..events).map(numbered).collect())
+}
+
+fn sort_in_a_wide_window(events: u64) -> Duration {
+    let (recording, sorted) = shuffled(events);
+    let begun = Instant::now();
+    let path = recording.path().to_str().unwrap();
+    let outcome = run(["--replay", path, "-f", "json", "--sort-window", "1h", "--buffer", "1GiB"]);
+    let took = begun.elapsed();
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(outcome.stdout.lines().eq(sorted), "not sorted");
+    took
+}
+
+#[test]
+fn events_in_any_order_come_out_sorted_within_a_wide_window() {
+    sort_in_a_wide_window(20_000);
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn an_event_costs_no_more_than_the_logarithm_of_what_a_wide_window_holds() {
+    let few = sort_in_a_wide_window(40_000);
+    let many = sort_in_a_wide_window(400_000);
+    println!("40,000 events: {few:?}, 400,000: {many:?}");
+    // Ten times the events and a third more comparisons each; the square would be a hundred times.
+    assert!(many < few * 30, "{few:?}, then {many:?}");
+}
+
+/// How many events it says were not written.
+fn unwritten(stderr: &str) -> u64 {
+    let line = stderr.lines().find(|line| line.contains("not written"));
+    let line = line.unwrap_or_else(|| panic!("nothing of events that were not written: {stderr:?}"));
+    let digits = line.split_whitespace().map(|word| word.replace(',', "")).find_map(|word| word.parse().ok());
+    digits.unwrap_or_else(|| panic!("no number: {line}"))
+}
+
+/// Sends so many events of 1,000 bytes, then nothing.
+fn sending(events: u64) -> StandIn {
+    StandIn::with_limits(Limits::LXD, move |connection: &mut Connection| {
+        connection.accept();
+        for number in 0..events {
+            connection.event(&padded(number, 1000 - numbered(number).len() - ",\"padding\":\"\"".len() - 1));
+        }
+        connection.wait();
+    })
+}
+
+/// Asserts that these are the first events, whole, and that the others are reported as not written.
+fn assert_rest_is_reported(output: &str, stderr: &str, events: u64) {
+    assert!(output.ends_with('\n'), "half a line: {:?}; {stderr}", output.lines().last());
+    let written = output.lines().map(|line| number_in(line.as_bytes()).unwrap());
+    assert!(written.eq(0..output.lines().count() as u64), "{stderr}");
+    assert_eq!(output.lines().count() as u64 + unwritten(stderr), events, "{stderr}");
+}
+
+#[test]
+fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted() {
+    const EVENTS: u64 = 5000;
+    let server = sending(EVENTS);
+    let remote = server.remote();
+    let follow = |rate: f64, options: &[&str]| {
+        let mut child = start(lxmon([&*remote, "-f", "json"]).args(options));
+        let output = read_slowly(child.stdout.take().unwrap(), rate, never);
+        let (status, stderr) = end(child);
+        (output, status, stderr)
+    };
+    std::thread::scope(|scope| {
+        // 5 MB take longer than the time-out, and less than as long again.
+        scope.spawn(|| {
+            let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s"]);
+            assert_eq!((status, &*stderr), (Some(0), ""));
+            assert_eq!(output.lines().count() as u64, EVENTS);
+        });
+        // With a count that is not reached.
+        scope.spawn(|| {
+            let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s", "-n", "6000"]);
+            assert_eq!((status, output.lines().count() as u64), (Some(124), EVENTS), "{stderr}");
+        });
+        // They take far longer.
+        scope.spawn(|| {
+            let (output, status, stderr) = follow(1e6, &["--timeout", "1s"]);
+            assert_eq!(status, Some(0), "{stderr}");
+            assert_rest_is_reported(&output, &stderr, EVENTS);
+            // At least what was written within the time-out and before anybody could say that the output stops.
+            assert!(output.lines().count() > 1200, "{}", output.lines().count());
+        });
+    });
+}
+
+#[test]
+fn at_a_signal_the_output_ends_at_a_lines_end_and_the_rest_is_counted() {
+    const EVENTS: u64 = 5000;
+    let server = sending(EVENTS);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut child = start(&mut lxmon([&*server.remote(), "-f", "json"]));
+        let output = child.stdout.take().unwrap();
+        let reading = std::thread::spawn(move || read_slowly(output, 5e5, never));
+        std::thread::sleep(Duration::from_secs(1));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let sent = Instant::now();
+        let (_, stderr) = end(child);
+        assert!(sent.elapsed() < SOON, "{signal:?}: {:?}", sent.elapsed());
+        assert_rest_is_reported(&reading.join().unwrap(), &stderr, EVENTS);
+    }
+}
+
+#[test]
+fn a_stopped_reader_is_not_waited_for_at_the_end_and_the_rest_is_counted() {
+    const EVENTS: u64 = 1000;
+    let server = sending(EVENTS);
+    for signal in [None, Some(Signal::TERM)] {
+        let timeout = if signal.is_some() { "1h" } else { "1s" };
+        let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--timeout", timeout]));
+        wait_until(|| running.unread() > 32 << 10);
+        let begun = Instant::now();
+        if let Some(signal) = signal {
+            running.signal(signal);
+        }
+        let outcome = running.end_unread();
+        assert!(begun.elapsed() < Duration::from_secs(1) + SOON, "{signal:?}: {:?}", begun.elapsed());
+        assert_eq!(outcome.status, if signal.is_some() { 143 } else { 0 });
+        assert_rest_is_reported(&outcome.stdout, &outcome.stderr, EVENTS);
+    }
+}
+
+/// Lines that a thread reads.
+struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    fn new(from: impl Read + Send + 'static) -> Self {
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            BufReader::new(from).lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+        });
+        Self(lines)
+    }
+
+    /// None when there is none in this time.
+    fn next_within(&mut self, time: Duration) -> Option<String> {
+        self.0.recv_timeout(time).ok()
+    }
+}
+
+/// A pipe that is full, both ends; writes wait or fail.
+fn full_pipe(blocking: bool) -> (std::io::PipeReader, OwnedFd) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    while let Ok(1..) = writer.write(&[b'x'; 4096]) {}
+    // What is less than a page.
+    assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
+    if blocking {
+        fcntl_setfl(&writer, OFlags::empty()).unwrap();
+    }
+    (reader, writer.into())
+}
+
+/// A server that ends each connection at once, and so makes us say much.
+fn flapping() -> StandIn {
+    StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.end();
+    })
+}
+
+/// A server that sends an event whenever its ping has been answered, 20 times a second; it says so each time.
+fn steady() -> (StandIn, mpsc::Receiver<()>) {
+    let (say, said) = mpsc::channel();
+    let say = Mutex::new(say);
+    let server = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
+        connection.accept();
+        for number in 1.. {
+            if !connection.event(&numbered(number)) || !connection.is_answered(b"?") {
+                return;
+            }
+            let _ = say.lock().unwrap().send(());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    (server, said)
+}
+
+/// Ends it with SIGTERM; its death by that must come soon.
+fn assert_ends_by_signal(mut child: Child, what: &str) {
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let begun = Instant::now();
+    let mut status = None;
+    while status.is_none() && begun.elapsed() < SOON {
+        std::thread::sleep(Duration::from_millis(5));
+        status = child.try_wait().unwrap();
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    let signal = status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status));
+    assert_eq!(signal, Some(Signal::TERM.as_raw()), "{what}: {status:?}");
+}
+
+/// Follows two servers, one of which makes many notices, with that standard error: events go on, answers to pings go
+/// on, and SIGTERM ends it.
+fn follow_with(stderr: impl Into<Stdio>, what: &str) {
+    let (flapping, (steady, answered)) = (flapping(), steady());
+    let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+    let mut lines = Lines::new(child.stdout.take().unwrap());
+    let mut from_steady = 0;
+    let begun = Instant::now();
+    while from_steady < 20 {
+        let Some(line) = lines.next_within(SOON.saturating_sub(begun.elapsed())) else { break };
+        from_steady += u32::from(line.contains(&steady.remote()));
+    }
+    let answers = answered.try_iter().count();
+    assert_ends_by_signal(child, what);
+    assert!(from_steady >= 20 && answers >= 19, "{what}: {from_steady} events, {answers} answers");
+    steady.assert_never_cut();
+}
+
+#[test]
+fn a_standard_error_that_is_full_and_unread_stops_nothing() {
+    let (_reader, full) = full_pipe(true);
+    follow_with(full, "full");
+}
+
+#[test]
+fn a_standard_error_that_is_a_stopped_terminal_stops_nothing() {
+    let (master, slave) = terminal();
+    // Ctrl-S.
+    File::from(master.try_clone().unwrap()).write_all(b"\x13").unwrap();
+    follow_with(slave, "stopped");
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_or_is_gone_stops_nothing() {
+    let (_reader, full) = full_pipe(false);
+    follow_with(full, "full, and not blocking");
+    follow_with(File::options().write(true).open("/dev/full").unwrap(), "/dev/full");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    follow_with(writer, "without a reader");
+    // Of a kind that only reads: writes fail with EBADF, as to a descriptor that is closed.
+    follow_with(File::open("/dev/null").unwrap(), "read-only");
+}
+
+#[test]
+fn a_terminal_that_is_stopped_keeps_the_connections_and_signals_end_it() {
+    let (flapping, (steady, answered)) = (flapping(), steady());
+    let (master, slave) = terminal();
+    let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
+    command.stdin(Stdio::null()).stdout(slave.try_clone().unwrap()).stderr(slave);
+    let child = command.spawn().unwrap();
+    let mut master = File::from(master);
+    assert!(master.read(&mut [0; 64]).unwrap() > 0);
+    master.write_all(b"\x13").unwrap();
+    answered.try_iter().count();
+    let begun = Instant::now();
+    let mut answers = 0;
+    while answers < 40 && answered.recv_timeout(SOON.saturating_sub(begun.elapsed())).is_ok() {
+        answers += 1;
+    }
+    assert_ends_by_signal(child, "stopped terminal");
+    assert_eq!(answers, 40);
+    steady.assert_never_cut();
+}
+
+#[test]
+fn bad_lines_of_a_recording_with_standard_error_full_cost_no_good_one() {
+    const GOOD: u64 = 2000;
+    let mut recording = tempfile::NamedTempFile::new().unwrap();
+    for number in 0..GOOD {
+        writeln!(recording, "{}\nnothing of JSON {number}", numbered(number)).unwrap();
+    }
+    for blocking in [true, false] {
+        let (_reader, full) = full_pipe(blocking);
+        let mut command = lxmon(["--replay", recording.path().to_str().unwrap(), "-f", "json"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
+        let mut lines = Lines::new(child.stdout.take().unwrap());
+        let (begun, mut seen) = (Instant::now(), Vec::new());
+        while let Some(line) = lines.next_within(SOON.saturating_sub(begun.elapsed())) {
+            seen.push(line);
+        }
+        let ended = begun.elapsed() < SOON;
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert!(seen.iter().cloned().eq((0..GOOD).map(numbered)), "{} good events, {ended}", seen.len());
+        assert!(ended, "it does not end");
+    }
+}

@@ -1,0 +1,127 @@
+//! No event takes much more memory to print than its own size, however it is made.
+
+use lxmon::event::json::Tape;
+use lxmon::event::{Event, Message, RemoteId};
+use lxmon::render::pretty::{Options, TimeStyle};
+use lxmon::render::{Format, Renderer, Surface};
+
+use crate::claims::{COLOR, PIPE, TERMINAL, same, stripped};
+use crate::golden::yaml;
+use crate::program::{Running, lxmon};
+use crate::standin::{Connection, StandIn};
+
+/// An event whose metadata nests so deep and then holds `content`.
+pub(crate) fn nested(depth: usize, content: &str) -> String {
+    format!(
+        r#"{{"type":"logging","timestamp":"2026-01-01T00:00:00Z","metadata":{{"message":"m","level":"info","context":{{"x":{}{content}{}}}}}}}"#,
+        "[".repeat(depth),
+        "]".repeat(depth)
+    )
+}
+
+/// What many small parts can be, in so many bytes or twice as many.
+fn contents(bytes: usize) -> Vec<(&'static str, String)> {
+    let list = |item: &str| vec![item; bytes / (item.len() + 1)].join(",");
+    let members: Vec<_> = (0..bytes / 5).map(|number| format!(r#""{number:06}":0"#)).collect();
+    vec![
+        ("numbers", list("0")),
+        ("floats", list("1e5")),
+        ("empty lists", list("[]")),
+        ("small objects", vec![r#"{"a":0}"#; bytes / 4].join(",")),
+        ("members", format!("{{{}}}", members.join(","))),
+        ("words in a line", format!(r#""{}""#, "a ".repeat(bytes / 2))),
+        ("words in an escaped line", format!(r#""\u0000{}""#, "a ".repeat(bytes / 2))),
+        ("quoted words", format!(r#""'{}""#, "a ".repeat(bytes / 2))),
+        ("lines", format!(r#""{}""#, r"a\n".repeat(bytes / 3))),
+        ("controls", format!(r#""{}""#, "\u{85}".repeat(bytes / 2))),
+        ("tags", format!(r#""{}""#, "\u{e0041}".repeat(bytes / 4))),
+        ("quotes", format!(r#""{}""#, r#"\""#.repeat(bytes / 2))),
+    ]
+}
+
+fn render(format: Format, surface: Surface, text: &str) -> String {
+    let pretty =
+        Options { surface, width: None, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
+    let event = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap();
+    // A value takes eight bytes of the tape, an object or array twice as much.
+    assert!(event.size() <= 12 * text.len() + 1024, "{} for {}", event.size(), text.len());
+    let mut out = Vec::new();
+    Renderer::new(format, surface, &pretty).render(&event, None, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_output_is_bounded_by_the_events_size() {
+    const SIZE: usize = 40_000;
+    for (what, content) in contents(SIZE) {
+        let text = nested(250, &content);
+        for format in [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt] {
+            for surface in [PIPE, TERMINAL, COLOR] {
+                let length = render(format, surface, &text).len();
+                // Where lxc would take a hundred times as much.
+                let most = if format == Format::Yaml { 2 * text.len() + (5 << 20) } else { 5 * text.len() };
+                let most = if surface == COLOR { most + 6 * text.len() } else { most };
+                assert!(length <= most, "{what} in {format:?}: {length} for {}", text.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_would_grow_is_printed_in_flow_style_and_reads_back() {
+    // Readers of YAML give up at a hundred levels or so.
+    for (what, content) in contents(150_000) {
+        let text = nested(80, &content);
+        let document = yaml(&text);
+        let back: serde_yaml::Value = serde_yaml::from_str(&document).unwrap();
+        let wanted: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(same(&wanted, &back), "{what}");
+        // With colours it is the same document.
+        if what.contains("lists") {
+            assert_eq!(stripped(&render(Format::Yaml, COLOR, &text)), render(Format::Yaml, TERMINAL, &text), "{what}");
+        }
+        let flows = document.lines().any(|line| line.starts_with("metadata: {"));
+        // These are as long as in JSON, whatever their depth.
+        let is_flat = ["controls", "tags", "quotes"].contains(&what);
+        assert_eq!(flows, !is_flat, "{what}: {} bytes", document.len());
+    }
+}
+
+#[test]
+fn flow_style_is_made_of_double_quotes_and_short_lines() {
+    let long = "k".repeat(129);
+    let zeros = vec!["0"; 100_000].join(",");
+    let text = nested(
+        80,
+        &format!(r#"{{"b":"yes","a":[1e5,null,true,[],{{}}],"b":"\ud83d\ude00\u2028\/","{long}":-0.50}},{zeros}"#),
+    );
+    let document = yaml(&text);
+    assert!(document.lines().skip(8).all(|line| line.len() < 250), "{}", &document[..2000]);
+    let document = document.replace(",\n  ", ", ");
+    assert!(document.starts_with("---\nmetadata: {\"context\": {\"x\": [["), "{}", &document[..200]);
+    let start = document.find("[{\"a\": [1.0e+5, null, true, [], {}]").unwrap();
+    assert!(document[start..].contains("\"b\": \"\\U0001F600\\L/\""), "{}", &document[start..start + 300]);
+    assert!(document[start..].contains(&format!("? \"{long}\" : -0.50}}, 0, 0")), "{}", &document[start..start + 300]);
+    assert!(document.ends_with(
+        "]}, \"level\": \"info\", \"message\": \"m\"}\ntimestamp: \"2026-01-01T00:00:00Z\"\ntype: logging\n"
+    ));
+}
+
+#[test]
+fn the_program_takes_a_small_multiple_of_an_events_size() {
+    const SIZE: usize = 4 << 20;
+    let text = nested(250, &vec!["0"; SIZE / 2].join(","));
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        connection.event(&text);
+        connection.event(&crate::standin::numbered(0));
+        connection.wait();
+    });
+    for format in ["yaml", "pretty", "logfmt", "json"] {
+        let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", format]));
+        while !running.line().contains("instance-started") {}
+        // In kB. The numbers' tape is four times as long as they are; lxc's form would be a thousand MiB.
+        let peak = running.peak_memory();
+        assert!(peak < 120_000, "{format}: {peak} kB");
+    }
+}
