@@ -64,7 +64,13 @@ pub fn client_config(data: &[u8]) {
         assert!(remote::names(&environment).iter().any(|known| known == name), "{name}");
         match find(&[format!("{name}:")]).as_deref() {
             Ok([Remote { address: Address::Https(https), project, .. }]) => {
-                assert_eq!((&*https.url, project.as_deref()), (addr, text("project")));
+                // Without user and password.
+                let shown = match addr.rsplit_once('@') {
+                    Some((_, host)) => format!("https://{host}"),
+                    None => addr.to_owned(),
+                };
+                let project_named = text("project").filter(|project| !project.is_empty());
+                assert_eq!((&*https.url, project.as_deref()), (&*shown, project_named));
                 assert_eq!(https.auth_type.as_deref(), text("auth_type"));
                 assert!(addr.contains(&https.host.name) && addr.contains(&https.prefix), "{https:?}");
             }
