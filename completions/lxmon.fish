@@ -26,7 +26,7 @@ delta\t'Seconds since the event before'"
 complete -c lxmon -s n -l count -d 'Exit 0 after N matching events' -r
 complete -c lxmon -l timeout -d 'Exit after this long: with --count with status 124, else with 0' -r
 complete -c lxmon -l sort-window -d 'Put events back in timestamp order within this window; 0 turns it off' -r
-complete -c lxmon -l buffer -d 'How much may wait for a slow reader of the output' -r
+complete -c lxmon -l buffer -d 'How much memory all that waits may take: for a slow reader of the output, and in the sort window' -r
 complete -c lxmon -l replay -d 'Read events from FILE, or \'-\', in place of a server' -r -F
 complete -c lxmon -l list-actions -d 'List the lifecycle actions: name, servers that have it, meaning, further context keys' -r
 complete -c lxmon -l completions -d 'Print the completions for a shell' -r -f -a "bash\t''
@@ -37,6 +37,7 @@ zsh\t''"
 complete -c lxmon -s A -l all-projects -d 'Events of every project'
 complete -c lxmon -s p -l pretty -d 'Short for --format=pretty'
 complete -c lxmon -l no-trunc -d 'Never shorten a pretty line to the terminal\'s width'
+complete -c lxmon -l retry -d 'Keep trying although the first connection fails'
 complete -c lxmon -l no-reconnect -d 'Exit 1 when the connection is lost'
 complete -c lxmon -l gap-events -d 'Put a record of type gap into the stream where events were lost'
 complete -c lxmon -l fail-on-gap -d 'Exit 3 on the first gap'

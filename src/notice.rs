@@ -119,7 +119,7 @@ fn say(line: &str) {
 /// How many bytes of notices may wait for standard error.
 const MAX_WAITING: usize = 1 << 20;
 
-/// How long the end of the program waits for standard error to accept what waits for it.
+/// How long standard error may accept nothing at the end of the program, before what waits for it is given up.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What waits for standard error. A thread of its own writes it, so that a standard error which nobody reads, or a
@@ -187,6 +187,7 @@ impl Waiting {
                 state = self.state();
                 state.is_writing = false;
                 state.bytes -= line.len();
+                self.changed.notify_all();
             } else if state.dropped > 0 {
                 let dropped = std::mem::take(&mut state.dropped);
                 let line = format!("lxmon: {dropped} notices were dropped, because standard error was not read\n");
@@ -200,12 +201,19 @@ impl Waiting {
     }
 }
 
-/// Waits until standard error has accepted all notices, but for no longer than [`LAST_WORDS`].
+/// Waits until standard error has accepted all notices, unless it accepts none of them for [`LAST_WORDS`].
 pub fn flush() {
-    let has_ended =
-        |state: &mut State| !state.has_thread || (state.lines.is_empty() && !state.is_writing && state.dropped == 0);
-    let state = STDERR.state();
-    let _ = STDERR.changed.wait_timeout_while(state, LAST_WORDS, |state| !has_ended(state));
+    let mut state = STDERR.state();
+    while state.has_thread && (state.is_writing || !state.lines.is_empty() || state.dropped > 0) {
+        let before = (state.is_writing, state.lines.len());
+        let waited = STDERR.changed.wait_timeout(state, LAST_WORDS);
+        let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        state = after;
+        // A thread that has not come to writing is not blocked: the machine is busy.
+        if timeout.timed_out() && state.is_writing && before == (true, state.lines.len()) {
+            return;
+        }
+    }
 }
 
 /// Writes a line. Standard error may be shared with someone who made it non-blocking; where it is gone, nobody can be

@@ -363,3 +363,120 @@ impl Item {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn block(size: usize) -> Block {
+        let mut block = Block::with_capacity(size);
+        block.push(&"x".repeat(size));
+        block
+    }
+
+    fn push(queue: &Queue, mib: usize) -> Vec<Pushed> {
+        (0..mib).map(|_| queue.push(RemoteId(0), block(MIB), Instant::now())).collect()
+    }
+
+    fn dropped(pushed: &[Pushed]) -> usize {
+        pushed.iter().filter(|pushed| matches!(pushed, Pushed::Dropped)).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_rests_while_much_waits_but_only_shortly() {
+        let queue = Queue::new(64 * MIB, false);
+        let begun = tokio::time::Instant::now();
+        push(&queue, 7);
+        queue.rest().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        push(&queue, 1);
+        queue.rest().await;
+        assert_eq!(begun.elapsed(), REST);
+        // From then on the queue grows, without another rest.
+        for _ in 0..50 {
+            assert_eq!(dropped(&push(&queue, 1)), 0);
+            queue.rest().await;
+        }
+        assert_eq!(begun.elapsed(), REST);
+        // Little waits again: the next time that much waits, readers rest again.
+        while queue.memory().levels().queued > MIB {
+            queue.take();
+        }
+        queue.rest().await;
+        push(&queue, 8);
+        queue.rest().await;
+        assert_eq!(begun.elapsed(), 2 * REST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn freed_memory_wakes_a_resting_reader() {
+        let queue = Queue::new(64 * MIB, true);
+        push(&queue, 8);
+        let items: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+        let begun = tokio::time::Instant::now();
+        let rest = queue.rest();
+        let free = async {
+            tokio::time::sleep(10 * REST).await;
+            drop(items);
+        };
+        tokio::join!(rest, free);
+        // Nothing may be dropped here, so it rested for longer than a server would allow.
+        assert_eq!(begun.elapsed(), 10 * REST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_room_is_counted_and_reported_where_it_is_missing() {
+        let queue = Queue::new(16 * MIB, false);
+        let pushed = push(&queue, 20);
+        // One block may exceed what is allowed.
+        assert!((4..=5).contains(&dropped(&pushed)), "{pushed:?}");
+        let lost = dropped(&pushed) as u64;
+        // Memory that is freed by less than a step ends nothing, so that gaps do not alternate with blocks.
+        assert!(tokio::time::timeout(REST, queue.end_dropping(RemoteId(0))).await.is_err());
+        let taken: Vec<_> = (0..3).map(|_| queue.take()).collect();
+        drop(taken);
+        let gap = queue.end_dropping(RemoteId(0)).await.unwrap();
+        assert_eq!((gap.dropped, gap.end.unwrap().is_over), (lost, true));
+        assert!(matches!(push(&queue, 1)[..], [Pushed::Queued(None)]));
+        let kinds: Vec<_> = std::iter::from_fn(|| queue.take())
+            .map(|item| matches!(item, Item::Gap(gap) if gap.dropped == lost))
+            .collect();
+        assert_eq!(kinds.iter().position(|is_gap| *is_gap), Some(kinds.len() - 2), "{kinds:?}");
+    }
+
+    #[test]
+    fn what_the_sort_window_holds_makes_no_reader_rest_for_ever() {
+        let queue = Queue::new(64 * MIB, true);
+        push(&queue, 20);
+        let mut held = (0, 0);
+        queue.memory().hold(&mut held, 20 * MIB, MIB);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(queue.rest());
+        assert!(queue.memory().levels().used > 21 * MIB);
+    }
+
+    #[test]
+    fn the_end_closes_what_is_open() {
+        let queue = Queue::new(MIB, false);
+        let gap = Gap {
+            remote: RemoteId(1),
+            last_event: None,
+            since: local_now(),
+            end: None,
+            reason: "lost".into(),
+            dropped: 0,
+        };
+        queue.open_gap(gap, Moment::now());
+        push(&queue, 4);
+        let gaps = queue.end();
+        assert_eq!(gaps.len(), 2);
+        assert!(gaps.iter().all(|gap| gap.end.is_some_and(|end| !end.is_over)));
+        // What comes later is of no interest.
+        push(&queue, 1);
+        let items: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+        assert!(matches!(&items[..], [Item::Gap(_), .., Item::Gap(_), Item::Gap(_)]), "{items:?}");
+        assert_eq!(queue.thread_caught_up(), CaughtUp::Ended);
+    }
+}

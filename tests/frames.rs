@@ -28,8 +28,10 @@ fn frames_that_break_the_protocol_end_the_connection_and_what_came_before_is_pri
         (frame(true, opcode::CONTINUATION, b"x"), "broke the WebSocket protocol"),
         (frame(false, opcode::PING, b"x"), "broke the WebSocket protocol"),
         (vec![0x81, 0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9], "broke the WebSocket protocol"),
-        (vec![0x81, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "at most 67108864 are taken"),
+        (vec![0x81, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "the longest that is read has 67108864"),
         (frame(true, opcode::PING, &[b'x'; 126]), "broke the WebSocket protocol"),
+        (frame(true, opcode::CLOSE, b"\x03"), "broke the WebSocket protocol"),
+        (frame(true, opcode::TEXT, b"{\"type\":\"\xff\"}"), "the server sent a message that is not UTF-8"),
         ([frame(false, opcode::TEXT, b"a"), frame(true, opcode::TEXT, b"b")].concat(), "broke the WebSocket protocol"),
     ] {
         let outcome = after_an_event(bytes);
@@ -42,7 +44,6 @@ fn frames_that_break_the_protocol_end_the_connection_and_what_came_before_is_pri
 fn the_servers_last_words_are_shown_escaped_and_nothing_after_them_counts() {
     for (payload, says) in [
         (&b""[..], "the server closed the connection"),
-        (b"\x03", "the server closed the connection"),
         (b"\x03\xe8", "the server closed the connection (code 1000)"),
         (b"\x03\xe9going down", "the server closed the connection: going down (code 1001)"),
         (b"\x03\xf3\x1b[2J\r\n\xc2\x9b", "the server closed the connection: \\x1b[2J\\r\\n\\x9b (code 1011)"),
@@ -118,10 +119,14 @@ fn messages_of_64_mib_are_taken_in_one_frame_or_many_and_longer_ones_are_not() {
         connection.frame(true, opcode::TEXT, &big(MOST + 1));
         connection.wait();
     });
-    let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect", "--sort-window", "0"]);
+    let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect", "--sort-window", "0", "--buffer", "256MiB"]);
     assert_eq!(outcome.status, 1);
     assert_eq!(outcome.stdout.lines().map(str::len).collect::<Vec<_>>(), [MOST, MOST]);
-    assert!(outcome.stderr.contains("a message of 67108865 bytes; at most 67108864 are taken"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("a message of 67108865 bytes; the longest that is read has 67108864"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]

@@ -83,7 +83,6 @@ fn messages_that_are_no_events_are_told_once_a_kind_counted_and_skipped() {
             connection.event("[1]");
             connection.event(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
             connection.frame(true, opcode::BINARY, b"\0\xff");
-            connection.frame(true, opcode::TEXT, b"{\"type\":\"\xff\"}");
         }
         connection.event(&numbered(0));
         connection.wait();
@@ -99,12 +98,10 @@ fn messages_that_are_no_events_are_told_once_a_kind_counted_and_skipped() {
         "lxmon: SERVER: skipped a message that is binary\n",
         "lxmon: SERVER: skipped 3 messages that are not JSON\n",
         "lxmon: SERVER: skipped 3 messages that are binary\n",
-        "lxmon: SERVER: skipped a message that is not UTF-8\n",
-        "lxmon: SERVER: skipped 3 messages that are not UTF-8\n",
     ] {
         assert_eq!(stderr.matches(told).count(), 1, "{told}: {stderr}");
     }
-    assert_eq!(stderr.lines().count(), 12, "{stderr}");
+    assert_eq!(stderr.lines().count(), 10, "{stderr}");
     let quiet = run([&*server.remote(), "-f", "json", "-n1", "-q"]);
     assert_eq!(&*quiet.stderr, "");
 }

@@ -97,7 +97,7 @@ fn what_a_loss_means_for_the_exit_status() {
     let losses: [(&str, Loss); 3] = [
         ("the server closed the connection", Connection::end),
         ("going down (code 1001)", |connection| _ = connection.frame(true, opcode::CLOSE, b"\x03\xe9going down")),
-        ("broke the WebSocket protocol", |connection| _ = connection.write(&[0xff; 4])),
+        ("broke the WebSocket protocol", |connection| _ = connection.write(&[0xc1, 1, b'x'])),
     ];
     std::thread::scope(|scope| {
         for (reason, lose) in losses {
@@ -344,7 +344,7 @@ fn one_server_of_two_that_is_lost_for_good_is_told_and_the_last_one_is_the_end()
     let mut both = Follower::start(lxmon([&*refusing.remote(), &*steady.remote(), "-f", "json", "-v"]));
     both.wait_for_notice("the server refuses (403): not any more");
     leave.send(()).unwrap();
-    both.wait_for_notice(&format!("{}: reconnected after", steady.remote()));
+    both.wait_for_notice(&format!("{}: connection lost at", steady.remote()));
     assert!(both.seen.is_empty(), "a wait for a notice takes in no line");
     both.wait_for(|line| line.ends_with(&numbered(0)[1..]));
     drop(both);
@@ -404,26 +404,6 @@ fn the_answer_to_a_ping_is_a_sign_of_life() {
     let outcome = run([&*server.remote(), "-f", "json", "-n1", "--no-reconnect"]);
     assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{}", outcome.stderr);
     assert!(begun.elapsed() >= Duration::from_secs(45));
-}
-
-#[test]
-#[ignore = "long: run by CI"]
-fn a_server_that_does_not_answer_on_the_way_back_is_tried_again() {
-    let server = StandIn::new(|connection: &mut Connection| {
-        if connection.number == 1 {
-            return connection.wait();
-        }
-        connection.accept();
-        connection.event(&numbered(connection.number as u64));
-        if connection.number == 0 {
-            connection.end();
-        }
-        connection.wait();
-    });
-    let outcome = run([&*server.remote(), "-f", "json", "-n2", "-v"]);
-    assert_eq!((outcome.status, server.requests().len()), (0, 3), "{}", outcome.stderr);
-    assert!(outcome.stdout.lines().eq([numbered(0), numbered(2)]), "{}", outcome.stdout);
-    assert!(outcome.stderr.contains("no answer within 10 s; trying again\n"), "{}", outcome.stderr);
 }
 
 /// What a process has of what could leak, and the processor time that it took.

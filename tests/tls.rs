@@ -271,7 +271,7 @@ fn a_reset_takes_nothing_back_that_was_sent() {
     });
     let outcome = finish(&mut Client::new(&https(port)).pin(&identity).counting("-n1000", &["--no-reconnect"]));
     assert_eq!(outcome.status, 1);
-    assert!(outcome.stderr.contains("connection lost: Connection reset by peer"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("connection lost: the server closed the connection"), "{}", outcome.stderr);
     assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stdout);
 }
 
@@ -346,17 +346,6 @@ fn ports_that_speak_something_else() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let told = Client::new(&https(refusing)).refuse("connection refused\nhint: ");
     assert!(told.contains("Other members of a cluster are not tried"), "{told}");
-}
-
-#[test]
-fn a_handshake_that_stalls_is_given_ten_seconds() {
-    let stalled = listen("127.0.0.1:0", |stream| {
-        std::thread::sleep(Duration::from_secs(30));
-        drop(stream);
-    });
-    let begun = Instant::now();
-    Client::new(&https(stalled)).pin(&self_signed(&params(&[]))).refuse("no answer within 10 s");
-    assert!(begun.elapsed() >= Duration::from_secs(10));
 }
 
 #[test]
@@ -683,9 +672,6 @@ fn a_proxy_leads_to_the_server_or_says_why_not() {
         assert_eq!(outcome.status, 1);
         assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
     }
-    let hanging = listen("127.0.0.1:0", |mut stream| drop(stream.read_to_end(&mut Vec::new())));
-    let outcome = through(&format!("http://127.0.0.1:{hanging}"));
-    assert!(outcome.stderr.contains("no answer within 10 s"), "{}", outcome.stderr);
     let outcome = through("socks5://127.0.0.1:1080");
     assert_eq!(outcome.status, 2);
     assert!(outcome.stderr.contains("only http:// proxies can be used"), "{}", outcome.stderr);
@@ -729,7 +715,7 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     }
     let outcome = follow(&["dead:", "unix:/nonexistent"], &[]);
     assert_eq!(outcome.status, 1);
-    assert!(outcome.stderr.contains("lxmon: none of the remotes is followed"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("lxmon: none of the remotes can be followed"), "{}", outcome.stderr);
 }
 
 /// Serves the `number`th connection, from 0, of a port on which each one may be another server.

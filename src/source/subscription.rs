@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             .read_buffer_size(share)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let line = Line { stream, unsent: Vec::new(), last_byte: Moment::now() };
+        let line = Line { stream, unsent: Vec::new(), last_byte: Moment::now(), is_asked: false };
         Self { socket: WebSocketStream::from_partially_read(line, early, Role::Client, Some(config)).await, share }
     }
 
@@ -95,8 +95,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
         self.socket.get_ref().last_byte.elapsed()
     }
 
-    /// Asks the server for a sign of life.
+    /// Asks the server for a sign of life, once until there is one.
     pub async fn ping(&mut self) {
+        if std::mem::replace(&mut self.socket.get_mut().is_asked, true) {
+            return;
+        }
         // The line accepts everything at once; whether the server is there shows in what it sends.
         let _ = self.socket.send(Message::Ping(Bytes::new())).await;
     }
@@ -116,6 +119,8 @@ struct Line<S> {
     /// Frames that the stream has not accepted yet.
     unsent: Vec<u8>,
     last_byte: Moment,
+    /// Whether a sign of life has been asked for since then.
+    is_asked: bool,
 }
 
 impl<S: AsyncWrite + Unpin> Line<S> {
@@ -146,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Line<S> {
         let outcome = Pin::new(&mut line.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
             line.last_byte = Moment::now();
+            line.is_asked = false;
         }
         outcome
     }
