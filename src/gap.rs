@@ -1,6 +1,7 @@
 //! A gap in the stream: events that a server sent and that lxmon does not print.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
@@ -107,4 +108,10 @@ impl fmt::Display for Gap {
             }
         }
     }
+}
+
+/// The wall clock's time. chrono's own `now` panics while the clock is before 1970.
+#[must_use]
+pub fn now() -> DateTime<Local> {
+    DateTime::from(SystemTime::now())
 }

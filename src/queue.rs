@@ -17,12 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Local;
 use tokio::sync::Notify;
 
 use crate::event::message::{Block, Levels, Memory};
 use crate::event::{Event, RemoteId};
-use crate::gap::{End, Gap};
+use crate::gap::{self, End, Gap};
 use crate::system::clock::Moment;
 
 /// How many bytes may wait while readers rest for the output.
@@ -305,7 +304,7 @@ pub enum CaughtUp {
 
 /// The gap as it is now.
 fn closed(mut gap: Gap, since: Moment, is_over: bool) -> Gap {
-    gap.end = Some(End { until: Local::now(), seconds: since.elapsed().as_secs_f64(), is_over });
+    gap.end = Some(End { until: gap::now(), seconds: since.elapsed().as_secs_f64(), is_over });
     gap
 }
 
@@ -333,7 +332,7 @@ impl State {
             _ => None,
         });
         let reason = "the reader of our output is slow, and --buffer is full".to_owned();
-        let gap = Gap { remote, last_event, since: Local::now(), end: None, reason, dropped: messages };
+        let gap = Gap { remote, last_event, since: gap::now(), end: None, reason, dropped: messages };
         self.open.push((gap, Moment::now()));
     }
 

@@ -238,7 +238,7 @@ impl Window {
     /// `recording_grows` is for recordings whose next line may be a long time coming.
     #[must_use]
     pub fn new(length: Duration, max_bytes: usize, recording_grows: bool) -> Self {
-        let system = chrono::Utc::now().timestamp_nanos_opt().unwrap_or(0);
+        let system = crate::gap::now().timestamp_nanos_opt().unwrap_or(0);
         Self {
             // Half of the range, so that sums stay within it.
             length: i64::try_from(length.as_nanos()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2),

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use chrono::Local;
 use log::{info, warn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -18,7 +17,7 @@ use super::tls;
 use crate::event::json::Tape;
 use crate::event::{Event, Message, RemoteId, Type};
 use crate::exit::Fault;
-use crate::gap::Gap;
+use crate::gap::{self, Gap};
 use crate::notice;
 use crate::queue::{Item, Pushed, Queue};
 use crate::remote::{Address, Remote};
@@ -138,7 +137,7 @@ impl Follow<'_> {
             let gap = Gap {
                 remote: self.id,
                 last_event,
-                since: Local::now() - before,
+                since: gap::now() - before,
                 end: None,
                 reason: reason.clone(),
                 dropped: 0,
