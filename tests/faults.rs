@@ -373,3 +373,35 @@ fn a_socket_without_permission_says_how_to_get_it() {
         outcome.stderr
     );
 }
+
+#[test]
+fn a_clock_before_1970_is_no_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let shim = directory.path().join("clock.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/clock.c");
+    let made =
+        std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).args([source, "-ldl"]).status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there is no C compiler");
+        return;
+    }
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        connection.event(&numbered(0));
+        connection.end();
+    });
+    let before = |arguments: &[&str]| {
+        let mut command = lxmon(arguments);
+        let outcome = finish(command.env("LD_PRELOAD", &shim).env("CLOCK_BACK", "9999999999"));
+        assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+        outcome
+    };
+    // With a gap, whose times are told.
+    for format in ["json", "pretty"] {
+        let outcome = before(&[&server.remote(), "-f", format, "--gap-events", "-n3"]);
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("events since "), "{}", outcome.stderr);
+    }
+    let outcome = before(&["--demo", "-p", "-n3", "--time", "delta"]);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}

@@ -205,12 +205,13 @@ where
             attempts.push(async move { (number, attempt.await) });
         }
         tokio::select! {
+            biased;
             Some((number, outcome)) = attempts.next() => match outcome {
                 Ok(stream) => return Ok(stream),
                 Err(error) => tried[number].2 = Some(error),
             },
-            () = sleep(NEXT_ADDRESS), if untried.len() > 0 => {}
             () = &mut end, if !attempts.is_empty() => break,
+            () = sleep(NEXT_ADDRESS), if untried.len() > 0 => {}
             else => break,
         }
     }
