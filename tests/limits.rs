@@ -92,6 +92,29 @@ fn without_threads_it_ends_with_one_error() {
 }
 
 #[test]
+#[ignore = "source/dial.rs has tokio look names up, which panics without a thread; a thread of its own would not"]
+fn without_a_thread_to_look_a_name_up_it_ends_with_one_error() {
+    if !getuid().is_root() {
+        println!("skipped: only root can become a user of whom nothing runs");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("lxmon");
+    std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    let configuration = "default-remote: t\nremotes:\n  t:\n    addr: https://localhost:1\n";
+    std::fs::write(directory.path().join("config.yml"), configuration).unwrap();
+    for path in [directory.path(), &program, &directory.path().join("config.yml")] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    for limit in 1..=6 {
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -u {limit}; exec \"$0\" --lxd t:")]).arg(&program);
+        command.env_clear().env("LANG", "C.UTF-8").env("LXD_CONF", directory.path()).uid(64_998).gid(64_998);
+        assert_orderly(&finish(&mut command), &format!("{limit} threads"));
+    }
+}
+
+#[test]
 fn without_memory_it_ends_with_one_error_or_skips_what_is_too_long() {
     let directory = tempfile::tempdir().unwrap();
     let recording = directory.path().join("events");

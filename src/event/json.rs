@@ -20,19 +20,16 @@ const ESCAPES_SHIFT: u32 = 30;
 /// In [`Node::start`]: it is an object or array.
 const CONTAINER: u32 = 1 << 31;
 
-/// One value or object key. An array of single digits has one for every two bytes of text, so they are small: an object
-/// or array, of which more must be known, takes a second one.
+/// One value or object key. An array of single digits has one for every two bytes of text, as have arrays within arrays,
+/// so they are small: where an object or array ends is looked for in the text when it is asked.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Where it stands in the text, and whether it is a [`CONTAINER`]. Of a container's second node, where it ends.
+    /// Where it stands in the text, and whether it is a [`CONTAINER`].
     start: u32,
     /// Where a scalar ends, and above that the [`Escapes`] of a string. Of a container, the index of the first node that is
     /// not part of it; while it is being parsed, that of the container around it.
     link: u32,
 }
-
-/// How many nodes stand before the first one inside a container.
-const CONTAINER_NODES: u32 = 2;
 
 /// The one around the outermost value.
 const NOTHING: u32 = u32::MAX;
@@ -245,7 +242,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn raw(&self) -> &'a str {
         let node = self.node();
-        let end = if node.is_container() { self.nodes[self.index as usize + 1].start() } else { node.end() };
+        let end = if node.is_container() { container_end(self.text, node.start()) } else { node.end() };
         &self.text[node.start()..end]
     }
 
@@ -254,7 +251,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn kind(&self) -> Kind<'a> {
         let node = self.node();
-        let inside = Value { index: self.index + CONTAINER_NODES, ..*self };
+        let inside = Value { index: self.index + 1, ..*self };
         match self.text.as_bytes()[node.start()] {
             b'"' => Kind::String(self.text_of(node)),
             b'{' => Kind::Object(Members { at: inside, end: node.link }),
@@ -438,6 +435,31 @@ impl<'a> Text<'a> {
     }
 }
 
+/// Where the object or array that begins at `start` ends. The scanner has seen that it does.
+fn container_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (start, 0);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 1 => break,
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+                    let escapes = bytes[at + found] == b'\\';
+                    at += found + 1 + usize::from(escapes);
+                    if !escapes {
+                        break;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    at
+}
+
 #[cold]
 fn unescaped(raw: &str) -> String {
     let mut decoded = String::with_capacity(raw.len());
@@ -512,7 +534,6 @@ impl Scanner<'_> {
                     depth += 1;
                     let outer = std::mem::replace(&mut open, self.tape.nodes.len() as u32);
                     self.push(Node { start: self.at as u32 | CONTAINER, link: outer })?;
-                    self.push(Node { start: 0, link: 0 })?;
                     self.at += 1;
                     match (bracket, self.next_token()?) {
                         (b'{', b'}') | (b'[', b']') => {}
@@ -550,9 +571,7 @@ impl Scanner<'_> {
                     // ']' and '}' are each two above their opening one.
                     byte if byte == bracket + 2 => {
                         self.at += 1;
-                        let outer = std::mem::replace(&mut container.link, next);
-                        self.tape.nodes[open as usize + 1].start = self.at as u32;
-                        open = outer;
+                        open = std::mem::replace(&mut container.link, next);
                         depth -= 1;
                     }
                     _ => return Err(JsonError::Syntax(self.at)),
@@ -862,6 +881,18 @@ mod tests {
         let mut tape = Tape::default();
         tape.parse(text).unwrap();
         assert_eq!(tape.root(text).get("a").unwrap().raw(), "2");
+    }
+
+    #[test]
+    fn the_text_of_objects_and_arrays_ends_where_they_do() {
+        let text = r#"{"a":[{"]":"}\\\"]"},[],{}, [ "\\" ] ],"b":"[{"}"#;
+        let mut tape = Tape::default();
+        tape.parse(text).unwrap();
+        let root = tape.root(text);
+        assert_eq!(root.raw(), text);
+        assert_eq!(root.get("a").unwrap().raw(), r#"[{"]":"}\\\"]"},[],{}, [ "\\" ] ]"#);
+        let items: Vec<_> = root.get("a").unwrap().items().map(|item| item.raw()).collect();
+        assert_eq!(items, [r#"{"]":"}\\\"]"}"#, "[]", "{}", r#"[ "\\" ]"#]);
     }
 
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
