@@ -372,7 +372,7 @@ mod tests {
 
     fn block(size: usize) -> Block {
         let mut block = Block::with_capacity(size);
-        block.push(&"x".repeat(size));
+        block.push(&"x".repeat(size)).unwrap();
         block
     }
 

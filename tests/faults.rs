@@ -1,7 +1,6 @@
 //! Servers that are none, and servers that refuse.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, Instant};
 
 use crate::program::{finish, lxmon, run};
 use crate::standin::{Connection, StandIn, numbered};

@@ -92,7 +92,6 @@ fn without_threads_it_ends_with_one_error() {
 }
 
 #[test]
-#[ignore = "source/dial.rs has tokio look names up, which panics without a thread; a thread of its own would not"]
 fn without_a_thread_to_look_a_name_up_it_ends_with_one_error() {
     if !getuid().is_root() {
         println!("skipped: only root can become a user of whom nothing runs");
@@ -266,7 +265,6 @@ fn a_clock_before_1970_is_no_reason_to_panic() {
 }
 
 #[test]
-#[ignore = "source/server.rs asks chrono for the time, which panics; event::moment::local_now does not"]
 fn a_clock_before_1970_is_no_reason_to_panic_when_following() {
     let directory = tempfile::tempdir().unwrap();
     let Some(clock) = early_clock(directory.path()) else {

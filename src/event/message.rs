@@ -1,5 +1,6 @@
 //! The text of messages: many of them share one [`Block`], whose memory is counted as long as anything uses it.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -169,9 +170,19 @@ impl Block {
     }
 
     /// Adds a message.
-    pub fn push(&mut self, message: &str) {
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn push(&mut self, message: &str) -> Result<(), TryReserveError> {
+        if message.len() < BLOCK {
+            self.text.try_reserve(message.len())?;
+        } else {
+            // No more than it needs: it may be as long as 64 MiB.
+            self.text.try_reserve_exact(message.len())?;
+        }
         self.text.push_str(message);
         self.end_message();
+        Ok(())
     }
 
     /// Ends the message that consists of all text behind the last one.

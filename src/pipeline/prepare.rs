@@ -185,7 +185,10 @@ impl Prepare {
     fn copy_wanted(&mut self, bytes: usize) {
         let mut copy = Block::with_capacity(bytes);
         for event in &self.wanted {
-            copy.push(event.message());
+            if copy.push(event.message()).is_err() {
+                // Without memory for a copy they stay where they are.
+                return;
+            }
         }
         let copy = Arc::new(copy.charged_to(&self.memory));
         for (index, event) in self.wanted.iter_mut().enumerate() {

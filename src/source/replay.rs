@@ -124,7 +124,9 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
                     Err(_) => warn!("{}: line {number}: not UTF-8; skipped", recording.name()),
                 }
             }
-            block.push(text);
+            block.push(text)?;
+            // An unusually long line must not keep its memory.
+            line.shrink_to(READ);
         }
         // A line that comes slowly is queued as it comes: no further one can be had without waiting.
         let is_last = has_ended || memchr::memchr(b'\n', input.buffer()).is_none();

@@ -90,7 +90,7 @@ impl Starts {
     pub async fn all_failed(&self) {
         self.all_ended.notified().await;
         if self.any_live.get() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -250,9 +250,9 @@ impl Follow<'_> {
                         silence if silence >= 2 * SILENCE => SILENCE,
                         silence if silence >= SILENCE => {
                             subscription.ping().await;
-                            2 * SILENCE - silence
+                            (2 * SILENCE).saturating_sub(silence)
                         }
-                        silence => SILENCE - silence,
+                        silence => SILENCE.saturating_sub(silence),
                     };
                     check.as_mut().reset(tokio::time::Instant::now() + next);
                     if silence >= 2 * SILENCE {
@@ -491,7 +491,7 @@ mod tests {
         })
         .await;
         let times = &followed.connections;
-        let waits: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let waits: Vec<_> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         assert!(waits[..12].iter().any(|wait| *wait > Duration::from_secs(14)), "{waits:?}");
         assert!(waits[8..12].iter().all(|wait| *wait > Duration::from_secs(10)), "{waits:?}");
         assert!(waits[12] < MINUTE + Duration::from_secs(1) && waits[13] < Duration::from_secs(1), "{waits:?}");

@@ -72,7 +72,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             loop {
                 match self.socket.poll_next_unpin(context) {
                     Poll::Ready(Some(Ok(Message::Text(text)))) => {
-                        received.block.push(text.as_str());
+                        if received.block.push(text.as_str()).is_err() {
+                            let size = text.as_str().len();
+                            return Poll::Ready(Err(Lost(format!("no memory for a message of {size} bytes"))));
+                        }
                         if received.block.is_full() || received.block.text_len() >= self.share {
                             return Poll::Ready(Ok(true));
                         }
