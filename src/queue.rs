@@ -13,8 +13,10 @@
 //! gives each of its writes 5 s (`lxd/events/connections.go`), and Incus ends a connection for which 1,000 events wait.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -159,7 +161,9 @@ impl Queue {
         }
         let gap = if is_dropping { state.end_dropping(remote) } else { None };
         state.add(Item::Messages(remote, Arc::new(block.charged_to(&self.memory)), now));
-        self.wake(state);
+        if state.thread_wanted {
+            self.wake(state);
+        }
         Pushed::Queued(gap)
     }
 
@@ -232,9 +236,19 @@ impl Queue {
         gaps
     }
 
-    /// Waits until something was queued since the last call.
+    /// Waits until something is queued for the pipeline's task. What the sources queue on the reading thread wakes nobody:
+    /// the task is polled after them, in the same turn.
     pub async fn filled(&self) {
-        self.filled.notified().await;
+        let filled = self.filled.notified();
+        tokio::pin!(filled);
+        poll_fn(|context| {
+            let is_filled = {
+                let state = self.state();
+                !state.thread_wanted && !state.items.is_empty()
+            };
+            if is_filled { Poll::Ready(()) } else { filled.as_mut().poll(context) }
+        })
+        .await;
     }
 
     /// The next item, if one waits.

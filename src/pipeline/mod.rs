@@ -15,6 +15,7 @@ pub mod prepare;
 pub mod window;
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -55,6 +56,15 @@ const AFTER_TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::
 /// How much longer than that an output may take that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
 
+/// For how long the reading thread sleeps while events come one soon after the other, and are held for the sort window
+/// anyway. Most of what an event costs is the wake-up, and the cold caches that it finds: several at once cost little more
+/// than one. Everything that ends the program waits for so long at most.
+const NAP: Duration = Duration::from_millis(15);
+
+/// An event that comes within this time after the last one was dealt with comes soon. One that is alone is dealt with and
+/// released without delay.
+const SOON: Duration = Duration::from_millis(6);
+
 /// How many batches may wait for the thread that writes.
 const WAITING: usize = 1;
 
@@ -67,6 +77,8 @@ struct Pipeline {
     in_flight: AtomicUsize,
     /// The thread that prepares has nothing to do any more.
     rests: Notify,
+    /// Whether the window is long enough for the reading thread to sleep between events.
+    may_nap: bool,
 }
 
 /// The first step, and the way to the thread of the second.
@@ -201,6 +213,7 @@ impl Pipeline {
         let alarm = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(alarm);
         let mut deadline = None;
+        let mut turn_ended = Instant::now();
         loop {
             let is_due = tokio::select! {
                 () = self.queue.filled() => false,
@@ -208,6 +221,7 @@ impl Pipeline {
                 () = &mut alarm, if deadline.is_some() => true,
             };
             let now = Instant::now();
+            let is_soon = now.duration_since(turn_ended) < SOON;
             if is_due {
                 // The first lets the runtime look at the sockets, the second lets those be read that have something: what
                 // was not read because this process got no processor is not late.
@@ -230,8 +244,13 @@ impl Pipeline {
                 }
             };
             if let Some(deadline) = deadline {
-                alarm.as_mut().reset(deadline.into());
+                if self.may_nap && is_soon && !is_due {
+                    std::thread::sleep(NAP.min(deadline.saturating_duration_since(Instant::now())));
+                }
+                // A new one: a timer that is put off wakes the thread at its former time too.
+                alarm.set(tokio::time::sleep_until(deadline.into()));
             }
+            turn_ended = Instant::now();
         }
     }
 }
@@ -244,7 +263,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(queue: Arc<Queue>, prepare: Prepare, deliver: Deliver) -> anyhow::Result<Self> {
+    fn start(queue: Arc<Queue>, prepare: Prepare, deliver: Deliver, may_nap: bool) -> anyhow::Result<Self> {
         let (batches, coming) = sync_channel(WAITING);
         // Room for all that can be on the way, so that the writing thread never waits.
         let (returned, used) = sync_channel(WAITING + 2);
@@ -254,6 +273,7 @@ impl Running {
             deliver: Mutex::new(deliver),
             in_flight: AtomicUsize::new(0),
             rests: Notify::new(),
+            may_nap,
         });
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
@@ -272,7 +292,19 @@ impl Running {
     }
 }
 
-/// What ended the run first.
+/// What happened first of all that ends a run.
+enum First {
+    /// There will be no more events.
+    Ended(End),
+    /// The output is complete or broken.
+    Stopped(Stop),
+    /// Nobody reads the output.
+    ReaderGone,
+    /// A thread is gone without a word.
+    WriterDied,
+}
+
+/// Why there will be no more events.
 enum End {
     /// The source has no more events, or failed.
     Source(anyhow::Result<()>),
@@ -306,7 +338,7 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
     let prepare = Prepare::new(filter, format == Format::Json, window, Arc::clone(queue.memory()));
     let renderer = Renderer::new(format, surface, &pretty);
     let deliver = Deliver::new(renderer, names.clone(), limits, Arc::clone(&flow)).context("standard output")?;
-    let Running { pipeline, mut ended } = Running::start(Arc::clone(&queue), prepare, deliver)?;
+    let Running { pipeline, mut ended } = Running::start(Arc::clone(&queue), prepare, deliver, sort_window > NAP)?;
 
     let resumed = Resumed::default();
     let timeout = async {
@@ -318,16 +350,37 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
     let reader_gone = stdout::reader_gone();
     tokio::pin!(timeout, reader_gone);
 
-    let mut end = tokio::select! {
-        // The output's end comes first: what the source reports behind it is of no interest any more.
-        biased;
-        stop = &mut ended => return Ok(stop.context("the writing thread died")?.into_outcome()?.exit()),
-        () = &mut reader_gone => return Ok(Exit::Success),
-        signal = signals.next() => End::Signal(signal),
-        () = &mut timeout => End::Timeout,
-        outcome = read_source(&source, &environment, &request, conduct, &queue, &resumed) => End::Source(outcome),
-        stop = pipeline.drive() => return Ok(stop.into_outcome()?.exit()),
-        () = resumed.watch() => unreachable!("it watches for ever"),
+    let first = {
+        let events = async {
+            // In this order: what the source queues is taken in the same turn of the runtime.
+            tokio::select! {
+                biased;
+                outcome = read_source(&source, &environment, &request, conduct, &queue, &resumed) => {
+                    First::Ended(End::Source(outcome))
+                }
+                stop = pipeline.drive() => First::Stopped(stop),
+            }
+        };
+        let others = async {
+            tokio::select! {
+                biased;
+                stop = &mut ended => stop.map_or(First::WriterDied, First::Stopped),
+                () = &mut reader_gone => First::ReaderGone,
+                signal = signals.next() => First::Ended(End::Signal(signal)),
+                () = &mut timeout => First::Ended(End::Timeout),
+                () = resumed.watch() => unreachable!("it watches for ever"),
+            }
+        };
+        // Each is polled only when something of its own has happened: an event costs no look at anything else.
+        let parts: [Pin<Box<dyn Future<Output = First> + '_>>; 2] = [Box::pin(others), Box::pin(events)];
+        let mut parts: FuturesUnordered<_> = parts.into_iter().collect();
+        parts.next().await.unwrap_or(First::WriterDied)
+    };
+    let mut end = match first {
+        First::Ended(end) => end,
+        First::Stopped(stop) => return Ok(stop.into_outcome()?.exit()),
+        First::ReaderGone => return Ok(Exit::Success),
+        First::WriterDied => return Err(Fault::failed("the writing thread died").into()),
     };
 
     // Nothing more comes in. What is queued is still written, if that does not take too long.
@@ -412,10 +465,9 @@ async fn follow_servers(
     queue: &Queue,
     resumed: &Resumed,
 ) -> anyhow::Result<()> {
-    let is_one = remotes.len() == 1;
     let starts = Starts::new(remotes.len());
     // One of several that fails at the start is tried again like one that is lost later.
-    let of_several = Conduct { retry: conduct.retry || (!is_one && conduct.reconnect), ..conduct };
+    let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..conduct };
     let follow = |(number, remote)| {
         let follow = Follow {
             remote,
@@ -430,21 +482,22 @@ async fn follow_servers(
         let dial = async |is_accepted: &Cell<bool>| dial(remote, environment, is_accepted).await;
         async move { follow.run(dial).await.with_context(|| remote.name.clone()) }
     };
+    if let [remote] = remotes {
+        return follow((0, remote)).await;
+    }
     let mut followed: FuturesUnordered<_> = (0..).zip(remotes).map(follow).collect();
     let all = async {
         while let Some(outcome) = followed.next().await {
-            let Err(error) = outcome else { continue };
-            if is_one {
-                return Err(error);
+            if let Err(error) = outcome {
+                notice::show(&error);
             }
-            notice::show(&error);
         }
         Err(Fault::failed("none of the remotes is followed any more").into())
     };
     tokio::select! {
         biased;
         outcome = all => outcome,
-        () = starts.all_failed(), if !is_one && !conduct.retry => {
+        () = starts.all_failed(), if !conduct.retry => {
             Err(Fault::failed("none of the remotes can be followed").hint("--retry keeps trying").into())
         }
     }

@@ -232,8 +232,8 @@ impl Follow<'_> {
         let mut received = Received::default();
         let mut last_message = String::new();
         let mut is_dropping = self.queue.is_dropping(self.id);
-        let check = sleep(SILENCE);
-        tokio::pin!(check);
+        let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
+        tokio::pin!(check, resumed);
         loop {
             self.queue.rest().await;
             let outcome = tokio::select! {
@@ -244,7 +244,7 @@ impl Follow<'_> {
                     self.report_dropped(gap);
                     continue;
                 }
-                () = async { tokio::select! { () = &mut check => {} () = self.resumed.wait() => {} } } => {
+                () = async { tokio::select! { biased; () = &mut check => {} () = &mut resumed => {} } } => {
                     let silence = subscription.silence();
                     let next = match silence {
                         silence if silence >= 2 * SILENCE => SILENCE,
@@ -254,7 +254,8 @@ impl Follow<'_> {
                         }
                         silence => SILENCE.saturating_sub(silence),
                     };
-                    check.as_mut().reset(tokio::time::Instant::now() + next);
+                    check.set(sleep(next));
+                    resumed.set(self.resumed.wait());
                     if silence >= 2 * SILENCE {
                         Err(Lost(format!("no sign of life for {} s", silence.as_secs())))
                     } else {

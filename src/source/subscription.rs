@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use log::debug;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -26,6 +26,10 @@ pub const MAX_MESSAGE: usize = 64 << 20;
 /// How much is read of all connections together before each has its next turn, in bytes.
 const READ: usize = 128 << 10;
 
+/// How much tungstenite reads at once, in bytes. It clears so much memory before each read, however little there is to
+/// read: much of it would cost more than an event does, and the processor's cache with it.
+const PIECE: usize = 8 << 10;
+
 /// No connection's share of that is less.
 const LEAST: usize = 16 << 10;
 
@@ -35,7 +39,7 @@ const MAX_UNSENT: usize = 4 << 10;
 /// A live subscription.
 #[derive(Debug)]
 pub struct Subscription<S> {
-    socket: WebSocketStream<Line<S>>,
+    socket: WebSocketStream<BufReader<Line<S>>>,
     /// How many bytes are read before another connection has its turn.
     share: usize,
 }
@@ -55,10 +59,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     pub async fn new(stream: S, early: Vec<u8>, connections: usize) -> Self {
         let share = (READ / connections.max(1)).max(LEAST);
         let config = WebSocketConfig::default()
-            .read_buffer_size(share)
+            .read_buffer_size(PIECE)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let line = Line { stream, unsent: Vec::new(), last_byte: Moment::now(), is_asked: false };
+        let line = BufReader::with_capacity(share, line);
         Self { socket: WebSocketStream::from_partially_read(line, early, Role::Client, Some(config)).await, share }
     }
 
@@ -95,12 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
 
     /// How long no byte has come.
     pub fn silence(&self) -> Duration {
-        self.socket.get_ref().last_byte.elapsed()
+        self.socket.get_ref().get_ref().last_byte.elapsed()
     }
 
     /// Asks the server for a sign of life, once until there is one.
     pub async fn ping(&mut self) {
-        if std::mem::replace(&mut self.socket.get_mut().is_asked, true) {
+        if std::mem::replace(&mut self.socket.get_mut().get_mut().is_asked, true) {
             return;
         }
         // The line accepts everything at once; whether the server is there shows in what it sends.
