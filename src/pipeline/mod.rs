@@ -26,7 +26,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::warn;
 use tokio::sync::{Notify, oneshot};
 
-use self::deliver::{Deliver, Outcome, Stop};
+use self::deliver::{Deliver, Limits, Outcome, Stop};
 use self::prepare::{Batch, Prepare};
 use self::window::Window;
 use crate::config::{Config, Source};
@@ -59,7 +59,7 @@ const UNINTERRUPTED: Duration = Duration::from_millis(500);
 /// For how long the reading thread sleeps while events come one soon after the other, and are held for the sort window
 /// anyway. Most of what an event costs is the wake-up, and the cold caches that it finds: several at once cost little more
 /// than one. Everything that ends the program waits for so long at most.
-const NAP: Duration = Duration::from_millis(15);
+const NAP: Duration = Duration::from_millis(20);
 
 /// An event that comes within this time after the last one was dealt with comes soon. One that is alone is dealt with and
 /// released without delay.
@@ -314,6 +314,31 @@ enum End {
     Signal(i32),
 }
 
+impl End {
+    /// How long what has come may still be written, and how long the output may accept nothing meanwhile; none where it
+    /// is waited for.
+    fn time_to_write(&self, timeout: Option<Duration>) -> Option<(Duration, Duration)> {
+        let (most, patience) = AFTER_TIMEOUT;
+        match self {
+            Self::Source(_) => None,
+            Self::Signal(_) => Some(AFTER_SIGNAL),
+            // As long again as the timeout.
+            Self::Timeout => Some((most.min(timeout.unwrap_or(most)), patience)),
+        }
+    }
+
+    fn into_exit(self, outcome: Outcome, limits: Limits) -> anyhow::Result<Exit> {
+        match (self, outcome) {
+            (Self::Signal(signal), _) => Ok(Exit::Signal(signal)),
+            (_, Outcome::Count | Outcome::ReaderGone | Outcome::Gap) => Ok(outcome.exit()),
+            // With `--count`, what was waited for has not come.
+            (Self::Timeout, Outcome::Drained) if limits.count.is_some() => Ok(Exit::Timeout),
+            (Self::Timeout, Outcome::Drained) => Ok(Exit::Success),
+            (Self::Source(outcome), Outcome::Drained) => outcome.map(|()| Exit::Success),
+        }
+    }
+}
+
 /// Follows what the configuration says until the end, and returns how it ended.
 ///
 /// # Errors
@@ -392,19 +417,13 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
         let RemoteId(number) = gap.remote;
         warn!("{}: {gap}", names.get(usize::from(number)).map_or("", String::as_str));
     }
-    let time_to_write = |end: &End| match end {
-        End::Source(_) => None,
-        End::Signal(_) => Some(AFTER_SIGNAL),
-        // As long again as the timeout.
-        End::Timeout => Some((AFTER_TIMEOUT.0.min(time.unwrap_or(AFTER_TIMEOUT.0)), AFTER_TIMEOUT.1)),
-    };
-    let mut left = time_to_write(&end);
     let outcome = loop {
-        if let Some((within, patience)) = left {
+        let time_to_write = end.time_to_write(time);
+        if let Some((within, patience)) = time_to_write {
             flow.finish(within, patience);
         }
         let uninterrupted = async {
-            match left {
+            match time_to_write {
                 Some((within, _)) => tokio::time::sleep(within + UNINTERRUPTED).await,
                 None => std::future::pending().await,
             }
@@ -424,20 +443,17 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
             () = &mut timeout, if matches!(end, End::Source(_)) => end = End::Timeout,
             () = uninterrupted => break Outcome::Drained,
         }
-        left = time_to_write(&end);
     };
-    let unwritten = flow.unwritten();
-    if unwritten > 0 && outcome != Outcome::ReaderGone {
-        let events = if unwritten == 1 { "event was" } else { "events were" };
-        warn!("{unwritten} {events} not written: the reader of our output is too slow");
+    if outcome != Outcome::ReaderGone {
+        report_unwritten(flow.unwritten());
     }
-    match (end, outcome) {
-        (End::Signal(signal), _) => Ok(Exit::Signal(signal)),
-        (_, Outcome::Count | Outcome::ReaderGone | Outcome::Gap) => Ok(outcome.exit()),
-        // With `--count`, what was waited for has not come.
-        (End::Timeout, Outcome::Drained) if limits.count.is_some() => Ok(Exit::Timeout),
-        (End::Timeout, Outcome::Drained) => Ok(Exit::Success),
-        (End::Source(outcome), Outcome::Drained) => outcome.map(|()| Exit::Success),
+    end.into_exit(outcome, limits)
+}
+
+fn report_unwritten(events: u64) {
+    if events > 0 {
+        let were = if events == 1 { "event was" } else { "events were" };
+        warn!("{events} {were} not written: the reader of our output is too slow");
     }
 }
 

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The event that was on its way for the shortest time defines the offset, so a corrected time is never later than the
-//! arrival.
+//! arrival. What the members of a remote have in common is one offset, their connection's, and each differs from that by
+//! its *skew*: a stream that runs ahead of its clock (one that is sent again) does so with all its members.
 //!
 //! An event is *due* in its origin when it has been held for the window's length, or when that origin has sent an event
 //! whose timestamp is so much later: nothing within the window can come before it then. The event with the earliest
@@ -46,12 +47,12 @@ const AHEAD: Time = 25 * MILLISECOND;
 /// the difference from the time that events are on their way.
 const AGREEMENT: Time = 10 * MILLISECOND;
 
-/// The offset is the greatest of this time, or of twice as long: clocks drift.
+/// Offsets are the greatest of this time, or of twice as long: clocks drift.
 const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
 
 /// How much later than due held events may be released while there are several, so that the arrival of the next event
 /// serves as the wake-up that releases an earlier one. A lone event is released when it is due.
-const SLACK: Duration = Duration::from_millis(8);
+const SLACK: Duration = Duration::from_millis(15);
 
 /// More origins than any cluster has members. Beyond that, origins that hold nothing are forgotten.
 const MAX_ORIGINS: usize = 256;
@@ -79,6 +80,8 @@ pub struct Window {
     origins: Vec<Origin>,
     /// The origin of the last event.
     last_origin: usize,
+    /// By remote; none where no event with a readable timestamp has come.
+    connections: Vec<Option<Connection>>,
     /// Counts what is pushed: the order of arrival.
     pushed: u64,
     /// What our times count from.
@@ -149,10 +152,32 @@ struct Next {
 struct Clock {
     /// The latest timestamp.
     max: Time,
-    /// The greatest of timestamp − arrival, since `since` and in the period before that.
+    /// By how much it is ahead of its remote's offset.
+    skew: Time,
+    /// The greatest of timestamp − arrival since the remote's offset was last renewed.
+    greatest: Time,
+}
+
+/// What the members of a remote have in common.
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    /// The greatest of timestamp − skew − arrival, since `since` and in the period before that.
     offset: Time,
     former_offset: Time,
     since: Time,
+}
+
+impl Connection {
+    fn offset(&self) -> Time {
+        self.offset.max(self.former_offset)
+    }
+
+    /// The skew of a clock with such a difference of timestamp and arrival. Members whose clocks agree are taken to have
+    /// the same: how long single events were on their way must not change their order.
+    fn skew(&self, difference: Time) -> Time {
+        let skew = difference.saturating_sub(self.offset());
+        if skew.saturating_abs() < AGREEMENT { 0 } else { skew }
+    }
 }
 
 /// An event that does not fit, or the memory of one that could not be held longer.
@@ -279,28 +304,6 @@ impl Line {
     }
 }
 
-impl Clock {
-    fn new(time: Time, arrival: Time) -> Self {
-        let offset = time.saturating_sub(arrival);
-        Self { max: time, offset, former_offset: offset, since: arrival }
-    }
-
-    fn offset(&self) -> Time {
-        self.offset.max(self.former_offset)
-    }
-
-    /// Learns from an event that fits.
-    fn learn(&mut self, time: Time, arrival: Time) {
-        self.max = self.max.max(time);
-        let offset = time.saturating_sub(arrival);
-        if arrival - self.since > OFFSET_LIFE {
-            (self.former_offset, self.offset, self.since) = (self.offset, offset, arrival);
-        } else {
-            self.offset = self.offset.max(offset);
-        }
-    }
-}
-
 impl Window {
     /// A window of this length that holds at most so many bytes. With a length of zero everything passes as it comes.
     /// `recording_grows` is for recordings whose next line may be a long time coming.
@@ -316,6 +319,7 @@ impl Window {
             count: 0,
             origins: Vec::new(),
             last_origin: 0,
+            connections: Vec::new(),
             pushed: 0,
             start: Instant::now(),
             system_offset: system,
@@ -375,32 +379,29 @@ impl Window {
     /// Puts an event where its timestamp belongs.
     fn place(&mut self, index: usize, time: Time, arrival: Option<Time>, number: u64, held: Held) {
         let at = arrival.unwrap_or(self.recorded_now);
-        let origin = &mut self.origins[index];
-        let Some(clock) = &mut origin.current.clock else {
+        let Some(clock) = self.origins[index].current.clock else {
             // Held events without a readable timestamp came before this one.
-            let unreadable = std::mem::take(&mut origin.current);
-            origin.former = unreadable;
-            origin.current.clock = Some(Clock::new(time, at));
+            let clock = self.new_clock(index, time, at);
+            let origin = &mut self.origins[index];
+            let line = Line { clock: Some(clock), ..Line::default() };
+            origin.former = std::mem::replace(&mut origin.current, line);
             self.finish_placing(index, (time, number), at, held);
             return;
         };
         let is_behind = time < clock.max.saturating_sub(self.length);
         // A recording shows no time of arrival, so that nothing can be ahead of it.
         let is_ahead = |offset: Time| arrival.is_some_and(|at| time > at.saturating_add(offset).saturating_add(AHEAD));
-        if !is_behind && !is_ahead(clock.offset()) {
-            match arrival {
-                Some(at) => clock.learn(time, at),
-                None => clock.max = clock.max.max(time),
-            }
+        if !is_behind && !is_ahead(self.offset(index, clock)) {
+            self.learn(index, time, arrival);
             self.settle(index, false);
             self.finish_placing(index, (time, number), at, held);
             return;
         }
-        let goes_on = origin.odd.as_ref().is_some_and(|odd| {
+        let goes_on = self.origins[index].odd.as_ref().is_some_and(|odd| {
             time >= odd.time.saturating_sub(self.length) && !is_ahead(odd.time.saturating_sub(odd.arrival))
         });
         if goes_on {
-            self.begin_line(index, (time, at, number), held);
+            self.begin_line(index, (time, arrival, number), held);
             return;
         }
         self.settle(index, false);
@@ -408,9 +409,55 @@ impl Window {
         self.count += 1;
     }
 
+    fn connection(&mut self, index: usize) -> &mut Option<Connection> {
+        let remote = usize::from(self.origins[index].remote.0);
+        if self.connections.len() <= remote {
+            self.connections.resize(remote + 1, None);
+        }
+        &mut self.connections[remote]
+    }
+
+    /// The clock of an origin whose first event this is, or whose clock was set.
+    fn new_clock(&mut self, index: usize, time: Time, at: Time) -> Clock {
+        let difference = time.saturating_sub(at);
+        let new = Connection { offset: difference, former_offset: difference, since: at };
+        let skew = self.connection(index).get_or_insert(new).skew(difference);
+        Clock { max: time, skew, greatest: difference }
+    }
+
+    fn offset(&self, index: usize, clock: Clock) -> Time {
+        let connection = self.connections.get(usize::from(self.origins[index].remote.0)).copied().flatten();
+        connection.map_or(0, |connection| connection.offset()).saturating_add(clock.skew)
+    }
+
+    /// Learns from an event that fits.
+    fn learn(&mut self, index: usize, time: Time, arrival: Option<Time>) {
+        let Some(clock) = &mut self.origins[index].current.clock else { return };
+        clock.max = clock.max.max(time);
+        let Some(arrival) = arrival else { return };
+        let difference = time.saturating_sub(arrival);
+        clock.greatest = clock.greatest.max(difference);
+        let skew = clock.skew;
+        let Some(connection) = self.connection(index) else { return };
+        if arrival - connection.since > OFFSET_LIFE {
+            let offset = difference.saturating_sub(skew);
+            *connection = Connection { offset, former_offset: connection.offset, since: arrival };
+            let (connection, remote) = (*connection, self.origins[index].remote);
+            for origin in self.origins.iter_mut().filter(|origin| origin.remote == remote) {
+                if let Some(clock) = origin.current.clock.as_mut().filter(|clock| clock.greatest > Time::MIN) {
+                    clock.skew = connection.skew(clock.greatest);
+                    clock.greatest = Time::MIN;
+                }
+            }
+        } else {
+            connection.offset = connection.offset.max(difference.saturating_sub(skew));
+        }
+    }
+
     fn finish_placing(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
-        if let Some(clock) = &self.origins[index].current.clock {
-            self.recorded_now = self.recorded_now.max(key.0.saturating_sub(clock.offset()));
+        if let Some(clock) = self.origins[index].current.clock {
+            let corrected = key.0.saturating_sub(self.offset(index, clock));
+            self.recorded_now = self.recorded_now.max(corrected);
         }
         self.put(index, key, arrival, held);
     }
@@ -421,24 +468,23 @@ impl Window {
     }
 
     /// The clock was set: the odd event and the one that goes on from it begin a time line.
-    fn begin_line(&mut self, index: usize, (time, arrival, number): (Time, Time, u64), held: Held) {
-        let origin = &mut self.origins[index];
-        let Some(odd) = origin.odd.take() else { return };
-        let mut clock = Clock::new(odd.time, odd.arrival);
-        clock.learn(time, arrival);
+    fn begin_line(&mut self, index: usize, (time, arrival, number): (Time, Option<Time>, u64), held: Held) {
+        let Some(odd) = self.origins[index].odd.take() else { return };
+        let at = arrival.unwrap_or(self.recorded_now);
+        let clock = self.new_clock(index, odd.time, odd.arrival);
         let mut line = Line { clock: Some(clock), ..Line::default() };
         if let Some(held) = odd.held {
             line.push((odd.time, odd.number), odd.arrival, held);
         }
-        line.push((time, number), arrival, held);
-        self.count += 1;
+        let origin = &mut self.origins[index];
         let mut earlier = std::mem::replace(&mut origin.former, std::mem::replace(&mut origin.current, line));
-        self.recorded_now = self.recorded_now.max(clock.max.saturating_sub(clock.offset()));
         // Clocks are not set twice within a window. Where timestamps jump all the time, what is left of the line before
         // the former one is due.
         while let Some(held) = earlier.pop() {
-            self.origins[index].former.earlier.push_back(held);
+            origin.former.earlier.push_back(held);
         }
+        self.learn(index, time, arrival);
+        self.finish_placing(index, (time, number), at, held);
     }
 
     /// What does not fit was a single event. One from the future stays behind the event that arrived before it, a late one
@@ -462,10 +508,11 @@ impl Window {
     pub fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
         let of_remote = |origin: &Origin| origin.remote == gap.remote;
-        let latest =
-            |origin: &Origin| origin.current.clock.map_or(Time::MIN, |clock| clock.max.saturating_sub(clock.offset()));
-        let candidates = (0..self.origins.len()).filter(|index| of_remote(&self.origins[*index]));
-        let index = candidates.max_by_key(|index| latest(&self.origins[*index]));
+        let latest = |index: &usize| {
+            let clock = self.origins[*index].current.clock;
+            clock.map_or(Time::MIN, |clock| clock.max.saturating_sub(self.offset(*index, clock)))
+        };
+        let index = (0..self.origins.len()).filter(|index| of_remote(&self.origins[*index])).max_by_key(latest);
         let index = index.unwrap_or_else(|| self.add_origin(gap.remote, ""));
         self.settle(index, false);
         let line = &self.origins[index].current;
@@ -542,7 +589,7 @@ impl Window {
             let is_former = !origin.former.is_empty();
             let line = if is_former { &origin.former } else { &origin.current };
             let Some(key) = line.first() else { continue };
-            let corrected = (self.corrected(line, key.0), key.1);
+            let corrected = (self.corrected(index, line, key.0), key.1);
             let is_due = if self.is_recording {
                 corrected.0 <= self.recorded_now.saturating_sub(self.length) || self.recording_rests()
             } else {
@@ -560,9 +607,9 @@ impl Window {
     }
 
     /// A timestamp of a line in our time.
-    fn corrected(&self, line: &Line, time: Time) -> Time {
+    fn corrected(&self, index: usize, line: &Line, time: Time) -> Time {
         let Some(clock) = line.clock else { return time };
-        let offset = clock.offset();
+        let offset = self.offset(index, clock);
         let agrees = offset.saturating_sub(self.system_offset).saturating_abs() < AGREEMENT;
         time.saturating_sub(if agrees { self.system_offset } else { offset })
     }
@@ -807,6 +854,25 @@ mod tests {
                 .collect();
             assert_eq!(others, wanted.iter().collect::<Vec<_>>(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn members_with_one_clock_are_merged_by_their_timestamps_however_fast_they_come() {
+        // A member that is heard of rarely, and blocks of events that arrive at the same moment.
+        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let start = window.start;
+        let mut released = Vec::new();
+        for number in 0..20_000u32 {
+            let member = if number % 997 == 5 { "rare" } else { ["m1", "m2", "m3"][number as usize % 7 % 3] };
+            let micros = 1_800_000_000_000_000 + 100 * i64::from(number);
+            let time = chrono::DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339();
+            let arrived = start + Duration::from_micros(300 * u64::from(number / 170));
+            window.push(event(0, member, number as usize, &time), Some(arrived));
+            window.advance(arrived);
+            released.extend(std::iter::from_fn(|| window.pop()).map(|held| super::tests::number(&held)));
+        }
+        released.extend(std::iter::from_fn(|| window.drain()).map(|held| super::tests::number(&held)));
+        assert!(released.iter().copied().eq(0..20_000));
     }
 
     #[test]
