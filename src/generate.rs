@@ -61,8 +61,18 @@ const DESCRIPTION: &[&str] = &[
     "REMOTE: is a name from the lxc or incus client configuration, or unix:/path/to/unix.socket. Without one the \
      configuration's default remote is followed, which is the local server unless it was changed.",
     "Events are put back in the order of their timestamps within a short window, because the servers send neighbours in \
-     any order. Everything that the server sent before a connection ended is printed. A lost connection is made again, \
-     for ever; what happened in between cannot be had from the server, so the gap is told on standard error.",
+     any order. Each member of a cluster is put in order by its own clock; servers and members whose clocks differ are merged \
+     by timestamps corrected for that. Everything that the server sent before a connection ended is printed. A lost \
+     connection is made again, for ever; what happened in between cannot be had from the server, so the gap is reported on \
+     standard error.",
+    "A slow reader of the output makes the server wait only shortly, because servers end the connections of slow clients. \
+     What it has not read waits in memory, up to --buffer. When that is full, the newest events are dropped, counted, and \
+     reported as a gap as soon as there is room again. When --timeout is over, writing goes on while the output moves, for \
+     at most as long again and 10 s at most; after a signal for at most a second. The output ends at a line's end, and how \
+     many events were not written is reported.",
+    "With --gap-events the stream has a record of type gap when a connection is lost (\"until\":null), one when events come \
+     again or lxmon ends, and one where events were dropped. Its metadata: remote; last_event, the server's timestamp of the \
+     last event before the gap; since, until, seconds; reason; dropped, how many events were received and dropped.",
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different options \
      must all hold. An event without the field that a pattern asks for does not match, but events that belong to no \
      project pass --project, as they do on the server.",
@@ -113,7 +123,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
         "1",
         "Something failed: the connection could not be made, was refused, or was lost with --no-reconnect; the output could not be written.",
     ),
-    ("2", "The command line or the client configuration cannot be meant so."),
+    ("2", "The command line or the client configuration is invalid."),
     ("3", "A gap, with --fail-on-gap."),
     ("124", "--timeout passed before --count was reached."),
     (
