@@ -51,14 +51,21 @@ fn events() -> Vec<String> {
         .collect()
 }
 
+const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
 fn tame(value: &mut Value) {
     match value {
         Value::Number(number) => *value = integer(number.as_f64().unwrap_or_default()),
         Value::String(text) if text == "=" => *text = "==".into(),
+        // Separators that readers of YAML 1.1 and 1.2 take differently are escaped, where the clients print them.
+        Value::String(text) => *text = text.replace(SEPARATORS, "_"),
         Value::Array(items) => items.iter_mut().for_each(tame),
         Value::Object(members) => {
             members.remove("<<");
-            *members = std::mem::take(members).into_iter().map(|(key, value)| (settled(&key), value)).collect();
+            *members = std::mem::take(members)
+                .into_iter()
+                .map(|(key, value)| (settled(&key.replace(SEPARATORS, "_")), value))
+                .collect();
             members.values_mut().for_each(tame);
         }
         _ => {}
