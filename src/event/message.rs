@@ -163,7 +163,7 @@ impl Block {
         self.text.len() >= BLOCK
     }
 
-    /// What it takes in memory, in bytes.
+    /// Its size in memory, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>() + OVERHEAD
