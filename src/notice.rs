@@ -201,7 +201,7 @@ impl Waiting {
     }
 }
 
-/// Waits until standard error has accepted all notices, unless it accepts none of them for [`LAST_WORDS`].
+/// Waits until standard error has accepted all notices, unless it accepts none of them for `LAST_WORDS`.
 pub fn flush() {
     let mut state = STDERR.state();
     while state.has_thread && (state.is_writing || !state.lines.is_empty() || state.dropped > 0) {

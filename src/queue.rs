@@ -135,7 +135,7 @@ impl Queue {
     }
 
     /// Rests, before reading more, as long as little can be done with it: until the queue is short, but never longer
-    /// than [`REST`], unless nothing may be dropped.
+    /// than `REST`, unless nothing may be dropped.
     pub async fn rest(&self) {
         if self.never_drops {
             return self.rest_until_taken().await;
