@@ -87,10 +87,14 @@ struct Reader {
 impl Reader {
     fn new(server: &Server, rate: Option<u32>) -> Self {
         let command = server.lxmon(&["-A", "-f", "json", "-t", "logging", "--buffer", BUFFER]);
-        let (name, follower) = match rate {
+        let (name, mut follower) = match rate {
             None => ("at full speed".into(), Follower::subscribed(command)),
             Some(rate) => (format!("at {rate} bytes/s"), Follower::subscribed_at(command, rate)),
         };
+        // LXD answers the request first, and begins to send events some milliseconds later.
+        let mut connection = BufReader::new(UnixStream::connect(server.socket()).unwrap());
+        let target = "/1.0/operations?first";
+        follower.provoke(|line| line.contains(target), |_| request(&mut connection, target));
         Self { name, follower, numbers: Vec::new() }
     }
 
@@ -106,13 +110,13 @@ impl Reader {
         self.follower.end();
         self.read_lines(Duration::ZERO);
         let once: BTreeSet<_> = self.numbers.iter().copied().collect();
-        let missing = (0..requests).filter(|number| !once.contains(number)).count();
+        let missing: Vec<_> = (0..requests).filter(|number| !once.contains(number)).collect();
         let doubled = self.numbers.len() - once.len();
         let said = &self.follower.told;
         let said_so = said.iter().any(|line| line.contains("connection lost") || line.contains("dropped"));
-        let report = format!("{}: {} events, {missing} missing, {doubled} doubled", self.name, self.numbers.len());
+        let report = format!("{}: {} events, {doubled} doubled, missing: {missing:?}", self.name, self.numbers.len());
         println!("{report}");
-        (missing + doubled > 0 || said_so).then(|| format!("{report}: {said:#?}"))
+        (missing.len() + doubled > 0 || said_so).then(|| format!("{report}: {said:#?}"))
     }
 }
 
