@@ -141,13 +141,13 @@ impl Queue {
             return self.rest_until_taken().await;
         }
         let Levels { used, queued } = self.memory.levels();
-        if queued <= self.marks.queued {
-            self.is_grown.store(false, Ordering::Relaxed);
-        } else if used >= self.max_bytes {
+        if used >= self.max_bytes {
             // As long as the output moves, that makes room soon.
             let rest = if self.is_overfull.load(Ordering::Relaxed) { REST_WHILE_FULL } else { REST };
             let room = tokio::time::timeout(rest, self.memory.wait_for_room()).await;
             self.is_overfull.store(room.is_err(), Ordering::Relaxed);
+        } else if queued <= self.marks.queued {
+            self.is_grown.store(false, Ordering::Relaxed);
         } else if queued >= SMALL.min(self.max_bytes) && !self.is_grown.load(Ordering::Relaxed) {
             let short = tokio::time::timeout(REST, self.memory.wait_for_short_queue()).await;
             self.is_grown.store(short.is_err(), Ordering::Relaxed);

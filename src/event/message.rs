@@ -86,6 +86,12 @@ impl Memory {
         }
     }
 
+    /// Whether no more is in use than the mark for it.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.levels().used <= self.marks.used
+    }
+
     /// Waits until no more is in use than the mark for it.
     pub async fn wait_for_room(&self) {
         self.wait(|levels| levels.used <= self.marks.used).await;

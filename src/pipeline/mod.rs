@@ -133,7 +133,7 @@ impl Pipeline {
                 self.send(&front, Batch::default());
             }
         }
-        Ok(Run::Done(front.prepare.deadline()))
+        Ok(if self.queue.memory().has_room() { Run::Done(front.prepare.deadline()) } else { Run::Busy })
     }
 
     /// Gives the writing thread a batch. Once that thread has ended, it has reported why.
@@ -168,6 +168,9 @@ impl Pipeline {
                     CaughtUp::Rest(now) => {
                         if let Some(now) = now {
                             front.prepare.advance(now);
+                        }
+                        while front.prepare.make_room() {
+                            self.send_prepared(&mut front);
                         }
                         break;
                     }

@@ -109,6 +109,21 @@ impl Prepare {
         self.release_due();
     }
 
+    /// Everything that came has been admitted, and all memory is in use: each event in the window keeps the whole block
+    /// that it stands in, and those around it may have been released long ago. The earliest events make room. Returns
+    /// whether there are any.
+    pub fn make_room(&mut self) -> bool {
+        if self.memory.has_room() {
+            return false;
+        }
+        while !self.is_full() {
+            let Some(held) = self.window.pop_early() else { break };
+            self.add(held);
+        }
+        self.count_held();
+        !self.batch.prepared.is_empty()
+    }
+
     /// Nothing more will come: all that is held is in the batch.
     pub fn finish(&mut self) {
         while let Some(held) = self.window.drain() {

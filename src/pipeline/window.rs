@@ -549,6 +549,12 @@ impl Window {
         self.release(if is_due { first } else { overdue? })
     }
 
+    /// The next event or gap, due or not: there is no memory to hold it longer.
+    pub fn pop_early(&mut self) -> Option<Held> {
+        let (first, _) = self.next()?;
+        self.release(first)
+    }
+
     /// Whether a recording has had no further line for the window's length.
     fn recording_rests(&self) -> bool {
         self.last_line.is_some_and(|at| self.time(at) <= self.now.saturating_sub(self.length))
@@ -559,8 +565,7 @@ impl Window {
         for index in 0..self.origins.len() {
             self.settle(index, None);
         }
-        let (first, _) = self.next()?;
-        self.release(first)
+        self.pop_early()
     }
 
     /// When [`Window::advance`] should be called.
