@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::event::message::{Block, Levels, Memory};
+use crate::event::message::{Block, Memory};
 use crate::event::moment::local_now;
 use crate::event::{Event, RemoteId};
 use crate::gap::{End, Gap};
@@ -41,7 +41,7 @@ const REST: Duration = Duration::from_millis(250);
 /// processor to those who could free memory.
 const REST_WHILE_FULL: Duration = Duration::from_millis(10);
 
-/// More waiting text than this is the pipeline's thread's to decode, beside the reading, in bytes.
+/// What waits beyond so many bytes is for the pipeline's thread to decode, beside the reading.
 const MAX_FOR_TASK: usize = 16 << 10;
 
 /// What the pipeline gets to see.
@@ -65,11 +65,13 @@ pub struct Queue {
     wanted: Condvar,
     /// Wakes the pipeline's task on the reading thread.
     filled: Notify,
-    /// Wakes readers that wait for ever, when few items are left.
-    taken: Notify,
+    /// Wakes resting readers when the queue has become short.
+    shortened: Notify,
     memory: Arc<Memory>,
-    /// What a resting reader waits for, and what ends dropping.
-    marks: Levels,
+    /// How many bytes a short queue has at most.
+    short: usize,
+    /// How much memory may be in use, in bytes, when dropping ends.
+    room: usize,
     /// How much memory all that waits may take, in bytes.
     max_bytes: usize,
     /// Whether the limit is `max_bytes`, because a reader has rested long enough.
@@ -83,8 +85,8 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Bytes of text in `items`.
-    text_len: usize,
+    /// The memory that `items` take, in bytes.
+    bytes: usize,
     /// Whether the pipeline's thread is to take the items; else its task on the reading thread does.
     thread_wanted: bool,
     /// Everything that came by this time is in `items` or has been taken.
@@ -108,14 +110,15 @@ impl Queue {
     #[must_use]
     pub fn new(max_bytes: usize, never_drops: bool) -> Self {
         let small = SMALL.min(max_bytes);
-        let marks = Levels { queued: small - STEP.min(small / 2), used: max_bytes - STEP.min(max_bytes / 2) };
+        let room = max_bytes - STEP.min(max_bytes / 2);
         Self {
             state: Mutex::default(),
             wanted: Condvar::new(),
             filled: Notify::new(),
-            taken: Notify::new(),
-            memory: Arc::new(Memory::new(marks)),
-            marks,
+            shortened: Notify::new(),
+            memory: Arc::new(Memory::new(room)),
+            short: small - STEP.min(small / 2),
+            room,
             max_bytes,
             is_grown: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
@@ -138,41 +141,48 @@ impl Queue {
     /// than `REST`, unless nothing may be dropped.
     pub async fn rest(&self) {
         if self.never_drops {
-            return self.rest_until_taken().await;
+            return self.wait_until_short().await;
         }
-        let Levels { used, queued } = self.memory.levels();
-        if used >= self.max_bytes {
+        let queued = self.state().bytes;
+        if self.memory.used() >= self.max_bytes {
             // As long as the output moves, that makes room soon.
             let rest = if self.is_overfull.load(Ordering::Relaxed) { REST_WHILE_FULL } else { REST };
             let room = tokio::time::timeout(rest, self.memory.wait_for_room()).await;
             self.is_overfull.store(room.is_err(), Ordering::Relaxed);
-        } else if queued <= self.marks.queued {
+        } else if queued <= self.short {
             self.is_grown.store(false, Ordering::Relaxed);
         } else if queued >= SMALL.min(self.max_bytes) && !self.is_grown.load(Ordering::Relaxed) {
-            let short = tokio::time::timeout(REST, self.memory.wait_for_short_queue()).await;
+            let short = tokio::time::timeout(REST, self.wait_until_short()).await;
             self.is_grown.store(short.is_err(), Ordering::Relaxed);
         }
     }
 
-    /// Rests until the pipeline has taken most of what waits. What the sort window holds is no reason to wait: it may hold
-    /// all that there is until the last event has come.
-    async fn rest_until_taken(&self) {
+    /// Waits until the pipeline has taken most of what is queued. What the sort window holds is no reason to wait: it may
+    /// hold all that there is until the last event has come.
+    async fn wait_until_short(&self) {
         loop {
             // Made before the check, so that what is taken after the check wakes it.
-            let taken = self.taken.notified();
-            if self.state().text_len <= self.marks.queued {
+            let shortened = self.shortened.notified();
+            if self.state().bytes <= self.short {
                 return;
             }
-            taken.await;
+            shortened.await;
         }
+    }
+
+    /// How much memory is in use by what has been taken, in bytes.
+    #[must_use]
+    pub fn in_use_outside(&self) -> usize {
+        let queued = self.state().bytes;
+        self.memory.used().saturating_sub(queued)
     }
 
     /// Queues messages that were read at `now`, or drops and counts them while all memory is in use.
     pub fn push(&self, remote: RemoteId, block: Block, now: Instant) -> Pushed {
-        let used = self.memory.levels().used;
+        let used = self.memory.used();
         let mut state = self.state();
         let is_dropping = state.dropping(remote).is_some();
-        if !self.never_drops && (used >= self.max_bytes || (is_dropping && used > self.marks.used)) {
+        if !self.never_drops && (used >= self.max_bytes || (is_dropping && used > self.room)) {
             state.count_dropped(remote, block.len() as u64);
             return Pushed::Dropped;
         }
@@ -272,10 +282,10 @@ impl Queue {
     pub fn take(&self) -> Option<Item> {
         let mut state = self.state();
         let item = state.items.pop_front()?;
-        let before = state.text_len;
-        state.text_len -= item.text_len();
-        if (state.text_len..before).contains(&self.marks.queued) {
-            self.taken.notify_waiters();
+        let before = state.bytes;
+        state.bytes -= item.size();
+        if (state.bytes..before).contains(&self.short) {
+            self.shortened.notify_waiters();
         }
         Some(item)
     }
@@ -349,9 +359,9 @@ impl State {
         if self.has_ended {
             return;
         }
-        self.text_len += item.text_len();
+        self.bytes += item.size();
         self.items.push_back(item);
-        self.thread_wanted |= self.text_len > MAX_FOR_TASK;
+        self.thread_wanted |= self.bytes > MAX_FOR_TASK;
     }
 
     fn dropping(&mut self, remote: RemoteId) -> Option<&mut (Gap, Moment)> {
@@ -391,9 +401,10 @@ pub fn last_timestamp(block: &Arc<Block>) -> Option<String> {
 }
 
 impl Item {
-    fn text_len(&self) -> usize {
+    /// Its size in memory, in bytes.
+    fn size(&self) -> usize {
         match self {
-            Self::Messages(_, block, _) | Self::Lines(_, block) => block.text_len(),
+            Self::Messages(_, block, _) | Self::Lines(_, block) => block.size(),
             Self::Binary(_) | Self::Gap(_) => 0,
         }
     }
@@ -436,7 +447,7 @@ mod tests {
         }
         assert_eq!(begun.elapsed(), REST);
         // Little waits again: the next time that much waits, readers rest again.
-        while queue.memory().levels().queued > MIB {
+        while queue.state().bytes > 2 * MIB {
             queue.take();
         }
         queue.rest().await;
@@ -488,7 +499,7 @@ mod tests {
         let held: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(queue.rest());
-        assert!(queue.memory().levels().used > 20 * MIB);
+        assert!(queue.memory().used() > 20 * MIB);
         drop(held);
     }
 

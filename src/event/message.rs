@@ -3,7 +3,8 @@
 use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -17,96 +18,51 @@ const OVERHEAD: usize = 160;
 /// How many bytes of memory all that waits takes, and a wake-up for those who wait for some of it to be freed.
 #[derive(Debug)]
 pub struct Memory {
-    levels: Mutex<Levels>,
-    marks: Levels,
+    used: AtomicUsize,
+    mark: usize,
     freed: Notify,
 }
 
-/// Amounts of memory, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Levels {
-    /// All that is in use.
-    pub used: usize,
-    /// That of it which waits for the pipeline or the output, and not in the sort window for other events to come.
-    pub queued: usize,
-}
-
 impl Memory {
-    /// Nothing used yet; falling to one of the `marks` wakes those who wait.
+    /// Nothing used yet; falling to `mark` bytes wakes those who wait.
     #[must_use]
-    pub fn new(marks: Levels) -> Self {
-        Self { levels: Mutex::default(), marks, freed: Notify::new() }
+    pub fn new(mark: usize) -> Self {
+        Self { used: AtomicUsize::new(0), mark, freed: Notify::new() }
     }
 
-    /// What is in use now.
+    /// What is in use now, in bytes.
     #[must_use]
-    pub fn levels(&self) -> Levels {
-        *self.lock()
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::SeqCst)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Levels> {
-        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn add(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Levels)) {
-        let mut levels = self.lock();
-        let before = *levels;
-        change(&mut levels);
-        let falls_to = |of: fn(&Levels) -> usize| (of(&levels)..of(&before)).contains(&of(&self.marks));
-        let is_freed = falls_to(|levels| levels.used) || falls_to(|levels| levels.queued);
-        drop(levels);
-        if is_freed {
+    fn free(&self, bytes: usize) {
+        let before = self.used.fetch_sub(bytes, Ordering::SeqCst);
+        if (before - bytes..before).contains(&self.mark) {
             self.freed.notify_waiters();
         }
     }
 
-    fn add(&self, bytes: usize) {
-        self.change(|levels| {
-            levels.used += bytes;
-            levels.queued += bytes;
-        });
-    }
-
-    fn free(&self, bytes: usize) {
-        self.change(|levels| {
-            levels.used = levels.used.saturating_sub(bytes);
-            levels.queued = levels.queued.saturating_sub(bytes);
-        });
-    }
-
-    /// The sort window holds `text` bytes of messages, that are counted with their blocks, and `tapes` bytes beside them;
-    /// it held what `before` says, which is updated.
-    pub fn hold(&self, before: &mut (usize, usize), text: usize, tapes: usize) {
-        if *before != (text, tapes) {
-            self.change(|levels| {
-                levels.used = (levels.used + tapes).saturating_sub(before.1);
-                levels.queued = (levels.queued + before.0).saturating_sub(text);
-            });
-            *before = (text, tapes);
+    /// Something takes `bytes` now, and took `before`, which is updated.
+    pub fn update(&self, before: &mut usize, bytes: usize) {
+        if bytes > *before {
+            self.add(bytes - *before);
+        } else {
+            self.free(*before - bytes);
         }
+        *before = bytes;
     }
 
-    /// Whether no more is in use than the mark for it.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.levels().used <= self.marks.used
-    }
-
-    /// Waits until no more is in use than the mark for it.
+    /// Waits until no more is in use than the mark.
     pub async fn wait_for_room(&self) {
-        self.wait(|levels| levels.used <= self.marks.used).await;
-    }
-
-    /// Waits until no more is queued than the mark for it.
-    pub async fn wait_for_short_queue(&self) {
-        self.wait(|levels| levels.queued <= self.marks.queued).await;
-    }
-
-    async fn wait(&self, is_freed: impl Fn(&Levels) -> bool) {
         loop {
             // Made before the check, so that memory freed after the check wakes it.
             let freed = self.freed.notified();
-            if is_freed(&self.lock()) {
+            if self.used() <= self.mark {
                 return;
             }
             freed.await;

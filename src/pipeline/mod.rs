@@ -119,7 +119,7 @@ impl Pipeline {
             return Ok(Run::Busy);
         }
         while let Some(item) = self.queue.take() {
-            front.prepare.admit(item);
+            front.prepare.admit(item, self.queue.in_use_outside());
         }
         front.prepare.advance(now);
         if let Some(mut batch) = front.prepare.take_batch(|| None) {
@@ -133,7 +133,7 @@ impl Pipeline {
                 self.send(&front, Batch::default());
             }
         }
-        Ok(if self.queue.memory().has_room() { Run::Done(front.prepare.deadline()) } else { Run::Busy })
+        Ok(Run::Done(front.prepare.deadline()))
     }
 
     /// Gives the writing thread a batch. Once that thread has ended, it has reported why.
@@ -158,7 +158,7 @@ impl Pipeline {
             let mut front = lock(&self.front);
             loop {
                 while let Some(item) = self.queue.take() {
-                    front.prepare.admit(item);
+                    front.prepare.admit(item, self.queue.in_use_outside());
                     if front.prepare.is_full() {
                         self.send_prepared(&mut front);
                     }
@@ -168,9 +168,6 @@ impl Pipeline {
                     CaughtUp::Rest(now) => {
                         if let Some(now) = now {
                             front.prepare.advance(now);
-                        }
-                        while front.prepare.make_room() {
-                            self.send_prepared(&mut front);
                         }
                         break;
                     }
@@ -361,9 +358,9 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
     let flow = Arc::new(Flow::new().context("starting")?);
     let queue = Arc::new(Queue::new(buffer, !matches!(source, Source::Servers(_))));
     let names = source.remote_names();
+    let window = Window::new(sort_window, source.may_rest());
     // The other half of the memory is the queue's, so that it can never be the window that makes a reader drop.
-    let window = Window::new(sort_window, buffer / 2, source.may_rest());
-    let prepare = Prepare::new(filter, format == Format::Json, window, Arc::clone(queue.memory()));
+    let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
     let renderer = Renderer::new(format, surface, &pretty);
     let deliver = Deliver::new(renderer, names.clone(), limits, Arc::clone(&flow)).context("standard output")?;
     let Running { pipeline, mut ended } = Running::start(Arc::clone(&queue), prepare, deliver, sort_window > NAP)?;

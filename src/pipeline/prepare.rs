@@ -51,9 +51,11 @@ pub struct Prepare {
     /// Whether events are rendered from their text alone.
     text_only: bool,
     window: Window,
+    /// How much memory may be in use outside of the queue, in bytes; beyond that events leave the window early.
+    max_held: usize,
     memory: Arc<Memory>,
-    /// What the window held, text and tapes, when `memory` was last informed.
-    held: (usize, usize),
+    /// What the tapes in the window took when `memory` was last informed, in bytes.
+    tape_bytes: usize,
     batch: Batch,
     /// The length of the texts in the batch, in bytes.
     batch_bytes: usize,
@@ -64,16 +66,17 @@ pub struct Prepare {
 }
 
 impl Prepare {
-    /// Puts what `filter` admits into `window`, and counts in `memory` what that holds. With `text_only`, events lose
-    /// their tapes when they have been filtered.
+    /// Puts what `filter` admits into `window`, and counts in `memory` what that holds: at most about `max_held` bytes.
+    /// With `text_only`, events lose their tapes when they have been filtered.
     #[must_use]
-    pub fn new(filter: Filter, text_only: bool, window: Window, memory: Arc<Memory>) -> Self {
+    pub fn new(filter: Filter, text_only: bool, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
         Self {
             filter,
             text_only,
             window,
+            max_held,
             memory,
-            held: (0, 0),
+            tape_bytes: 0,
             batch: Batch::default(),
             batch_bytes: 0,
             tapes: Vec::new(),
@@ -81,8 +84,9 @@ impl Prepare {
         }
     }
 
-    /// Takes one item of the queue, as far as the window. What is due then is in the batch.
-    pub fn admit(&mut self, item: Item) {
+    /// Takes one item of the queue, as far as the window, when so many bytes are in use outside of the queue. What is due
+    /// then is in the batch.
+    pub fn admit(&mut self, item: Item, in_use: usize) {
         match item {
             Item::Messages(remote, block, arrived) => {
                 self.decode(&block, remote, None);
@@ -101,6 +105,7 @@ impl Prepare {
             Item::Gap(gap) => self.window.push_gap(gap),
         }
         self.release_due();
+        self.release_early(in_use.saturating_sub(self.max_held));
     }
 
     /// Everything that came by `now` has been admitted: what is due then is in the batch.
@@ -109,27 +114,12 @@ impl Prepare {
         self.release_due();
     }
 
-    /// Everything that came has been admitted, and all memory is in use: each event in the window keeps the whole block
-    /// that it stands in, and those around it may have been released long ago. The earliest events make room. Returns
-    /// whether there are any.
-    pub fn make_room(&mut self) -> bool {
-        if self.memory.has_room() {
-            return false;
-        }
-        while !self.is_full() {
-            let Some(held) = self.window.pop_early() else { break };
-            self.add(held);
-        }
-        self.count_held();
-        !self.batch.prepared.is_empty()
-    }
-
     /// Nothing more will come: all that is held is in the batch.
     pub fn finish(&mut self) {
         while let Some(held) = self.window.drain() {
             self.add(held);
         }
-        self.count_held();
+        self.count_tapes();
     }
 
     /// When [`Prepare::advance`] should be called, at the latest and with as little delay as a lone event deserves.
@@ -215,7 +205,20 @@ impl Prepare {
         while let Some(held) = self.window.pop() {
             self.add(held);
         }
-        self.count_held();
+        self.count_tapes();
+    }
+
+    /// Releases so many bytes that are not due. An event keeps the whole block that it stands in, and those around it may
+    /// have been released long ago, so that more of them must go than their own sizes would make it.
+    fn release_early(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            let Some(held) = self.window.pop_early() else { break };
+            if let Held::Event(event) = &held {
+                bytes = bytes.saturating_sub(event.size());
+            }
+            self.add(held);
+        }
+        self.count_tapes();
     }
 
     fn add(&mut self, held: Held) {
@@ -228,8 +231,7 @@ impl Prepare {
         });
     }
 
-    fn count_held(&mut self) {
-        let (text, tapes) = self.window.bytes();
-        self.memory.hold(&mut self.held, text, tapes);
+    fn count_tapes(&mut self) {
+        self.memory.update(&mut self.tape_bytes, self.window.tape_bytes());
     }
 }

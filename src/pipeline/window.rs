@@ -71,9 +71,7 @@ pub enum Held {
 pub struct Window {
     /// Its length.
     length: Time,
-    /// How many bytes may be held; beyond that the earliest is released although an earlier one may still come.
-    max_bytes: usize,
-    text_bytes: usize,
+    /// What the held events take beside their texts.
     tape_bytes: usize,
     /// How many events and gaps are held.
     count: usize,
@@ -305,16 +303,14 @@ impl Line {
 }
 
 impl Window {
-    /// A window of this length that holds at most so many bytes. With a length of zero everything passes as it comes.
-    /// `recording_grows` is for recordings whose next line may be a long time coming.
+    /// A window of this length. With a length of zero everything passes as it comes. `recording_grows` is for recordings
+    /// whose next line may be a long time coming.
     #[must_use]
-    pub fn new(length: Duration, max_bytes: usize, recording_grows: bool) -> Self {
+    pub fn new(length: Duration, recording_grows: bool) -> Self {
         let system = local_now().timestamp_nanos_opt().unwrap_or(0);
         Self {
             // Half of the range, so that sums stay within it.
             length: i64::try_from(length.as_nanos()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2),
-            max_bytes,
-            text_bytes: 0,
             tape_bytes: 0,
             count: 0,
             origins: Vec::new(),
@@ -337,10 +333,10 @@ impl Window {
         self.length == 0
     }
 
-    /// What is held: bytes of text, and bytes beside the text.
+    /// What the held events take beside their texts, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> (usize, usize) {
-        (self.text_bytes, self.tape_bytes)
+    pub fn tape_bytes(&self) -> usize {
+        self.tape_bytes
     }
 
     fn time(&self, at: Instant) -> Time {
@@ -349,7 +345,6 @@ impl Window {
 
     /// Admits an event that arrived at `arrived`; none for an event of a recording.
     pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
-        self.text_bytes += event.message().len();
         self.tape_bytes += event.size() - event.message().len();
         self.pushed += 1;
         let number = self.pushed;
@@ -545,7 +540,7 @@ impl Window {
     /// The next event or gap that is due.
     pub fn pop(&mut self) -> Option<Held> {
         let (first, overdue) = self.next()?;
-        let is_due = self.length == 0 || first.is_due || self.text_bytes + self.tape_bytes > self.max_bytes;
+        let is_due = self.length == 0 || first.is_due;
         self.release(if is_due { first } else { overdue? })
     }
 
@@ -629,7 +624,6 @@ impl Window {
         let held = if next.is_former { origin.former.pop() } else { origin.current.pop() }?;
         self.count -= 1;
         if let Held::Event(event) = &held {
-            self.text_bytes -= event.message().len();
             self.tape_bytes -= event.size() - event.message().len();
         }
         Some(held)
@@ -704,7 +698,7 @@ mod tests {
 
     /// Pushes (milliseconds of arrival, remote, timestamp) and returns the order in which they are released, with the time.
     fn run(length: Duration, events: &[(u64, u16, String)]) -> Vec<(usize, u64)> {
-        let mut window = Window::new(length, usize::MAX, false);
+        let mut window = Window::new(length, false);
         let start = window.start;
         let mut released = Vec::new();
         let last = events.last().map_or(0, |event| event.0) + 100;
@@ -719,7 +713,7 @@ mod tests {
             }
         }
         assert!(window.count == 0 && window.drain().is_none());
-        assert_eq!(window.bytes(), (0, 0));
+        assert_eq!(window.tape_bytes(), 0);
         released
     }
 
@@ -737,7 +731,7 @@ mod tests {
     #[test]
     fn timestamps_that_run_faster_than_our_clock_release_earlier_events() {
         let events: Vec<_> = (0..1000).map(|number| (0, 0, at(number))).collect();
-        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let mut window = Window::new(LENGTH, false);
         let start = window.start;
         let mut most = 0;
         for (index, (_, remote, timestamp)) in events.iter().enumerate() {
@@ -775,20 +769,6 @@ mod tests {
             ["2026-01-01T01:00:00.000000002+01:00", "2026-01-01T00:00:00.000000001Z", "2025-12-31T19:00:00-05:00"];
         let events: Vec<_> = times.iter().map(|time| (0, 0, (*time).to_owned())).collect();
         assert_eq!(order(LENGTH, &events), [2, 1, 0]);
-    }
-
-    #[test]
-    fn a_window_that_is_full_releases_the_earliest() {
-        let max = event(0, "none", 0, &at(0)).size() * 5 / 2;
-        let mut window = Window::new(Duration::from_secs(3600), max, false);
-        let mut released = Vec::new();
-        for (index, time) in [4, 3, 1, 2].into_iter().enumerate() {
-            window.push(event(0, "none", index, &at(time)), Some(window.start));
-            while let Some(held) = window.pop() {
-                released.push(number(&held));
-            }
-        }
-        assert_eq!(released, [2, 3]);
     }
 
     #[test]
@@ -869,7 +849,7 @@ mod tests {
     #[test]
     fn members_with_one_clock_are_merged_by_their_timestamps_however_fast_they_come() {
         // A member that is heard of rarely, and blocks of events that arrive at the same moment.
-        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let mut window = Window::new(LENGTH, false);
         let start = window.start;
         let mut released = Vec::new();
         for number in 0..20_000u32 {
@@ -908,7 +888,7 @@ mod tests {
             reason: String::new(),
             dropped: 99,
         };
-        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let mut window = Window::new(LENGTH, false);
         let start = window.start;
         for (index, (remote, time)) in [(0, 2), (1, 2), (0, 1)].into_iter().enumerate() {
             window.push(event(remote, "none", index, &at(time)), Some(start));
@@ -925,7 +905,7 @@ mod tests {
 
     #[test]
     fn a_recording_is_put_in_order_without_times_of_arrival() {
-        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let mut window = Window::new(LENGTH, false);
         let times = [0, 2, 1, 5_000, 5_002, 5_001, 9_000_000, 9_000_001];
         for (index, time) in times.into_iter().enumerate() {
             window.push(event(0, "none", index, &at(time)), None);
@@ -939,7 +919,7 @@ mod tests {
 
     #[test]
     fn more_origins_than_are_kept_lose_nothing() {
-        let mut window = Window::new(LENGTH, usize::MAX, false);
+        let mut window = Window::new(LENGTH, false);
         let start = window.start;
         for index in 0..2 * MAX_ORIGINS {
             window.push(event(0, &format!("m{index}"), index, &at(0)), Some(start));
