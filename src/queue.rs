@@ -457,6 +457,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_reader_rests_while_the_sort_window_and_the_queue_take_all_memory_together() {
+        let queue = Queue::new(8 * MIB, false);
+        push(&queue, 4);
+        let held: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+        push(&queue, 4);
+        let begun = tokio::time::Instant::now();
+        let free = async {
+            tokio::time::sleep(REST / 2).await;
+            drop(held);
+        };
+        tokio::join!(queue.rest(), free);
+        assert_eq!(begun.elapsed(), REST / 2);
+        assert_eq!(dropped(&push(&queue, 3)), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_taken_wakes_a_reader_that_waits_for_ever() {
         let queue = Queue::new(64 * MIB, true);
         push(&queue, 8);

@@ -36,6 +36,12 @@ impl Memory {
         self.used.load(Ordering::SeqCst)
     }
 
+    /// Whether no more is in use than the mark.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.used() <= self.mark
+    }
+
     fn add(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::SeqCst);
     }
@@ -62,7 +68,7 @@ impl Memory {
         loop {
             // Made before the check, so that memory freed after the check wakes it.
             let freed = self.freed.notified();
-            if self.used() <= self.mark {
+            if self.has_room() {
                 return;
             }
             freed.await;

@@ -133,7 +133,7 @@ impl Pipeline {
                 self.send(&front, Batch::default());
             }
         }
-        Ok(Run::Done(front.prepare.deadline()))
+        Ok(if self.queue.memory().has_room() { Run::Done(front.prepare.deadline()) } else { Run::Busy })
     }
 
     /// Gives the writing thread a batch. Once that thread has ended, it has reported why.
@@ -179,7 +179,9 @@ impl Pipeline {
                     }
                 }
             }
-            self.send_prepared(&mut front);
+            while front.prepare.make_room() {
+                self.send_prepared(&mut front);
+            }
             drop(front);
             self.rests.notify_one();
         }

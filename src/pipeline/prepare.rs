@@ -114,6 +114,15 @@ impl Prepare {
         self.release_due();
     }
 
+    /// Nothing waits to be admitted, and yet nearly all memory is in use: a batch of events leaves the window early.
+    /// Returns whether there are any.
+    pub fn make_room(&mut self) -> bool {
+        if !self.memory.has_room() {
+            self.release_early(FULL);
+        }
+        !self.batch.prepared.is_empty()
+    }
+
     /// Nothing more will come: all that is held is in the batch.
     pub fn finish(&mut self) {
         while let Some(held) = self.window.drain() {
