@@ -30,9 +30,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::event::moment::local_now;
 use crate::event::{Event, Nanos, RemoteId};
 use crate::gap::Gap;
+use crate::system::clock::both_clocks;
 
 /// Nanoseconds: of a server's clock since 1970, or of ours since the program was started.
 type Time = i64;
@@ -307,7 +307,7 @@ impl Window {
     /// whose next line may be a long time coming.
     #[must_use]
     pub fn new(length: Duration, recording_grows: bool) -> Self {
-        let system = local_now().timestamp_nanos_opt().unwrap_or(0);
+        let (start, system_offset) = both_clocks();
         Self {
             // Half of the range, so that sums stay within it.
             length: i64::try_from(length.as_nanos()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2),
@@ -317,8 +317,8 @@ impl Window {
             last_origin: 0,
             connections: Vec::new(),
             pushed: 0,
-            start: Instant::now(),
-            system_offset: system,
+            start,
+            system_offset,
             now: 0,
             recorded_now: 0,
             is_recording: false,

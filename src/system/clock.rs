@@ -12,6 +12,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::event::moment::local_now;
+
 /// How often a suspended machine's wake-up is looked for while the machine is awake.
 const LOOK: Duration = Duration::from_secs(15);
 
@@ -46,6 +48,22 @@ impl Moment {
     pub fn elapsed(self) -> Duration {
         self.awake.elapsed() + asleep().saturating_sub(self.asleep)
     }
+}
+
+/// This moment by the monotonic clock, and by the system's in nanoseconds since 1970 (0 where that is not expressible).
+/// Between two readings the processor may be taken away for milliseconds: of several pairs, the one that was read most
+/// quickly.
+#[must_use]
+pub fn both_clocks() -> (std::time::Instant, i64) {
+    const PAIRS: usize = 8;
+    let pair = |_| {
+        let monotonic = std::time::Instant::now();
+        let system = local_now().timestamp_nanos_opt().unwrap_or(0);
+        (monotonic.elapsed(), monotonic, system)
+    };
+    let (_, monotonic, system) =
+        (1..PAIRS).map(pair).fold(pair(0), |best, pair| if pair.0 < best.0 { pair } else { best });
+    (monotonic, system)
 }
 
 /// How long the machine has been suspended since it was started: `CLOCK_BOOTTIME` counts that, `CLOCK_MONOTONIC` does
