@@ -1,9 +1,11 @@
 //! A machine that refuses what the program needs, and a process that is not like others: one error, never a panic.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{getuid, kill_process};
@@ -62,30 +64,38 @@ fn without_descriptors_it_ends_with_one_error() {
     }
 }
 
-#[test]
-fn without_threads_it_ends_with_one_error() {
+/// A directory with the program in it for users of whom nothing runs: the limit of threads counts all that run of one.
+/// None where this cannot become such a user.
+fn for_other_users() -> Option<(tempfile::TempDir, PathBuf)> {
     if !getuid().is_root() {
         println!("skipped: only root can become a user of whom nothing runs");
-        return;
+        return None;
     }
-    // The limit counts all that runs of the user, who must be able to reach the program.
     let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let program = directory.path().join("lxmon");
+    // Its mode is copied too.
     std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
-    let mode = |path, mode| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-    mode(directory.path(), 0o755);
-    mode(&program, 0o755);
+    Some((directory, program))
+}
+
+/// Runs the program as a user that may have so few threads.
+fn with_few_threads(limit: u32, user: u32, program: &Path, arguments: &[&str], configuration: &Path) -> Outcome {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("ulimit -u {limit}; exec \"$0\" \"$@\"")]).arg(program).args(arguments);
+    command.env_clear().env("LANG", "C.UTF-8").env("LXD_CONF", configuration).uid(user).gid(user);
+    finish(&mut command)
+}
+
+#[test]
+fn without_threads_it_ends_with_one_error() {
+    let Some((directory, program)) = for_other_users() else { return };
     let events = directory.path().join("events");
     std::fs::copy(EVENTS, &events).unwrap();
-    mode(&events, 0o644);
     let events = events.to_str().unwrap();
     for arguments in [&["--replay", events, "-f", "json"][..], &["--demo", "-n1", "-f", "json"], &["--list-actions"]] {
         for limit in 1..=6 {
-            let mut command = Command::new("bash");
-            // The numbers are of no user.
-            command.args(["-c", &format!("ulimit -u {limit}; exec \"$0\" \"$@\"")]).arg(&program).args(arguments);
-            command.env_clear().env("LANG", "C.UTF-8").uid(64_999).gid(64_999);
-            let outcome = finish(&mut command);
+            let outcome = with_few_threads(limit, 64_999, &program, arguments, directory.path());
             assert_orderly(&outcome, &format!("{arguments:?} with {limit} threads"));
         }
     }
@@ -93,23 +103,12 @@ fn without_threads_it_ends_with_one_error() {
 
 #[test]
 fn without_a_thread_to_look_a_name_up_it_ends_with_one_error() {
-    if !getuid().is_root() {
-        println!("skipped: only root can become a user of whom nothing runs");
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("lxmon");
-    std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    let Some((directory, program)) = for_other_users() else { return };
     let configuration = "default-remote: t\nremotes:\n  t:\n    addr: https://localhost:1\n";
     std::fs::write(directory.path().join("config.yml"), configuration).unwrap();
-    for path in [directory.path(), &program, &directory.path().join("config.yml")] {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    }
     for limit in 1..=6 {
-        let mut command = Command::new("bash");
-        command.args(["-c", &format!("ulimit -u {limit}; exec \"$0\" --lxd t:")]).arg(&program);
-        command.env_clear().env("LANG", "C.UTF-8").env("LXD_CONF", directory.path()).uid(64_998).gid(64_998);
-        assert_orderly(&finish(&mut command), &format!("{limit} threads"));
+        let outcome = with_few_threads(limit, 64_998, &program, &["--lxd", "t:"], directory.path());
+        assert_orderly(&outcome, &format!("{limit} threads"));
     }
 }
 

@@ -110,6 +110,12 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// How far clocks are apart, in milliseconds.
 const SKEWS: [i64; 6] = [0, 30, 100, 1000, 60_000, 3_600_000];
 
+/// The pairs of both origins are all there, each origin's in the order of its timestamps.
+fn assert_all_in_order(printed: &[Printed], skew: TimeDelta) {
+    assert_eq!(printed.len() as u64, 4 * PAIRS, "{skew}");
+    assert_eq!(out_of_order(printed), 0, "out of order with clocks {skew} apart");
+}
+
 #[test]
 fn clocks_of_two_remotes_that_differ_disturb_the_order_of_neither() {
     let check = |skew: TimeDelta| {
@@ -122,10 +128,7 @@ fn clocks_of_two_remotes_that_differ_disturb_the_order_of_neither() {
             })
         };
         let (right, ahead) = (swapping(TimeDelta::zero()), swapping(skew));
-        let printed = follow(&[&right, &ahead], WIDE);
-        assert_eq!(printed.len() as u64, 4 * PAIRS, "{skew}");
-        let count = out_of_order(&printed);
-        assert_eq!(count, 0, "out of order with clocks {skew} apart");
+        assert_all_in_order(&follow(&[&right, &ahead], WIDE), skew);
     };
     std::thread::scope(|scope| {
         for skew in SKEWS {
@@ -144,10 +147,7 @@ fn clocks_of_two_members_of_one_server_that_differ_disturb_the_order_of_neither(
                 std::thread::sleep(PAUSE);
             }
         });
-        let printed = follow(&[&server], WIDE);
-        assert_eq!(printed.len() as u64, 4 * PAIRS, "{skew}");
-        let count = out_of_order(&printed);
-        assert_eq!(count, 0, "out of order with clocks {skew} apart");
+        assert_all_in_order(&follow(&[&server], WIDE), skew);
     };
     std::thread::scope(|scope| {
         for skew in SKEWS {

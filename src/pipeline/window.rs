@@ -78,6 +78,8 @@ pub struct Window {
     origins: Vec<Origin>,
     /// The origin of the last event.
     last_origin: usize,
+    /// Until something changes but by a release: most releases are of the same origin as the one before.
+    leader: Option<Leader>,
     /// By remote; none where no event with a readable timestamp has come.
     connections: Vec<Option<Connection>>,
     /// Counts what is pushed: the order of arrival.
@@ -122,8 +124,8 @@ struct Line {
     late: BinaryHeap<Reverse<Entry>>,
     /// What is left of a line before this one, and due.
     earlier: VecDeque<Held>,
-    /// When the held events arrived, in that order: those that have not been held for the window's length, and those that
-    /// have. Some may have been released already.
+    /// When the held events arrived, in that order, and the latest key of those that arrived at that time: those that have
+    /// not been held for the window's length, and those that have. Some may have been released already.
     fresh: VecDeque<(Time, Key)>,
     aged: VecDeque<(Time, Key)>,
     /// The latest key of those that have been held for the window's length, and for twice as long.
@@ -136,7 +138,7 @@ struct Line {
 }
 
 /// The time line that has the next event.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Next {
     /// The corrected time of its first event.
     corrected: Key,
@@ -144,6 +146,20 @@ struct Next {
     is_former: bool,
     is_due: bool,
 }
+
+/// The time line that has the earliest event, with what is needed to see whether it still has it after a release.
+#[derive(Clone, Copy, Debug)]
+struct Leader {
+    origin: usize,
+    is_former: bool,
+    /// A timestamp minus its corrected time.
+    correction: Time,
+    /// The earliest corrected time of the other origins.
+    others: Key,
+}
+
+/// Later than all events.
+const LAST: Key = (Time::MAX, u64::MAX);
 
 /// What is known of the clock behind a time line.
 #[derive(Clone, Copy, Debug)]
@@ -232,7 +248,10 @@ impl Default for Line {
 impl Line {
     fn push(&mut self, key: Key, arrival: Time, held: Held) {
         self.last = key.0;
-        self.fresh.push_back((arrival, key));
+        match self.fresh.back_mut() {
+            Some((same, latest)) if *same == arrival => *latest = key.max(*latest),
+            _ => self.fresh.push_back((arrival, key)),
+        }
         let entry = Entry { key, held };
         // Nearly always the newest is the latest.
         if self.run.back().is_none_or(|last| last.key < key) {
@@ -315,6 +334,7 @@ impl Window {
             count: 0,
             origins: Vec::new(),
             last_origin: 0,
+            leader: None,
             connections: Vec::new(),
             pushed: 0,
             start,
@@ -347,6 +367,7 @@ impl Window {
     pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
         self.tape_bytes += event.size() - event.message().len();
         self.pushed += 1;
+        self.leader = None;
         let number = self.pushed;
         let index = self.origin_of(&event);
         let time = event.moment().map(|Nanos(time)| time);
@@ -506,6 +527,7 @@ impl Window {
     /// Marks the place where events of a remote are missing: behind all that was sent before.
     pub fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
+        self.leader = None;
         let of_remote = |origin: &Origin| origin.remote == gap.remote;
         let latest = |index: &usize| {
             let clock = self.origins[*index].current.clock;
@@ -523,6 +545,7 @@ impl Window {
     /// Everything that arrived by `now` has been pushed.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(self.time(now));
+        self.leader = None;
         for index in 0..self.origins.len() {
             // The next event may still go on from one that was held long enough.
             let old = self.origins[index].odd.as_mut().filter(|odd| odd.arrival <= self.now - self.length);
@@ -539,14 +562,17 @@ impl Window {
 
     /// The next event or gap that is due.
     pub fn pop(&mut self) -> Option<Held> {
-        let (first, overdue) = self.next()?;
-        let is_due = self.length == 0 || first.is_due;
-        self.release(if is_due { first } else { overdue? })
+        let first = self.first()?;
+        if self.length == 0 || first.is_due {
+            return self.release(first);
+        }
+        let overdue = self.overdue()?;
+        self.release(overdue)
     }
 
     /// The next event or gap, due or not: there is no memory to hold it longer.
     pub fn pop_early(&mut self) -> Option<Held> {
-        let (first, _) = self.next()?;
+        let first = self.first()?;
         self.release(first)
     }
 
@@ -557,6 +583,7 @@ impl Window {
 
     /// The next event or gap, due or not: nothing more will come.
     pub fn drain(&mut self) -> Option<Held> {
+        self.leader = None;
         for index in 0..self.origins.len() {
             self.settle(index, None);
         }
@@ -585,38 +612,72 @@ impl Window {
         self.start.checked_add(if self.count > 1 { due + SLACK } else { due })
     }
 
-    /// The line with the earliest corrected time, and the one with the earliest of those that are overdue. What is left of
-    /// a former line comes before the current one, whatever the clock was set to.
-    fn next(&self) -> Option<(Next, Option<Next>)> {
-        let mut first: Option<Next> = None;
-        let mut overdue: Option<Next> = None;
-        for (index, origin) in self.origins.iter().enumerate() {
-            let is_former = !origin.former.is_empty();
-            let line = if is_former { &origin.former } else { &origin.current };
-            let Some(key) = line.first() else { continue };
-            let corrected = (self.corrected(index, line, key.0), key.1);
-            let is_due = if self.is_recording {
-                corrected.0 <= self.recorded_now.saturating_sub(self.length) || self.recording_rests()
-            } else {
-                line.is_due(key, self.length)
-            };
-            let next = Next { corrected, origin: index, is_former, is_due };
-            if first.is_none_or(|known| corrected < known.corrected) {
-                first = Some(next);
-            }
-            if line.is_overdue(key) && overdue.is_none_or(|known| corrected < known.corrected) {
-                overdue = Some(next);
-            }
-        }
-        first.map(|first| (first, overdue))
+    /// The line of an origin that has its next event. What is left of a former line comes before the current one, whatever
+    /// the clock was set to.
+    fn line(&self, index: usize) -> (bool, &Line) {
+        let origin = &self.origins[index];
+        if origin.former.is_empty() { (false, &origin.current) } else { (true, &origin.former) }
     }
 
-    /// A timestamp of a line in our time.
-    fn corrected(&self, index: usize, line: &Line, time: Time) -> Time {
-        let Some(clock) = line.clock else { return time };
+    /// The line with the earliest corrected time.
+    fn first(&mut self) -> Option<Next> {
+        if let Some(leader) = self.leader {
+            let (is_former, line) = self.line(leader.origin);
+            let first = line.first().map(|key| self.next_of(leader.origin, line, key, leader.correction));
+            if let Some(first) = first.filter(|first| first.corrected < leader.others && is_former == leader.is_former)
+            {
+                return Some(first);
+            }
+        }
+        let mut first: Option<Next> = None;
+        let mut others = LAST;
+        for (index, line, key) in self.lines() {
+            let next = self.next_of(index, line, key, self.correction(index, line));
+            match first {
+                Some(known) if known.corrected <= next.corrected => others = others.min(next.corrected),
+                known => {
+                    others = known.map_or(others, |known| known.corrected);
+                    first = Some(next);
+                }
+            }
+        }
+        let Next { origin, is_former, .. } = first?;
+        let correction = self.correction(origin, self.line(origin).1);
+        self.leader = Some(Leader { origin, is_former, correction, others });
+        first
+    }
+
+    /// The line with the earliest corrected time of those that are overdue.
+    fn overdue(&self) -> Option<Next> {
+        let overdue = self.lines().filter(|(_, line, key)| line.is_overdue(*key));
+        let nexts = overdue.map(|(index, line, key)| self.next_of(index, line, key, self.correction(index, line)));
+        nexts.min_by_key(|next| next.corrected)
+    }
+
+    /// The lines that have their origin's next event, and its key.
+    fn lines(&self) -> impl Iterator<Item = (usize, &Line, Key)> {
+        (0..self.origins.len()).filter_map(|index| {
+            let (_, line) = self.line(index);
+            Some((index, line, line.first()?))
+        })
+    }
+
+    fn next_of(&self, origin: usize, line: &Line, key: Key, correction: Time) -> Next {
+        let corrected = (key.0.saturating_sub(correction), key.1);
+        let is_due = if self.is_recording {
+            corrected.0 <= self.recorded_now.saturating_sub(self.length) || self.recording_rests()
+        } else {
+            line.is_due(key, self.length)
+        };
+        Next { corrected, origin, is_former: self.line(origin).0, is_due }
+    }
+
+    /// What is subtracted from the timestamps of a line to have them in our time.
+    fn correction(&self, index: usize, line: &Line) -> Time {
+        let Some(clock) = line.clock else { return 0 };
         let offset = self.offset(index, clock);
         let agrees = offset.saturating_sub(self.system_offset).saturating_abs() < AGREEMENT;
-        time.saturating_sub(if agrees { self.system_offset } else { offset })
+        if agrees { self.system_offset } else { offset }
     }
 
     fn release(&mut self, next: Next) -> Option<Held> {

@@ -399,8 +399,12 @@ mod tests {
 
     const STAY: Conduct = Conduct { retry: false, reconnect: true, fail_on_gap: false };
 
-    /// Follows a server whose `number`th connection plays a script, for so long.
-    async fn follow(time: Duration, conduct: Conduct, script: impl Fn(usize, DuplexStream) -> Script) -> Followed {
+    /// Follows a server as `dial` reaches it, for so long at most; how that ended, and what was queued.
+    async fn follow_by<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        time: Duration,
+        conduct: Conduct,
+        dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+    ) -> (Option<anyhow::Result<()>>, Vec<Item>) {
         let remote = elsewhere();
         let queue = Queue::new(64 << 20, false);
         let (starts, resumed, request) = (Starts::new(1), Resumed::default(), Request::default());
@@ -414,6 +418,12 @@ mod tests {
             starts: &starts,
             resumed: &resumed,
         };
+        let outcome = timeout(time, follow.run(dial)).await.ok();
+        (outcome, std::iter::from_fn(|| queue.take()).collect())
+    }
+
+    /// Follows a server whose `number`th connection plays a script, for so long.
+    async fn follow(time: Duration, conduct: Conduct, script: impl Fn(usize, DuplexStream) -> Script) -> Followed {
         let begun = Instant::now();
         let connections = RefCell::new(Vec::new());
         let dial = async |_: &Cell<bool>| {
@@ -424,8 +434,7 @@ mod tests {
             let (host, prefix, login) = ("host".to_owned(), String::new(), String::new());
             Ok(Dialed { stream: ours, host, prefix, authorization: None, login })
         };
-        let outcome = timeout(time, follow.run(dial)).await.ok();
-        let items = std::iter::from_fn(|| queue.take()).collect();
+        let (outcome, items) = follow_by(time, conduct, dial).await;
         Followed { outcome, items, connections: connections.into_inner() }
     }
 
@@ -502,21 +511,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_not_accepted_is_given_up_after_ten_seconds() {
-        let (remote, queue) = (elsewhere(), Queue::new(64 << 20, false));
-        let (starts, resumed, request) = (Starts::new(1), Resumed::default(), Request::default());
-        let follow = Follow {
-            remote: &remote,
-            id: RemoteId(0),
-            request: &request,
-            queue: &queue,
-            conduct: STAY,
-            connections: 1,
-            starts: &starts,
-            resumed: &resumed,
-        };
         let begun = Instant::now();
         let dial = async |_: &Cell<bool>| std::future::pending::<anyhow::Result<Dialed<DuplexStream>>>().await;
-        let error = follow.run(dial).await.unwrap_err();
+        let error = follow_by(MINUTE, STAY, dial).await.0.unwrap().unwrap_err();
         assert_eq!((error.to_string(), begun.elapsed()), ("no answer within 10 s".to_owned(), CONNECT));
     }
 
