@@ -56,10 +56,13 @@ const AFTER_TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::
 /// How much longer than that an output may take that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
 
-/// For how long the reading thread sleeps while events come one soon after the other, and are held for the sort window
-/// anyway. Most of what an event costs is the wake-up, and the cold caches that it finds: several at once cost little more
-/// than one. Everything that ends the program waits for so long at most.
-const NAP: Duration = Duration::from_millis(20);
+/// For how long the reading thread sleeps while events come one soon after the other. Most of what an event costs is the
+/// wake-up, and the cold caches that it finds: six at once cost little more than one. Everything that ends the program waits
+/// for so long at most.
+const NAP: Duration = Duration::from_millis(33);
+
+/// The shortest sort window with which it does. Who asks for less wants events without delay.
+const MIN_WINDOW_FOR_NAPS: Duration = Duration::from_millis(25);
 
 /// An event that comes within this time after the last one was dealt with comes soon. One that is alone is dealt with and
 /// released without delay.
@@ -77,7 +80,7 @@ struct Pipeline {
     in_flight: AtomicUsize,
     /// The thread that prepares has nothing to do any more.
     rests: Notify,
-    /// Whether the window is long enough for the reading thread to sleep between events.
+    /// Whether the reading thread may sleep between events.
     may_nap: bool,
 }
 
@@ -365,7 +368,7 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
     let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
     let renderer = Renderer::new(format, surface, &pretty);
     let deliver = Deliver::new(renderer, names.clone(), limits, Arc::clone(&flow)).context("standard output")?;
-    let Running { pipeline, mut ended } = Running::start(Arc::clone(&queue), prepare, deliver, sort_window > NAP)?;
+    let Running { pipeline, mut ended } = Running::start(Arc::clone(&queue), prepare, deliver, sort_window >= MIN_WINDOW_FOR_NAPS)?;
 
     let resumed = Resumed::default();
     let timeout = async {

@@ -40,8 +40,8 @@ type Time = i64;
 const MILLISECOND: Time = 1_000_000;
 
 /// An event that is ahead of its origin's clock by more than this is from the future. Events arrive early by no more than
-/// the origin's offset was underestimated.
-const AHEAD: Time = 25 * MILLISECOND;
+/// the origin's offset was underestimated, at first by as much as the reading thread sleeps.
+const AHEAD: Time = 50 * MILLISECOND;
 
 /// Clocks that differ from ours by less are taken to agree with ours and with each other: times of arrival cannot tell
 /// the difference from the time that events are on their way.
@@ -51,8 +51,9 @@ const AGREEMENT: Time = 10 * MILLISECOND;
 const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
 
 /// How much later than due held events may be released while there are several, so that the arrival of the next event
-/// serves as the wake-up that releases an earlier one. A lone event is released when it is due.
-const SLACK: Duration = Duration::from_millis(15);
+/// serves as the wake-up that releases an earlier one: with the usual window the second time that the reading thread has
+/// slept. A lone event is released when it is due.
+const SLACK: Duration = Duration::from_millis(42);
 
 /// More origins than any cluster has members. Beyond that, origins that hold nothing are forgotten.
 const MAX_ORIGINS: usize = 256;
