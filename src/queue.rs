@@ -47,8 +47,17 @@ const MAX_FOR_TASK: usize = 16 << 10;
 /// What the pipeline gets to see.
 #[derive(Debug)]
 pub enum Item {
-    /// Messages of a remote, and when they were read.
-    Messages(RemoteId, Arc<Block>, Instant),
+    /// Messages of a remote.
+    Messages {
+        /// The remote.
+        remote: RemoteId,
+        /// The messages.
+        block: Arc<Block>,
+        /// When they were read.
+        arrived: Instant,
+        /// Everything that came by this time, from whichever remote, was queued before; none where that is not known.
+        complete_by: Option<Instant>,
+    },
     /// Lines of a recording, with the number of the first. An empty one has been skipped.
     Lines(u64, Arc<Block>),
     /// A message of a remote that is not text, and so is no event.
@@ -187,7 +196,9 @@ impl Queue {
             return Pushed::Dropped;
         }
         let gap = if is_dropping { state.end_dropping(remote) } else { None };
-        state.add(Item::Messages(remote, Arc::new(block.charged_to(&self.memory)), now));
+        let block = Arc::new(block.charged_to(&self.memory));
+        let complete_by = state.complete_by;
+        state.add(Item::Messages { remote, block, arrived: now, complete_by });
         if state.thread_wanted {
             self.wake(state);
         }
@@ -264,13 +275,16 @@ impl Queue {
     }
 
     /// Waits until something is queued for the pipeline's task. What the sources queue on the reading thread wakes nobody:
-    /// the task is polled after them, in the same turn.
+    /// the task is polled after them, in the same turn. So everything that came by then is queued.
     pub async fn filled(&self) {
         let filled = self.filled.notified();
         tokio::pin!(filled);
         poll_fn(|context| {
             let is_filled = {
-                let state = self.state();
+                let mut state = self.state();
+                if state.thread_wanted {
+                    state.complete_by = Some(Instant::now());
+                }
                 !state.thread_wanted && !state.items.is_empty()
             };
             if is_filled { Poll::Ready(()) } else { filled.as_mut().poll(context) }
@@ -374,7 +388,7 @@ impl State {
             return;
         }
         let last_event = self.items.iter().rev().find_map(|item| match item {
-            Item::Messages(of, block, _) if *of == remote => last_timestamp(block),
+            Item::Messages { remote: of, block, .. } if *of == remote => last_timestamp(block),
             _ => None,
         });
         let reason = "the reader of our output is slow, and --buffer is full".to_owned();
@@ -404,7 +418,7 @@ impl Item {
     /// Its size in memory, in bytes.
     fn size(&self) -> usize {
         match self {
-            Self::Messages(_, block, _) | Self::Lines(_, block) => block.size(),
+            Self::Messages { block, .. } | Self::Lines(_, block) => block.size(),
             Self::Binary(_) | Self::Gap(_) => 0,
         }
     }

@@ -368,7 +368,8 @@ async fn follow(config: Config) -> anyhow::Result<Exit> {
     let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
     let renderer = Renderer::new(format, surface, &pretty);
     let deliver = Deliver::new(renderer, names.clone(), limits, Arc::clone(&flow)).context("standard output")?;
-    let Running { pipeline, mut ended } = Running::start(Arc::clone(&queue), prepare, deliver, sort_window >= MIN_WINDOW_FOR_NAPS)?;
+    let Running { pipeline, mut ended } =
+        Running::start(Arc::clone(&queue), prepare, deliver, sort_window >= MIN_WINDOW_FOR_NAPS)?;
 
     let resumed = Resumed::default();
     let timeout = async {

@@ -85,15 +85,17 @@ impl Prepare {
     }
 
     /// Takes one item of the queue, as far as the window, when so many bytes are in use outside of the queue. What is due
-    /// then is in the batch.
+    /// then is in the batch. Other connections may still have events to be read that came before this item.
     pub fn admit(&mut self, item: Item, in_use: usize) {
         match item {
-            Item::Messages(remote, block, arrived) => {
+            Item::Messages { remote, block, arrived, complete_by } => {
                 self.decode(&block, remote, None);
                 for event in self.wanted.drain(..) {
                     self.window.push(event, Some(arrived));
                 }
-                self.window.advance(arrived);
+                if let Some(complete_by) = complete_by {
+                    self.window.advance(complete_by);
+                }
             }
             Item::Lines(first, block) => {
                 self.decode(&block, RemoteId::default(), Some(first));
@@ -242,5 +244,43 @@ impl Prepare {
 
     fn count_tapes(&mut self) {
         self.memory.update(&mut self.tape_bytes, self.window.tape_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(25);
+
+    fn item(remote: u16, number: usize, millisecond: u64, arrived: Instant) -> Item {
+        let mut block = Block::default();
+        let time = format!("2026-11-26T12:00:00.{millisecond:03}Z");
+        block.push(&format!(r#"{{"type":"x","timestamp":"{time}","metadata":{number}}}"#)).unwrap();
+        Item::Messages { remote: RemoteId(remote), block: Arc::new(block), arrived, complete_by: None }
+    }
+
+    #[test]
+    fn what_one_connection_brings_releases_no_event_of_another_that_is_still_to_be_read() {
+        let memory = Arc::new(Memory::new(usize::MAX));
+        let filter = Filter::default();
+        let mut prepare = Prepare::new(filter, false, Window::new(WINDOW, false), usize::MAX, memory);
+        let start = Instant::now();
+        prepare.admit(item(1, 1, 1, start), 0);
+        prepare.advance(start);
+        // The reading thread has slept for longer than the window, and both connections have something.
+        let later = start + 2 * WINDOW;
+        prepare.admit(item(0, 2, 50, later), 0);
+        prepare.admit(item(1, 0, 0, later), 0);
+        prepare.advance(later);
+        let batch = prepare.take_batch(|| None).unwrap();
+        let number = |prepared: &Prepared| match prepared {
+            Prepared::Event(event) => event.metadata().unwrap().raw().to_owned(),
+            other => panic!("{other:?}"),
+        };
+        let numbers: Vec<_> = batch.prepared.iter().map(number).collect();
+        assert_eq!(numbers, ["0", "1"]);
     }
 }

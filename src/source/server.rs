@@ -393,7 +393,7 @@ mod tests {
         }
 
         fn messages(&self) -> usize {
-            self.items.iter().map(|item| if let Item::Messages(_, block, _) = item { block.len() } else { 0 }).sum()
+            self.items.iter().map(|item| if let Item::Messages { block, .. } = item { block.len() } else { 0 }).sum()
         }
     }
 
@@ -589,7 +589,7 @@ mod tests {
         let mut read = [0usize; 2];
         let mut ahead = 0;
         while let Some(item) = queue.take() {
-            let Item::Messages(RemoteId(remote), block, _) = item else { continue };
+            let Item::Messages { remote: RemoteId(remote), block, .. } = item else { continue };
             read[usize::from(remote)] += block.text_len();
             // Once one is at its end, the other has nobody to wait for.
             if read.iter().all(|read| *read < EVENTS * event(0).len() / 2) {
