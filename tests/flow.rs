@@ -330,7 +330,8 @@ fn overfill_a_wide_window(numbers: &[u64]) {
     assert!(!stderr.contains("dropped"), "{stderr}");
     seen.sort_unstable();
     assert!(seen.into_iter().eq(0..numbers.len() as u64), "lost or doubled: {stderr}");
-    assert!(peak < 48, "{peak} MiB");
+    println!("{peak} MiB at most");
+    assert!(peak < 32, "{peak} MiB");
 }
 
 #[test]

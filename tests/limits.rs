@@ -72,11 +72,15 @@ fn for_other_users() -> Option<(tempfile::TempDir, PathBuf)> {
         return None;
     }
     let directory = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    open_to_all(directory.path());
     let program = directory.path().join("lxmon");
-    // Its mode is copied too.
     std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    open_to_all(&program);
     Some((directory, program))
+}
+
+fn open_to_all(path: &Path) {
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Runs the program as a user that may have so few threads.
@@ -92,6 +96,7 @@ fn without_threads_it_ends_with_one_error() {
     let Some((directory, program)) = for_other_users() else { return };
     let events = directory.path().join("events");
     std::fs::copy(EVENTS, &events).unwrap();
+    open_to_all(&events);
     let events = events.to_str().unwrap();
     for arguments in [&["--replay", events, "-f", "json"][..], &["--demo", "-n1", "-f", "json"], &["--list-actions"]] {
         for limit in 1..=6 {
@@ -105,7 +110,9 @@ fn without_threads_it_ends_with_one_error() {
 fn without_a_thread_to_look_a_name_up_it_ends_with_one_error() {
     let Some((directory, program)) = for_other_users() else { return };
     let configuration = "default-remote: t\nremotes:\n  t:\n    addr: https://localhost:1\n";
-    std::fs::write(directory.path().join("config.yml"), configuration).unwrap();
+    let file = directory.path().join("config.yml");
+    std::fs::write(&file, configuration).unwrap();
+    open_to_all(&file);
     for limit in 1..=6 {
         let outcome = with_few_threads(limit, 64_998, &program, &["--lxd", "t:"], directory.path());
         assert_orderly(&outcome, &format!("{limit} threads"));

@@ -79,7 +79,8 @@ pub struct Window {
     origins: Vec<Origin>,
     /// The origin of the last event.
     last_origin: usize,
-    /// Until something changes but by a release: most releases are of the same origin as the one before.
+    /// Most releases are of the same origin as the one before. None once something has been put into a line: that may have
+    /// become the earliest, and offsets change with it.
     leader: Option<Leader>,
     /// By remote; none where no event with a readable timestamp has come.
     connections: Vec<Option<Connection>>,
@@ -368,7 +369,6 @@ impl Window {
     pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
         self.tape_bytes += event.size() - event.message().len();
         self.pushed += 1;
-        self.leader = None;
         let number = self.pushed;
         let index = self.origin_of(&event);
         let time = event.moment().map(|Nanos(time)| time);
@@ -481,6 +481,7 @@ impl Window {
 
     fn put(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
         self.count += 1;
+        self.leader = None;
         self.origins[index].current.push(key, arrival, held);
     }
 
@@ -513,6 +514,7 @@ impl Window {
 
     fn put_odd(&mut self, index: usize, odd: Odd, next: Option<Time>) {
         let Odd { time, arrival, number, held: Some(held) } = odd else { return };
+        self.leader = None;
         let origin = &self.origins[index];
         let last = origin.current.last;
         let is_late = origin.current.clock.is_some_and(|clock| time < clock.max);
@@ -528,7 +530,6 @@ impl Window {
     /// Marks the place where events of a remote are missing: behind all that was sent before.
     pub fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
-        self.leader = None;
         let of_remote = |origin: &Origin| origin.remote == gap.remote;
         let latest = |index: &usize| {
             let clock = self.origins[*index].current.clock;
@@ -546,7 +547,6 @@ impl Window {
     /// Everything that arrived by `now` has been pushed.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(self.time(now));
-        self.leader = None;
         for index in 0..self.origins.len() {
             // The next event may still go on from one that was held long enough.
             let old = self.origins[index].odd.as_mut().filter(|odd| odd.arrival <= self.now - self.length);
@@ -584,7 +584,6 @@ impl Window {
 
     /// The next event or gap, due or not: nothing more will come.
     pub fn drain(&mut self) -> Option<Held> {
-        self.leader = None;
         for index in 0..self.origins.len() {
             self.settle(index, None);
         }
@@ -818,6 +817,11 @@ mod tests {
     }
 
     #[test]
+    fn an_odd_event_that_is_settled_late_still_comes_before_another_origins() {
+        assert_eq!(order(LENGTH, &[(0, 0, at(0)), (0, 1, at(1)), (0, 1, at(-60))]), [2, 0, 1]);
+    }
+
+    #[test]
     fn unreadable_timestamps_keep_their_place() {
         let events = [(0, 0, at(5)), (0, 0, "?".into()), (0, 0, at(6)), (0, 0, at(1)), (0, 0, String::new())];
         assert_eq!(order(LENGTH, &events), [3, 4, 0, 1, 2]);
@@ -831,6 +835,17 @@ mod tests {
             ["2026-01-01T01:00:00.000000002+01:00", "2026-01-01T00:00:00.000000001Z", "2025-12-31T19:00:00-05:00"];
         let events: Vec<_> = times.iter().map(|time| (0, 0, (*time).to_owned())).collect();
         assert_eq!(order(LENGTH, &events), [2, 1, 0]);
+    }
+
+    #[test]
+    fn where_memory_is_short_the_earliest_leave_early() {
+        let mut window = Window::new(Duration::from_secs(3600), false);
+        for (index, time) in [4, 3, 1, 2].into_iter().enumerate() {
+            window.push(event(0, "none", index, &at(time)), Some(window.start));
+        }
+        assert!(window.pop().is_none());
+        let early: Vec<_> = (0..2).filter_map(|_| window.pop_early()).map(|held| number(&held)).collect();
+        assert_eq!(early, [2, 3]);
     }
 
     #[test]

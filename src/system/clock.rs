@@ -1,7 +1,7 @@
 //! Time that passed, time asleep included: neither a clock that is set nor a suspended machine falsifies it.
 
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
@@ -11,8 +11,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-use crate::event::moment::local_now;
 
 /// How often a suspended machine's wake-up is looked for while the machine is awake.
 const LOOK: Duration = Duration::from_secs(15);
@@ -50,7 +48,7 @@ impl Moment {
     }
 }
 
-/// This moment by the monotonic clock, and by the system's in nanoseconds since 1970 (0 where that is not expressible).
+/// This moment by the monotonic clock, and by the system's in nanoseconds since 1970 (0 before that).
 /// Between two readings the processor may be taken away for milliseconds: of several pairs, the one that was read most
 /// quickly.
 #[must_use]
@@ -58,8 +56,8 @@ pub fn both_clocks() -> (std::time::Instant, i64) {
     const PAIRS: usize = 8;
     let pair = |_| {
         let monotonic = std::time::Instant::now();
-        let system = local_now().timestamp_nanos_opt().unwrap_or(0);
-        (monotonic.elapsed(), monotonic, system)
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (monotonic.elapsed(), monotonic, i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
     };
     let (_, monotonic, system) =
         (1..PAIRS).map(pair).fold(pair(0), |best, pair| if pair.0 < best.0 { pair } else { best });
