@@ -521,8 +521,8 @@ struct Scanner<'s> {
 )]
 impl Scanner<'_> {
     fn document(&mut self) -> Result<(), JsonError> {
-        // The innermost object or array that is not complete, and how many there are.
-        let (mut open, mut depth) = (NOTHING, 0);
+        // The innermost object or array that is not complete, its bracket, and how many there are.
+        let (mut open, mut open_bracket, mut depth) = (NOTHING, 0, 0);
         loop {
             // A value, up to its end or to the first value inside it.
             match self.next_token()? {
@@ -533,6 +533,7 @@ impl Scanner<'_> {
                     }
                     depth += 1;
                     let outer = std::mem::replace(&mut open, self.tape.nodes.len() as u32);
+                    open_bracket = bracket;
                     self.push(Node { start: self.at as u32 | CONTAINER, link: outer })?;
                     self.at += 1;
                     match (bracket, self.next_token()?) {
@@ -555,23 +556,23 @@ impl Scanner<'_> {
                 if open == NOTHING {
                     return self.end();
                 }
-                let byte = self.next_token()?;
-                let next = self.tape.nodes.len() as u32;
-                let container = &mut self.tape.nodes[open as usize];
-                let bracket = self.bytes[container.start()];
-                match byte {
+                match self.next_token()? {
                     b',' => {
                         self.at += 1;
-                        if bracket == b'{' {
+                        if open_bracket == b'{' {
                             let byte = self.next_token()?;
                             self.key(byte)?;
                         }
                         break;
                     }
                     // ']' and '}' are each two above their opening one.
-                    byte if byte == bracket + 2 => {
+                    byte if byte == open_bracket + 2 => {
                         self.at += 1;
-                        open = std::mem::replace(&mut container.link, next);
+                        let next = self.tape.nodes.len() as u32;
+                        open = std::mem::replace(&mut self.tape.nodes[open as usize].link, next);
+                        if let Some(outer) = self.tape.nodes.get(open as usize) {
+                            open_bracket = self.bytes[outer.start()];
+                        }
                         depth -= 1;
                     }
                     _ => return Err(JsonError::Syntax(self.at)),
@@ -624,10 +625,16 @@ impl Scanner<'_> {
     #[inline]
     fn push(&mut self, node: Node) -> Result<(), JsonError> {
         if self.tape.nodes.len() == self.tape.nodes.capacity() {
-            self.tape.nodes.try_reserve(1).map_err(|_| JsonError::NoMemory)?;
+            self.grow()?;
         }
         self.tape.nodes.push(node);
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> Result<(), JsonError> {
+        self.tape.nodes.try_reserve(1).map_err(|_| JsonError::NoMemory)
     }
 
     #[inline]
@@ -648,7 +655,8 @@ impl Scanner<'_> {
     }
 
     /// Most strings are short and plain.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: the scanner is what most of an event's time is spent in")]
+    #[inline(always)]
     fn string(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         let special = Chunk::at(self.bytes, start + 1).special();

@@ -209,6 +209,19 @@ impl Message {
     pub fn as_str(&self) -> &str {
         &self.block.text[self.start as usize..self.end as usize]
     }
+
+    /// The length of the text in bytes. (That of the slice costs a look at the text, which may have left the processor's
+    /// cache.)
+    #[must_use]
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
 }
 
 impl Deref for Message {

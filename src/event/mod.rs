@@ -12,6 +12,8 @@ pub mod source;
 
 use std::fmt;
 
+use chrono::{DateTime, FixedOffset, Utc};
+
 pub use self::lifecycle::{Lifecycle, Requestor};
 pub use self::logging::{Level, Logging};
 pub use self::message::Message;
@@ -139,7 +141,13 @@ impl Event {
     /// What it takes in memory, about, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.message.len() + self.tape.size() + size_of::<Self>()
+        self.message.len() + self.size_beside_text()
+    }
+
+    /// What it takes in memory beside its text, about, in bytes.
+    #[must_use]
+    pub fn size_beside_text(&self) -> usize {
+        self.tape.size() + size_of::<Self>()
     }
 
     /// The message it stands in.
@@ -209,8 +217,17 @@ impl Event {
 
     /// `timestamp` with its offset, when it is RFC 3339.
     #[must_use]
-    pub fn timestamp(&self) -> Option<chrono::DateTime<chrono::FixedOffset>> {
-        chrono::DateTime::parse_from_rfc3339(&self.timestamp_text()?.cow()).ok()
+    pub fn timestamp(&self) -> Option<DateTime<FixedOffset>> {
+        DateTime::parse_from_rfc3339(&self.timestamp_text()?.cow()).ok()
+    }
+
+    /// The time that `timestamp` names, when it is RFC 3339.
+    #[must_use]
+    pub fn time(&self) -> Option<DateTime<Utc>> {
+        match self.moment {
+            Some(Nanos(nanos)) => Some(DateTime::from_timestamp_nanos(nanos)),
+            None => Some(self.timestamp()?.to_utc()),
+        }
     }
 
     /// The moment `timestamp` names, when it is RFC 3339 and within the years 1677 to 2262.

@@ -235,7 +235,7 @@ impl Prepare {
     fn add(&mut self, held: Held) {
         self.batch.prepared.push(match held {
             Held::Event(event) => {
-                self.batch_bytes += event.text().len();
+                self.batch_bytes += event.message().len();
                 Prepared::Event(event)
             }
             Held::Gap(gap) => Prepared::Gap(gap),

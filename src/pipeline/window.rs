@@ -367,7 +367,7 @@ impl Window {
 
     /// Admits an event that arrived at `arrived`; none for an event of a recording.
     pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
-        self.tape_bytes += event.size() - event.message().len();
+        self.tape_bytes += event.size_beside_text();
         self.pushed += 1;
         let number = self.pushed;
         let index = self.origin_of(&event);
@@ -685,7 +685,7 @@ impl Window {
         let held = if next.is_former { origin.former.pop() } else { origin.current.pop() }?;
         self.count -= 1;
         if let Held::Event(event) = &held {
-            self.tape_bytes -= event.size() - event.message().len();
+            self.tape_bytes -= event.size_beside_text();
         }
         Some(held)
     }

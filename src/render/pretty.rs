@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike as _, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _};
+use chrono::{DateTime, Datelike as _, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
 use clap::ValueEnum;
 use owo_colors::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -131,7 +131,7 @@ impl Pretty {
             return;
         }
         self.cells.clear();
-        let time = event.timestamp();
+        let time = event.time();
         // Its offset can lead a time out of the years that there is room for.
         let has_room = |time: &DateTime<Local>| {
             [time.naive_utc(), time.naive_local()].iter().all(|time| (0..=9999).contains(&time.year()))
@@ -292,7 +292,7 @@ impl Pretty {
         }
     }
 
-    fn operation(&mut self, operation: Operation<'_>, time: Option<DateTime<FixedOffset>>) {
+    fn operation(&mut self, operation: Operation<'_>, time: Option<DateTime<Utc>>) {
         let status = operation.status();
         let tight = self.is_tight();
         self.glyph(Glyph::of_status(status));
@@ -342,10 +342,10 @@ impl Pretty {
     }
 
     /// From the operation's beginning to the event that tells of its end: LXD leaves `updated_at` as it was.
-    fn duration(&mut self, operation: Operation<'_>, end: Option<DateTime<FixedOffset>>) {
+    fn duration(&mut self, operation: Operation<'_>, end: Option<DateTime<Utc>>) {
         let begin = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
         let (Some(from), Some(to)) = (begin, end) else { return };
-        write_duration(&mut self.cells.detail.text, (to - from).to_std().unwrap_or_default());
+        write_duration(&mut self.cells.detail.text, (to - from.to_utc()).to_std().unwrap_or_default());
     }
 
     fn logging(&mut self, kind: Type, logging: Logging<'_>) {

@@ -206,7 +206,7 @@ impl Follow<'_> {
             }
         };
         info!("{name}: subscribed after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
-        Ok(Subscription::new(stream, early.into(), self.connections).await)
+        Ok(Subscription::new(stream, early.into(), self.connections))
     }
 
     /// Tries again and again, until it works or cannot work any more.
@@ -249,7 +249,7 @@ impl Follow<'_> {
                     let next = match silence {
                         silence if silence >= 2 * SILENCE => SILENCE,
                         silence if silence >= SILENCE => {
-                            subscription.ping().await;
+                            subscription.ping();
                             (2 * SILENCE).saturating_sub(silence)
                         }
                         silence => SILENCE.saturating_sub(silence),

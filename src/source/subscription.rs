@@ -1,21 +1,21 @@
 //! A live subscription: the WebSocket's messages, copied into blocks as they come.
 //!
-//! tokio-tungstenite reads the frames (RFC 6455). Its messages are slices of its read buffer, which it can use again only
-//! when they are gone: so each is copied at once, and an event pins nothing but its block.
+//! tungstenite reads the frames (RFC 6455). Its messages are slices of its read buffer, which it can use again only when
+//! they are gone: so each is copied at once, and an event pins nothing but its block. It is given the bytes that have come,
+//! and not the asynchronous stream: to register a wake-up for each message costs as much as to read one.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use log::debug;
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket};
 
 use crate::event::message::Block;
 use crate::system::clock::Moment;
@@ -39,7 +39,7 @@ const MAX_UNSENT: usize = 4 << 10;
 /// A live subscription.
 #[derive(Debug)]
 pub struct Subscription<S> {
-    socket: WebSocketStream<BufReader<Line<S>>>,
+    socket: WebSocket<Line<S>>,
     /// How many bytes are read before another connection has its turn.
     share: usize,
 }
@@ -56,15 +56,22 @@ pub struct Received {
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     /// Begins with what was read behind the answer to the request. It is one of so many `connections`: none is read so far
     /// ahead of the others that the sort window could not merge what they bring.
-    pub async fn new(stream: S, early: Vec<u8>, connections: usize) -> Self {
+    pub fn new(stream: S, early: Vec<u8>, connections: usize) -> Self {
         let share = (READ / connections.max(1)).max(LEAST);
         let config = WebSocketConfig::default()
             .read_buffer_size(PIECE)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let line = Line { stream, unsent: Vec::new(), last_byte: Moment::now(), is_asked: false };
-        let line = BufReader::with_capacity(share, line);
-        Self { socket: WebSocketStream::from_partially_read(line, early, Role::Client, Some(config)).await, share }
+        let line = Line {
+            stream,
+            incoming: vec![0; share].into(),
+            unread: 0..0,
+            is_at_end: false,
+            unsent: Vec::new(),
+            last_byte: Moment::now(),
+            is_asked: false,
+        };
+        Self { socket: WebSocket::from_partially_read(line, early, Role::Client, Some(config)), share }
     }
 
     /// Waits for messages and adds those that have come, up to this connection's share. Whether there may be more. May be
@@ -74,42 +81,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     /// Why the connection is lost. What came before is in `received`.
     pub async fn read(&mut self, received: &mut Received) -> Result<bool, Lost> {
         poll_fn(|context| {
-            loop {
-                match self.socket.poll_next_unpin(context) {
-                    Poll::Ready(Some(Ok(Message::Text(text)))) => {
-                        if received.block.push(text.as_str()).is_err() {
-                            let size = text.as_str().len();
-                            return Poll::Ready(Err(Lost(format!("no memory for a message of {size} bytes"))));
-                        }
-                        if received.block.is_full() || received.block.text_len() >= self.share {
-                            return Poll::Ready(Ok(true));
-                        }
-                    }
-                    Poll::Ready(Some(Ok(Message::Binary(_)))) => received.binary += 1,
-                    Poll::Ready(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
-                    Poll::Ready(Some(Ok(Message::Close(frame)))) => return Poll::Ready(Err(closed(frame.as_ref()))),
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(lost(error))),
-                    Poll::Ready(None) => return Poll::Ready(Err(closed(None))),
-                    Poll::Pending if received.is_empty() => return Poll::Pending,
-                    Poll::Pending => return Poll::Ready(Ok(false)),
-                }
-            }
+            let outcome = self.poll_messages(received, context);
+            // A pong must not wait for the next read: that may be long in coming.
+            self.socket.get_mut().send(context);
+            outcome
         })
         .await
     }
 
-    /// How long no byte has come.
-    pub fn silence(&self) -> Duration {
-        self.socket.get_ref().get_ref().last_byte.elapsed()
+    fn poll_messages(&mut self, received: &mut Received, context: &mut Context<'_>) -> Poll<Result<bool, Lost>> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => {
+                    if received.block.push(text.as_str()).is_err() {
+                        let size = text.as_str().len();
+                        return Poll::Ready(Err(Lost(format!("no memory for a message of {size} bytes"))));
+                    }
+                    if received.block.is_full() || received.block.text_len() >= self.share {
+                        return Poll::Ready(Ok(true));
+                    }
+                }
+                Ok(Message::Binary(_)) => received.binary += 1,
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Close(frame)) => return Poll::Ready(Err(closed(frame.as_ref()))),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.socket.get_mut().poll_fill(context) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(Error::Io(error)))),
+                        Poll::Pending if received.is_empty() => return Poll::Pending,
+                        Poll::Pending => return Poll::Ready(Ok(false)),
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(lost(error))),
+            }
+        }
     }
 
-    /// Asks the server for a sign of life, once until there is one.
-    pub async fn ping(&mut self) {
-        if std::mem::replace(&mut self.socket.get_mut().get_mut().is_asked, true) {
+    /// How long no byte has come.
+    pub fn silence(&self) -> Duration {
+        self.socket.get_ref().last_byte.elapsed()
+    }
+
+    /// Asks the server for a sign of life with the next read, once until there is one.
+    pub fn ping(&mut self) {
+        if std::mem::replace(&mut self.socket.get_mut().is_asked, true) {
             return;
         }
         // The line accepts everything at once; whether the server is there shows in what it sends.
-        let _ = self.socket.send(Message::Ping(Bytes::new())).await;
+        let _ = self.socket.send(Message::Ping(Bytes::new()));
     }
 }
 
@@ -119,11 +138,16 @@ impl Received {
     }
 }
 
-/// The connection's byte stream. Writing to it never waits and never fails: a server that does not read, now or ever, must
-/// not keep us from reading what it has sent.
+/// The connection's byte stream, as one that never waits: it has the bytes that have come. Writing to it never fails
+/// either: a server that does not read, now or ever, must not keep us from reading what it has sent.
 #[derive(Debug)]
 struct Line<S> {
     stream: S,
+    /// What was last read of the stream, and which part of it has not been processed.
+    incoming: Box<[u8]>,
+    unread: Range<usize>,
+    /// Whether the stream has ended.
+    is_at_end: bool,
     /// Frames that the stream has not accepted yet.
     unsent: Vec<u8>,
     last_byte: Moment,
@@ -131,9 +155,27 @@ struct Line<S> {
     is_asked: bool,
 }
 
-impl<S: AsyncWrite + Unpin> Line<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// Reads what has come, when all that came before has been processed.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send(context);
+        let mut buffer = ReadBuf::new(&mut self.incoming);
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        self.unread = 0..buffer.filled().len();
+        if self.unread.is_empty() {
+            self.is_at_end = true;
+        } else {
+            self.last_byte = Moment::now();
+            self.is_asked = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Sends as much of what is unsent as the stream accepts now.
     fn send(&mut self, context: &mut Context<'_>) {
+        if self.unsent.is_empty() {
+            return;
+        }
         while !self.unsent.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, &self.unsent) {
                 Poll::Pending => break,
@@ -149,40 +191,28 @@ impl<S: AsyncWrite + Unpin> Line<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Line<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        if !line.unsent.is_empty() {
-            line.send(context);
+impl<S> Read for Line<S> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.unread.is_empty() && !self.is_at_end {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut line.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            line.last_byte = Moment::now();
-            line.is_asked = false;
-        }
-        outcome
+        let read = (&self.incoming[self.unread.clone()]).read(into)?;
+        self.unread.start += read;
+        Ok(read)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, frames: &[u8]) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
+impl<S> Write for Line<S> {
+    fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
         // Whole frames are dropped: tungstenite writes all that it has at once.
-        if line.unsent.len() <= MAX_UNSENT {
-            line.unsent.extend_from_slice(frames);
+        if self.unsent.len() <= MAX_UNSENT {
+            self.unsent.extend_from_slice(frames);
         }
-        line.send(context);
-        Poll::Ready(Ok(frames.len()))
+        Ok(frames.len())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().send(context);
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
