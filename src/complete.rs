@@ -13,10 +13,11 @@ use serde::Deserialize;
 use crate::cli::Cli;
 use crate::event::catalogue::ACTIONS;
 use crate::event::source::Source;
-use crate::remote::{self, Environment, Flavour, Wanted};
+use crate::remote::{self, Flavour, Wanted};
 use crate::shells::{Line, Shell, is_plain};
 use crate::source::dial::{Dialed, dial};
 use crate::source::http;
+use crate::system::environment::Environment;
 
 /// How long an answer may take; someone waits at the keyboard.
 const PATIENCE: Duration = Duration::from_secs(1);

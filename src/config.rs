@@ -7,15 +7,16 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::{Cli, When};
 use crate::event::{Type, catalogue};
-use crate::exit::Fault;
 use crate::filter::{Filter, excludes, is_glob};
 use crate::pipeline::deliver::Limits;
-use crate::remote::{self, Environment, Flavour, Remote, Wanted};
+use crate::remote::{self, Flavour, Remote, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
+use crate::report::exit::Fault;
 use crate::source::replay::Recording;
 use crate::source::request::{Projects, Request};
 use crate::source::server::Conduct;
-use crate::terminal::Terminal;
+use crate::system::environment::Environment;
+use crate::system::terminal::Terminal;
 
 /// Everything that was decided before the first event.
 #[derive(Debug)]

@@ -6,25 +6,19 @@
 pub mod cli;
 pub mod complete;
 pub mod config;
-mod descriptors;
 pub mod event;
-pub mod exit;
 pub mod filter;
 pub mod gap;
 mod generate;
-mod near;
-pub mod notice;
 pub mod pipeline;
 pub mod queue;
 pub mod remote;
 pub mod render;
+pub mod report;
 mod shells;
-pub mod signals;
 pub mod sink;
-pub mod skipped;
 pub mod source;
 pub mod system;
-pub mod terminal;
 
 use std::io::{self, Write as _};
 
@@ -33,11 +27,12 @@ use log::warn;
 use crate::cli::{Cli, When};
 use crate::config::Config;
 use crate::event::catalogue;
-use crate::exit::{Exit, Fault};
 use crate::filter::{Patterns, excludes};
-use crate::notice::Verbosity;
-use crate::remote::Environment;
-use crate::terminal::Terminal;
+use crate::report::exit::{Exit, Fault};
+use crate::report::notice::{self, Verbosity};
+use crate::system::descriptors;
+use crate::system::environment::Environment;
+use crate::system::terminal::Terminal;
 
 /// Does what the command line says.
 ///

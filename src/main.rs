@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use lxmon::cli::Cli;
-use lxmon::exit::Exit;
-use lxmon::{complete, notice, run, show, signals};
+use lxmon::report::exit::Exit;
+use lxmon::report::notice;
+use lxmon::system::signals;
+use lxmon::{complete, run, show};
 
 fn main() -> ExitCode {
     // When a shell asks for completions, this answers and ends here.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use wildmatch::WildMatch;
 
-use crate::near;
+use crate::report::suggest;
 
 /// Which servers send an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
 #[must_use]
 pub fn nearest(glob: &str) -> Vec<&'static str> {
     let word = glob.replace(['*', '?'], "");
-    near::nearest(&word, ACTIONS.iter().map(|action| action.name))
+    suggest::nearest(&word, ACTIONS.iter().map(|action| action.name))
 }
 
 /// Writes the actions whose names are wanted, one a line in columns: name, servers, meaning, context keys.

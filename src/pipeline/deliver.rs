@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::prepare::{Batch, Prepared};
 use crate::event::json::Tape;
 use crate::event::{Event, RemoteId};
-use crate::exit::{Exit, Fault};
 use crate::gap::Gap;
 use crate::render::Renderer;
+use crate::report::exit::{Exit, Fault};
+use crate::report::malformed::Skipped;
 use crate::sink::Flow;
 use crate::sink::stdout::{Flushed, Stdout};
-use crate::skipped::Skipped;
 
 /// How the output ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,12 +31,11 @@ use self::prepare::{Batch, Prepare};
 use self::window::Window;
 use crate::config::{Config, Source};
 use crate::event::RemoteId;
-use crate::exit::{Exit, Fault};
-use crate::notice;
 use crate::queue::{CaughtUp, Queue};
-use crate::remote::{Address, Environment, Flavour, Remote};
+use crate::remote::{Address, Flavour, Remote};
 use crate::render::{Format, Renderer};
-use crate::signals::Signals;
+use crate::report::exit::{Exit, Fault};
+use crate::report::notice;
 use crate::sink::Flow;
 use crate::sink::stdout::{self, Flushed};
 use crate::source::demo::Demo;
@@ -45,6 +44,8 @@ use crate::source::request::Request;
 use crate::source::server::{Conduct, Follow, Starts};
 use crate::source::subscription::Lost;
 use crate::system::clock::Resumed;
+use crate::system::environment::Environment;
+use crate::system::signals::Signals;
 
 /// How long what has come may take to be written once a signal has asked for the end, and how long the output may accept
 /// nothing meanwhile.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::login::Directories;
-use super::{Environment, Flavour, read, without_login};
-use crate::exit::Fault;
+use super::{Flavour, read, without_login};
+use crate::report::exit::Fault;
+use crate::system::environment::Environment;
 
 /// What a user and a system have configured for one client. None of it is for `Debug`: addresses may hold logins.
 pub(super) struct ClientConfig {

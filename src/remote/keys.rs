@@ -10,7 +10,7 @@ use x509_cert::der::asn1::UintRef;
 use x509_cert::der::{Decode as _, Header, Reader as _, SliceReader};
 
 use super::Flavour;
-use crate::exit::Fault;
+use crate::report::exit::Fault;
 
 /// The private key in the PEM file `file`, which holds `text`.
 pub(super) fn private(file: &Path, text: &[u8], flavour: Flavour) -> Result<PrivateKeyDer<'static>, Fault> {

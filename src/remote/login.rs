@@ -7,10 +7,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 
+use super::Flavour;
 use super::keys;
 use super::read::read;
-use super::{Environment, Flavour};
-use crate::exit::Fault;
+use crate::report::exit::Fault;
+use crate::system::environment::Environment;
 
 /// Where the files of a client are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 //!
 //! Nothing here connects, and nothing is ever written.
 
-mod environment;
 mod files;
 mod keys;
 pub mod login;
@@ -14,12 +13,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use self::environment::Environment;
 use self::files::{ClientConfig, Entry};
 use self::login::Directories;
 use self::proxy::Proxy;
-use crate::exit::Fault;
-use crate::near::nearest;
+use crate::report::exit::Fault;
+use crate::report::suggest::nearest;
+use crate::system::environment::Environment;
 use log::info;
 use tokio_tungstenite::tungstenite::http::Uri;
 
@@ -42,6 +41,23 @@ impl Flavour {
         match self {
             Self::Lxd => "lxc",
             Self::Incus => "incus",
+        }
+    }
+
+    /// A variable that is set and says which server is meant.
+    fn set_variable(self, environment: &Environment) -> Option<&'static str> {
+        let names: &[&str] = match self {
+            Self::Lxd => &["LXD_SOCKET", "LXD_DIR", "LXD_CONF", "LXC_REMOTE"],
+            Self::Incus => &["INCUS_SOCKET", "INCUS_DIR", "INCUS_CONF", "INCUS_REMOTE", "INCUS_PROJECT"],
+        };
+        names.iter().copied().find(|name| environment.is_set(name))
+    }
+
+    /// The project that the environment asks for.
+    fn project(self, environment: &Environment) -> Result<Option<String>, Fault> {
+        match self {
+            Self::Lxd => Ok(None),
+            Self::Incus => Ok(environment.text("INCUS_PROJECT")?.map(str::to_owned)),
         }
     }
 }
@@ -257,7 +273,7 @@ fn unix(word: &str, path: &str, flavour: Option<Flavour>, environment: &Environm
         None if names_incus => (Flavour::Incus, "its path says so".to_owned()),
         None => (Flavour::Lxd, "the path says nothing else".to_owned()),
     };
-    let project = environment.project(flavour)?;
+    let project = flavour.project(environment)?;
     Ok(Remote { name: word.to_owned(), flavour, why, address: Address::Unix(path.to_owned()), project })
 }
 
@@ -282,7 +298,7 @@ impl Choice {
             let config = ClientConfig::read(flavour, environment)?;
             Ok(config.remote(name).is_some().then_some(config))
         };
-        let set = Flavour::ALL.into_iter().filter_map(|flavour| Some((flavour, environment.variable_of(flavour)?)));
+        let set = Flavour::ALL.into_iter().filter_map(|flavour| Some((flavour, flavour.set_variable(environment)?)));
         // With the variables of both, or a remote that only the other one knows, they decide nothing.
         if let [(flavour, variable)] = set.collect::<Vec<_>>()[..] {
             let other = if flavour == Flavour::Lxd { Flavour::Incus } else { Flavour::Lxd };
@@ -363,7 +379,7 @@ impl Choice {
         entry: Option<&Entry>,
     ) -> Result<Remote, Fault> {
         let project =
-            environment.project(self.flavour)?.or_else(|| entry?.project.clone().filter(|project| !project.is_empty()));
+            self.flavour.project(environment)?.or_else(|| entry?.project.clone().filter(|project| !project.is_empty()));
         Ok(Remote { name: name.to_owned(), flavour: self.flavour, why: self.why.clone(), address, project })
     }
 

@@ -7,9 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use super::Host;
 use super::login::Secret;
-use super::{Environment, Host};
-use crate::exit::Fault;
+use crate::report::exit::Fault;
+use crate::system::environment::Environment;
 
 /// An HTTP proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]

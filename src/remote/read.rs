@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::exit::Fault;
+use crate::report::exit::Fault;
 
 /// The longest file that is read, in bytes. Real ones have a few KiB.
 const LONGEST: u64 = 1 << 20;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Environment, Flavour};
-use crate::exit::Fault;
+use super::Flavour;
+use crate::report::exit::Fault;
+use crate::system::environment::Environment;
 
 /// The places in the order in which they are looked at. One that the environment names is the only one.
 fn places(flavour: Flavour, environment: &Environment) -> Vec<PathBuf> {

@@ -22,10 +22,11 @@ use tokio_rustls::client::TlsStream;
 
 use super::http::{self, Refusal};
 use super::tls::{self, Credentials};
-use crate::exit::Fault;
 use crate::remote::login::Secret;
 use crate::remote::proxy::Proxy;
-use crate::remote::{Address, Environment, Flavour, Host, Https, Remote};
+use crate::remote::{Address, Flavour, Host, Https, Remote};
+use crate::report::exit::Fault;
+use crate::system::environment::Environment;
 
 /// How long the addresses of a host may take together to answer.
 const ADDRESSES: Duration = Duration::from_secs(8);

@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::subscription::MAX_MESSAGE;
-use crate::descriptors;
 use crate::event::message::Block;
 use crate::queue::{Item, Queue};
 use crate::sink::stdout;
+use crate::system::descriptors;
 
 /// How much is read at once, in bytes.
 const READ: usize = 128 << 10;

@@ -17,11 +17,11 @@ use super::tls;
 use crate::event::json::Tape;
 use crate::event::moment::local_now;
 use crate::event::{Event, Message, RemoteId, Type};
-use crate::exit::Fault;
 use crate::gap::Gap;
-use crate::notice;
 use crate::queue::{Item, Pushed, Queue};
 use crate::remote::{Address, Remote};
+use crate::report::exit::Fault;
+use crate::report::notice;
 use crate::system::clock::{Moment, Resumed};
 
 /// How long connecting may take. A server that has accepted the connection is waited for.

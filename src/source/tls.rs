@@ -20,9 +20,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_cert::der::Decode as _;
 
-use crate::exit::Fault;
 use crate::remote::login::{self, Login, fingerprint};
-use crate::remote::{Address, Environment, Https, Remote};
+use crate::remote::{Address, Https, Remote};
+use crate::report::exit::Fault;
+use crate::system::environment::Environment;
 
 /// How a server's certificate is judged.
 #[derive(Debug)]

@@ -1,6 +1,10 @@
 //! What the operating system provides and the rest of the program uses through one place.
 
 pub mod clock;
+pub(crate) mod descriptors;
+pub mod environment;
+pub mod signals;
+pub mod terminal;
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,8 @@
 //! A client configuration is read as YAML is, or refused with an error that says where and what to do.
 
-use lxmon::exit::Fault;
-use lxmon::remote::{self, Address, Environment, Flavour, Remote, Wanted};
+use lxmon::remote::{self, Address, Flavour, Remote, Wanted};
+use lxmon::report::exit::Fault;
+use lxmon::system::environment::Environment;
 use serde_yaml::Value as Yaml;
 
 /// How many remotes of one file are looked at.

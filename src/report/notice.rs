@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::exit::{Exit, Fault};
 use crate::render::sanitize;
+use crate::report::exit::{Exit, Fault};
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Flavour;
-use crate::exit::Fault;
+use crate::report::exit::Fault;
 
 /// The process's environment variables. Empty ones count as not set, as in Go's clients.
 #[derive(Clone, Default)]
@@ -52,29 +51,13 @@ impl Environment {
     }
 
     /// The value of a variable that holds a path.
-    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    pub(super) fn home(&self) -> Option<&Path> {
+    /// The user's home directory.
+    pub(crate) fn home(&self) -> Option<&Path> {
         self.var("HOME").map(Path::new)
-    }
-
-    /// A variable that is set and tells which server is meant.
-    pub(super) fn variable_of(&self, flavour: Flavour) -> Option<&'static str> {
-        let names: &[&str] = match flavour {
-            Flavour::Lxd => &["LXD_SOCKET", "LXD_DIR", "LXD_CONF", "LXC_REMOTE"],
-            Flavour::Incus => &["INCUS_SOCKET", "INCUS_DIR", "INCUS_CONF", "INCUS_REMOTE", "INCUS_PROJECT"],
-        };
-        names.iter().copied().find(|name| self.is_set(name))
-    }
-
-    /// The project that the environment asks for.
-    pub(super) fn project(&self, flavour: Flavour) -> Result<Option<String>, Fault> {
-        match flavour {
-            Flavour::Lxd => Ok(None),
-            Flavour::Incus => Ok(self.text("INCUS_PROJECT")?.map(str::to_owned)),
-        }
     }
 }
 
