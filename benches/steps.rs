@@ -5,13 +5,11 @@ mod stream;
 
 use std::hint::black_box;
 
-use clap::Parser as _;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lxmon::cli::Cli;
 use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
-use lxmon::filter::Filter;
-use lxmon::render::pretty::{Options, TimeStyle};
+use lxmon::filter::{Filter, Selection};
+use lxmon::render::pretty::Options;
 use lxmon::render::{Format, Renderer, Surface};
 
 /// A round through most of what is recorded.
@@ -35,17 +33,19 @@ fn steps(criterion: &mut Criterion) {
             }
         });
     });
-    for (name, options) in
-        [("type", "--type=lifecycle"), ("action", "--action=needle-*"), ("source", "--source=/1.0/instances/c1")]
-    {
-        let filter = Filter::new(&Cli::try_parse_from(["lxmon", options]).unwrap());
+    let only = |value: &str| vec![value.to_owned()];
+    for (name, selection) in [
+        ("type", Selection { types: only("lifecycle"), ..Selection::default() }),
+        ("action", Selection { actions: only("needle-*"), ..Selection::default() }),
+        ("source", Selection { sources: only("/1.0/instances/c1"), ..Selection::default() }),
+    ] {
+        let filter = Filter::new(&selection);
         group.bench_function(format!("filter {name}"), |bencher| {
             bencher.iter(|| events.iter().filter(|event| filter.admits(event)).count());
         });
     }
     let surface = Surface::default();
-    let pretty =
-        Options { surface, width: None, time: TimeStyle::Local, show_project: true, remote_width: 0, utf8: true };
+    let pretty = Options { surface, show_project: true, utf8: true, ..Options::default() };
     for format in [Format::Json, Format::Yaml, Format::Logfmt, Format::Pretty] {
         let mut renderer = Renderer::new(format, surface, &pretty);
         let mut out = Vec::new();
@@ -75,8 +75,7 @@ fn sized(size: usize) -> Message {
 /// Decoding and rendering by size: time per byte shows whether the cost is linear.
 fn sizes(criterion: &mut Criterion) {
     let surface = Surface::default();
-    let pretty =
-        Options { surface, width: None, time: TimeStyle::Local, show_project: true, remote_width: 0, utf8: true };
+    let pretty = Options { surface, show_project: true, utf8: true, ..Options::default() };
     for format in [Format::Json, Format::Yaml, Format::Logfmt, Format::Pretty] {
         let mut group = criterion.benchmark_group(format!("sizes {format:?}").to_lowercase());
         for size in [200, 2 << 10, 20 << 10, 200 << 10, 1 << 20] {

@@ -4,18 +4,14 @@
 //! which thread does what.
 
 pub mod cli;
-pub mod complete;
 pub mod config;
 pub mod event;
 pub mod filter;
-pub mod gap;
-mod generate;
 pub mod pipeline;
 pub mod queue;
 pub mod remote;
 pub mod render;
 pub mod report;
-mod shells;
 pub mod sink;
 pub mod source;
 pub mod system;
@@ -24,10 +20,8 @@ use std::io::{self, Write as _};
 
 use log::warn;
 
-use crate::cli::{Cli, When};
+use crate::cli::{Cli, When, generate};
 use crate::config::Config;
-use crate::event::catalogue;
-use crate::filter::{Patterns, excludes};
 use crate::report::exit::{Exit, Fault};
 use crate::report::notice::{self, Verbosity};
 use crate::system::descriptors;
@@ -52,13 +46,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         return print(&generate::man()?);
     }
     if let Some(globs) = &cli.list_actions {
-        let mut list = Vec::new();
-        let patterns = Patterns::new(globs);
-        catalogue::write_list(&mut list, |name| patterns.admit([name]))?;
-        if list.is_empty() {
-            return Err(no_such_action(globs).into());
-        }
-        return print(&list);
+        return print(&cli::actions::list(globs)?);
     }
     for doubt in config::doubts(cli) {
         warn!("{doubt}");
@@ -87,14 +75,5 @@ fn print(text: &[u8]) -> anyhow::Result<Exit> {
             Err(Fault::failed(format!("writing to standard output: {error}")).into())
         }
         _ => Ok(Exit::Success),
-    }
-}
-
-fn no_such_action(globs: &[String]) -> Fault {
-    let fault = Fault::failed(format!("no known action matches {:?}", globs.join(",")));
-    let glob = globs.iter().find(|glob| !excludes(glob));
-    match &catalogue::nearest(glob.map_or("", String::as_str))[..] {
-        [] => fault,
-        names => fault.hint(format!("near it: {}", names.join(", "))),
     }
 }

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use lxmon::cli::Cli;
+use lxmon::cli::{Cli, complete};
 use lxmon::report::exit::Exit;
 use lxmon::report::notice;
 use lxmon::system::signals;
-use lxmon::{complete, run, show};
+use lxmon::{run, show};
 
 fn main() -> ExitCode {
     // When a shell asks for completions, this answers and ends here.

@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::event::gap::{End, Gap};
 use crate::event::message::{Block, Memory};
 use crate::event::moment::local_now;
 use crate::event::{Event, RemoteId};
-use crate::gap::{End, Gap};
 use crate::system::clock::Moment;
 
 /// How many bytes may wait while readers rest for the output.

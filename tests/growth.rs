@@ -41,8 +41,7 @@ fn contents(bytes: usize) -> Vec<(&'static str, String)> {
 }
 
 fn render(format: Format, surface: Surface, text: &str) -> String {
-    let pretty =
-        Options { surface, width: None, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
+    let pretty = Options { surface, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
     let event = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap();
     // Each value takes eight bytes of the tape, which may have as much again for more.
     assert!(event.size() <= 9 * text.len() + 1024, "{} for {}", event.size(), text.len());

@@ -25,7 +25,7 @@ fn is_taken(message: &str) -> bool {
         for format in [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt] {
             let width = surface.terminal.then_some(80);
             let pretty =
-                Options { surface, width, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
+                Options { surface, width, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
             let mut out = Vec::new();
             Renderer::new(format, surface, &pretty).render(&event, None, &mut out);
             let text = String::from_utf8(out).unwrap();

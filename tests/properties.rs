@@ -12,7 +12,7 @@ use serde_yaml::Value as Yaml;
 use crate::claims::{COLOR, PIPE, TERMINAL, same, stripped};
 
 fn render(format: Format, surface: Surface, width: Option<usize>, event: &str, remote: Option<&str>) -> String {
-    let pretty = Options { surface, width, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
+    let pretty = Options { surface, width, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
     let event = Event::decode(Message::from(event), RemoteId::default(), Tape::default()).unwrap();
     let mut out = Vec::new();
     Renderer::new(format, surface, &pretty).render(&event, remote, &mut out);

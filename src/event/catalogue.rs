@@ -3,11 +3,7 @@
 //! Names, context keys and where an action exists: LXD's `lxd/lifecycle` and Incus' `internal/server/lifecycle`, main
 //! branches of August 2026, and LXD's events documentation. The actions of old servers that are no more are not here.
 
-use std::io::{self, Write};
-
 use wildmatch::WildMatch;
-
-use crate::report::suggest;
 
 /// Which servers send an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,27 +35,10 @@ pub fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
     ACTIONS.iter().filter(move |action| glob.matches(action.name))
 }
 
-/// Up to three names that a glob without a match was perhaps meant for.
-#[must_use]
-pub fn nearest(glob: &str) -> Vec<&'static str> {
-    let word = glob.replace(['*', '?'], "");
-    suggest::nearest(&word, ACTIONS.iter().map(|action| action.name))
-}
-
-/// Writes the actions whose names are wanted, one a line in columns: name, servers, meaning, context keys.
-pub fn write_list(out: &mut impl Write, is_wanted: impl Fn(&str) -> bool) -> io::Result<()> {
-    let actions = || ACTIONS.iter().filter(|action| is_wanted(action.name));
-    let name_width = actions().map(|action| action.name.len()).max().unwrap_or(0);
-    for action in actions() {
-        let keys = action.context.join(", ");
-        let keys = if keys.is_empty() { keys } else { format!("  [{keys}]") };
-        writeln!(out, "{:name_width$}  {:5}  {}{keys}", action.name, action.servers.name(), action.meaning)?;
-    }
-    Ok(())
-}
-
 impl Where {
-    fn name(self) -> &'static str {
+    /// What people call them.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Both => "both",
             Self::Lxd => "LXD",
@@ -263,23 +242,5 @@ mod tests {
             };
             assert_eq!(action.servers, servers, "{}", action.name);
         }
-    }
-
-    #[test]
-    fn lists_one_action_a_line() {
-        let mut out = Vec::new();
-        write_list(&mut out, |name| name.starts_with("instance-snapshot-")).unwrap();
-        let list = String::from_utf8(out).unwrap();
-        assert_eq!(list.lines().count(), 4);
-        assert!(
-            list.contains("instance-snapshot-renamed  both   An instance snapshot was renamed  [old_name]\n"),
-            "{list}"
-        );
-    }
-
-    #[test]
-    fn knows_what_was_perhaps_meant() {
-        assert_eq!(nearest("instance-stated*")[0], "instance-started");
-        assert!(nearest("xyz*").is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! An event as it came: the message's own bytes, and where in them the parts of the envelope stand.
 
 pub mod catalogue;
+pub mod gap;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;

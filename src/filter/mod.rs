@@ -1,56 +1,60 @@
 //! Decides which events are wanted, from their envelope and, only where an option needs it, their metadata.
 
-mod action;
-mod instance;
-mod kind;
-mod level;
-mod location;
 mod patterns;
-mod project;
-mod requestor;
-mod source;
+mod predicates;
 
-use crate::cli::Cli;
-use crate::event::Event;
+use crate::event::{Event, Level};
 
 pub(crate) use self::patterns::Patterns;
 pub use self::patterns::{excludes, is_glob};
+use self::predicates::Predicate;
 
-/// One condition that an event must meet.
-trait Predicate: std::fmt::Debug + Send {
-    /// Whether `event` meets it.
-    fn holds(&self, event: &Event) -> bool;
+/// The values of the options that select events. Of one option some must match; one without values selects everything.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// `--type`
+    pub types: Vec<String>,
+    /// `--action`
+    pub actions: Vec<String>,
+    /// `--instance`
+    pub instances: Vec<String>,
+    /// `--source`
+    pub sources: Vec<String>,
+    /// `--requestor`
+    pub requestors: Vec<String>,
+    /// `--location`
+    pub locations: Vec<String>,
+    /// `--project`
+    pub projects: Vec<String>,
+    /// `--loglevel`
+    pub loglevel: Option<Level>,
 }
 
-/// All conditions of a command line.
+/// All conditions of a selection.
 #[derive(Debug, Default)]
 pub struct Filter {
-    predicates: Vec<Box<dyn Predicate>>,
+    predicates: Vec<Predicate>,
 }
 
 impl Filter {
-    /// The conditions that the options make.
+    /// The conditions that the options set.
     #[must_use]
-    pub fn new(cli: &Cli) -> Self {
-        let mut filter = Self::default();
+    pub fn new(selection: &Selection) -> Self {
+        let of = |values: &[String], predicate: fn(Patterns) -> Predicate| {
+            (!values.is_empty()).then(|| predicate(Patterns::new(values)))
+        };
         // Cheap ones first: an event that fails one is not looked at further.
-        filter.add(&cli.types, kind::Types);
-        filter.add(&cli.projects, project::Projects);
-        filter.add(&cli.locations, location::Locations);
-        if let Some(minimum) = cli.loglevel {
-            filter.predicates.push(Box::new(level::MinimumLevel(minimum)));
-        }
-        filter.add(&cli.actions, action::Actions);
-        filter.add(&cli.sources, source::Sources);
-        filter.add(&cli.requestors, requestor::Requestors);
-        filter.add(&cli.instances, instance::Instances);
-        filter
-    }
-
-    fn add<P: Predicate + 'static>(&mut self, values: &[String], predicate: fn(Patterns) -> P) {
-        if !values.is_empty() {
-            self.predicates.push(Box::new(predicate(Patterns::new(values))));
-        }
+        let predicates = [
+            of(&selection.types, Predicate::Type),
+            of(&selection.projects, Predicate::Project),
+            of(&selection.locations, Predicate::Location),
+            selection.loglevel.map(Predicate::Level),
+            of(&selection.actions, Predicate::Action),
+            of(&selection.sources, Predicate::Source),
+            of(&selection.requestors, Predicate::Requestor),
+            of(&selection.instances, Predicate::Instance),
+        ];
+        Self { predicates: predicates.into_iter().flatten().collect() }
     }
 
     /// Whether the event is wanted.
@@ -62,8 +66,6 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
     use crate::event::event;
 
@@ -85,10 +87,30 @@ mod tests {
         ("odd", ODD),
     ];
 
+    /// The selection that options with a value each make.
+    fn selection(options: &str) -> Selection {
+        let mut selection = Selection::default();
+        let mut words = options.split_whitespace();
+        while let Some(option) = words.next() {
+            let values = words.next().unwrap().split(',').map(str::to_owned);
+            match option {
+                "-t" => selection.types.extend(values),
+                "-a" => selection.actions.extend(values),
+                "-i" => selection.instances.extend(values),
+                "--source" => selection.sources.extend(values),
+                "--requestor" => selection.requestors.extend(values),
+                "--location" => selection.locations.extend(values),
+                "--project" => selection.projects.extend(values),
+                "--loglevel" => selection.loglevel = values.last().map(|level| level.parse().unwrap()),
+                _ => panic!("{option}"),
+            }
+        }
+        selection
+    }
+
     /// The names of the events that pass.
     fn passing(options: &str) -> String {
-        let cli = Cli::try_parse_from(std::iter::once("lxmon").chain(options.split_whitespace())).unwrap();
-        let filter = Filter::new(&cli);
+        let filter = Filter::new(&selection(options));
         let names: Vec<_> =
             ALL.into_iter().filter(|(_, text)| filter.admits(&event(text))).map(|(name, _)| name).collect();
         names.join(" ")

@@ -5,9 +5,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::prepare::{Batch, Prepared};
+use crate::config::Limits;
+use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::{Event, RemoteId};
-use crate::gap::Gap;
 use crate::render::Renderer;
 use crate::report::exit::{Exit, Fault};
 use crate::report::malformed::Skipped;
@@ -36,17 +37,6 @@ impl Outcome {
             Self::Gap => Exit::Gap,
         }
     }
-}
-
-/// What of a configuration this step needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The end after so many events.
-    pub count: Option<NonZeroU64>,
-    /// Whether gaps are put into the stream.
-    pub gap_events: bool,
-    /// Whether the first gap is the end.
-    pub fail_on_gap: bool,
 }
 
 /// Renderer and output.

@@ -26,10 +26,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::warn;
 use tokio::sync::{Notify, oneshot};
 
-use self::deliver::{Deliver, Limits, Outcome, Stop};
+use self::deliver::{Deliver, Outcome, Stop};
 use self::prepare::{Batch, Prepare};
 use self::window::Window;
-use crate::config::{Config, Source};
+use crate::config::{Config, Limits, Source};
 use crate::event::RemoteId;
 use crate::queue::{CaughtUp, Queue};
 use crate::remote::{Address, Flavour, Remote};

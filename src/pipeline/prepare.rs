@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::window::{Held, Window};
+use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::message::{Block, Memory};
 use crate::event::{Event, Malformed, Message, RemoteId};
 use crate::filter::Filter;
-use crate::gap::Gap;
 use crate::queue::Item;
 
 /// A batch with so many bytes of text is complete.

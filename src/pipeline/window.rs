@@ -30,8 +30,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::event::gap::Gap;
 use crate::event::{Event, Nanos, RemoteId};
-use crate::gap::Gap;
 use crate::system::clock::both_clocks;
 
 /// Nanoseconds: of a server's clock since 1970, or of ours since the program was started.

@@ -20,9 +20,10 @@ use crate::event::source::{EntityKind, Source};
 use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
 
 /// How the time is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TimeStyle {
     /// Local time
+    #[default]
     Local,
     /// UTC
     Utc,
@@ -33,7 +34,7 @@ pub enum TimeStyle {
 }
 
 /// How the lines are to look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// What the output can take.
     pub surface: Surface,

@@ -31,8 +31,7 @@ fn event(text: &str) -> Option<Event> {
 
 /// How `event` is printed.
 fn print(format: Format, surface: Surface, event: &Event, remote: Option<&str>) -> String {
-    let pretty =
-        Options { surface, width: None, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
+    let pretty = Options { surface, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
     let mut out = Vec::new();
     Renderer::new(format, surface, &pretty).render(event, remote, &mut out);
     String::from_utf8(out).unwrap()

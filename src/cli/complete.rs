@@ -10,11 +10,11 @@ use clap_complete::env::Shells;
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
 use serde::Deserialize;
 
-use crate::cli::Cli;
+use super::Cli;
+use super::shells::{Line, Shell, is_plain};
 use crate::event::catalogue::ACTIONS;
 use crate::event::source::Source;
 use crate::remote::{self, Flavour, Wanted};
-use crate::shells::{Line, Shell, is_plain};
 use crate::source::dial::{Dialed, dial};
 use crate::source::http;
 use crate::system::environment::Environment;

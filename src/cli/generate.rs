@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::Cli;
+use super::Cli;
 
 /// The completions for `shell`.
 pub(crate) fn completions(shell: Shell) -> Vec<u8> {

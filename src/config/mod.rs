@@ -1,14 +1,14 @@
 //! What to do, from the command line, the environment and the client configuration together. Reads files, changes none.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cli::{Cli, When};
+use crate::cli::{Cli, When, actions};
 use crate::event::{Type, catalogue};
-use crate::filter::{Filter, excludes, is_glob};
-use crate::pipeline::deliver::Limits;
+use crate::filter::{Filter, Selection, excludes, is_glob};
 use crate::remote::{self, Flavour, Remote, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
 use crate::report::exit::Fault;
@@ -45,6 +45,17 @@ pub struct Config {
     pub sort_window: Duration,
     /// How many bytes of memory may be taken by all that waits.
     pub buffer: usize,
+}
+
+/// What ends the output, and what is in it beside events.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The end after so many events.
+    pub count: Option<NonZeroU64>,
+    /// Whether gaps are put into the stream.
+    pub gap_events: bool,
+    /// Whether the first gap is the end.
+    pub fail_on_gap: bool,
 }
 
 /// Where events come from.
@@ -105,7 +116,7 @@ impl Config {
             source,
             environment: environment.clone(),
             request,
-            filter: Filter::new(cli),
+            filter: Filter::new(&selection(cli)),
             format,
             surface,
             pretty,
@@ -162,6 +173,20 @@ fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
     }
 }
 
+/// Which events are wanted.
+fn selection(cli: &Cli) -> Selection {
+    Selection {
+        types: cli.types.clone(),
+        actions: cli.actions.clone(),
+        instances: cli.instances.clone(),
+        sources: cli.sources.clone(),
+        requestors: cli.requestors.clone(),
+        locations: cli.locations.clone(),
+        projects: cli.projects.clone(),
+        loglevel: cli.loglevel,
+    }
+}
+
 /// The types to ask a server for. Exclusions cannot be asked for; a positive action can only be that of a lifecycle
 /// event, so nothing else need be sent.
 fn types(cli: &Cli) -> Vec<String> {
@@ -206,7 +231,7 @@ pub fn doubts(cli: &Cli) -> Vec<String> {
     let unknown = cli.actions.iter().map(|action| action.strip_prefix('!').unwrap_or(action));
     unknown
         .filter(|action| catalogue::matching(action).next().is_none())
-        .map(|action| match &catalogue::nearest(action)[..] {
+        .map(|action| match &actions::nearest(action)[..] {
             [] => format!("no known action matches {action:?}; `lxmon --list-actions` shows them all"),
             names => format!("no known action matches {action:?}; near it: {}", names.join(", ")),
         })
