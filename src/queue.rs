@@ -23,9 +23,9 @@ use tokio::sync::Notify;
 
 use crate::event::gap::{End, Gap};
 use crate::event::message::{Block, Memory};
-use crate::event::moment::local_now;
 use crate::event::{Event, RemoteId};
 use crate::system::clock::Moment;
+use crate::system::clock::local_now;
 
 /// How many bytes may wait while readers rest for the output.
 const SMALL: usize = 8 << 20;

@@ -34,8 +34,8 @@ fn the_corpus_of_pretty() {
 }
 
 #[test]
-fn the_corpus_of_sources() {
-    replay("source", claims::source);
+fn the_corpus_of_entities() {
+    replay("entity", claims::entity);
 }
 
 #[test]

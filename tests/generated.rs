@@ -40,7 +40,7 @@ fn the_man_page_has_all_its_sections_and_every_option() {
 
 /// Every long option, from the source of the command line and not from what clap makes of it.
 fn options() -> Vec<String> {
-    let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli.rs")).unwrap();
+    let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/mod.rs")).unwrap();
     let fields = source.split("pub struct Cli {").nth(1).unwrap().split("\n}\n").next().unwrap();
     let mut options = Vec::new();
     for field in fields.split("#[arg(").skip(1) {

@@ -13,7 +13,7 @@ use rustix::process::{getuid, kill_process};
 use crate::program::{Outcome, Running, finish, lxmon, run};
 use crate::standin::{Connection, StandIn, numbered};
 
-const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo.ndjson");
+const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
 
 /// Sends one event and waits.
 fn silent() -> StandIn {

@@ -13,7 +13,7 @@ use crate::standin::{Connection, StandIn, numbered, opcode};
 
 /// Real events of LXD 5.0.2, one of each type.
 fn real() -> Vec<&'static str> {
-    let session = include_str!("../src/source/demo.ndjson");
+    let session = include_str!("../src/source/demo/session.ndjson");
     let of = |kind: &str| session.lines().find(|line| line.starts_with(&format!("{{\"type\":\"{kind}\""))).unwrap();
     vec![of("lifecycle"), of("operation"), of("logging")]
 }

@@ -167,7 +167,7 @@ fn a_login_in_an_address_is_never_shown() {
 
 #[test]
 fn the_command_line_wins_over_the_environment() {
-    let events = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo.ndjson");
+    let events = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
     for arguments in [&["-p"][..], &["-f", "pretty"], &["-f", "json", "-p"]] {
         let mut command = lxmon(["--replay", events, "-n1"]);
         let outcome = finish(command.args(arguments).env("LXMON_FORMAT", "json"));

@@ -43,7 +43,7 @@ fn blank_lines_are_allowed_and_bad_ones_are_told_by_their_number() {
 
 #[test]
 fn what_lxmon_wrote_reads_back_in_every_format() {
-    let session = include_str!("../src/source/demo.ndjson");
+    let session = include_str!("../src/source/demo/session.ndjson");
     let (_, json, _) = replay(session.as_bytes(), &["--sort-window", "0"]);
     assert_eq!(json, session);
     // As `lxc monitor --format json` writes them, with an empty line after each.

@@ -208,7 +208,7 @@ fn colours_follow_the_rules() {
 
 #[test]
 fn the_demonstration_has_the_pace_of_its_recording() {
-    let session = include_str!("../src/source/demo.ndjson");
+    let session = include_str!("../src/source/demo/session.ndjson");
     let time = |line: &str| {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         chrono::DateTime::parse_from_rfc3339(event["timestamp"].as_str().unwrap()).unwrap()
@@ -232,7 +232,7 @@ fn the_demonstration_has_the_pace_of_its_recording() {
 fn the_demonstration_plays_and_ends_with_0() {
     let outcome = finish(&mut lxmon(["--demo", "-f", "json"]));
     assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
-    let session = include_str!("../src/source/demo.ndjson");
+    let session = include_str!("../src/source/demo/session.ndjson");
     assert_eq!(outcome.stdout.lines().count(), session.lines().count());
     for action in
         ["project-created", "instance-created", "instance-exec", "instance-snapshot-created", "instance-deleted"]

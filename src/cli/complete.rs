@@ -13,10 +13,10 @@ use serde::Deserialize;
 use super::Cli;
 use super::shells::{Line, Shell, is_plain};
 use crate::event::catalogue::ACTIONS;
-use crate::event::source::Source;
+use crate::event::entity::Entity;
 use crate::remote::{self, Flavour, Wanted};
-use crate::source::dial::{Dialed, dial};
-use crate::source::http;
+use crate::source::server::dial::{Dialed, dial};
+use crate::source::server::http;
 use crate::system::environment::Environment;
 
 /// How long an answer may take; someone waits at the keyboard.
@@ -110,5 +110,5 @@ async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {
     let target = format!("{prefix}/1.0/projects");
     let body = http::get(stream, &host, &target, authorization.as_ref(), LONGEST).await?;
     let answer: Answer = serde_json::from_slice(&body)?;
-    Ok(answer.metadata.iter().map(|path| Source::parse(path).name.into_owned()).collect())
+    Ok(answer.metadata.iter().map(|path| Entity::parse(path).name.into_owned()).collect())
 }

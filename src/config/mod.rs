@@ -9,12 +9,15 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::cli::{Cli, When, actions};
 use crate::event::{Type, catalogue};
 use crate::filter::{Filter, Selection, excludes, is_glob};
-use crate::remote::{self, Flavour, Remote, Wanted};
+use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
 use crate::report::exit::Fault;
+use crate::source::Source;
 use crate::source::replay::Recording;
-use crate::source::request::{Projects, Request};
-use crate::source::server::Conduct;
+use crate::source::server::Connecting;
+use crate::source::server::follow::Conduct;
+use crate::source::server::request::{Projects, Request};
+use crate::system::clock::Resumed;
 use crate::system::environment::Environment;
 use crate::system::terminal::Terminal;
 
@@ -23,10 +26,8 @@ use crate::system::terminal::Terminal;
 pub struct Config {
     /// Where events come from.
     pub source: Source,
-    /// The environment, which may hold logins.
-    pub environment: Environment,
-    /// What servers are asked for.
-    pub request: Request,
+    /// How servers are connected to.
+    pub connecting: Connecting,
     /// What is wanted of what they send.
     pub filter: Filter,
     /// The output format.
@@ -39,8 +40,6 @@ pub struct Config {
     pub limits: Limits,
     /// The end after so long.
     pub timeout: Option<Duration>,
-    /// What happens when a server cannot be followed.
-    pub conduct: Conduct,
     /// How long an event may be held to be put in order.
     pub sort_window: Duration,
     /// How many bytes of memory may be taken by all that waits.
@@ -56,35 +55,6 @@ pub struct Limits {
     pub gap_events: bool,
     /// Whether the first gap is the end.
     pub fail_on_gap: bool,
-}
-
-/// Where events come from.
-#[derive(Debug)]
-pub enum Source {
-    /// Servers, all at once.
-    Servers(Vec<Remote>),
-    /// A recording.
-    Replay(Recording),
-    /// The built-in demonstration.
-    Demo,
-}
-
-impl Source {
-    /// What notices and events call the remotes, by their number.
-    #[must_use]
-    pub fn remote_names(&self) -> Vec<String> {
-        match self {
-            Self::Servers(remotes) => remotes.iter().map(|remote| remote.name.clone()).collect(),
-            Self::Replay(recording) => vec![recording.name()],
-            Self::Demo => vec!["demo".into()],
-        }
-    }
-
-    /// Whether it is a recording whose next line may be a long time coming.
-    #[must_use]
-    pub fn may_rest(&self) -> bool {
-        matches!(self, Self::Replay(recording) if !recording.is_regular_file())
-    }
 }
 
 impl Config {
@@ -114,15 +84,18 @@ impl Config {
         };
         Ok(Self {
             source,
-            environment: environment.clone(),
-            request,
+            connecting: Connecting {
+                environment: environment.clone(),
+                request,
+                conduct: Conduct { retry: cli.retry, reconnect: !cli.no_reconnect, fail_on_gap: cli.fail_on_gap },
+                resumed: Resumed::default(),
+            },
             filter: Filter::new(&selection(cli)),
             format,
             surface,
             pretty,
             limits: Limits { count: cli.count, gap_events: cli.gap_events, fail_on_gap: cli.fail_on_gap },
             timeout: cli.timeout,
-            conduct: Conduct { retry: cli.retry, reconnect: !cli.no_reconnect, fail_on_gap: cli.fail_on_gap },
             sort_window: cli.sort_window,
             buffer: cli.buffer,
         })

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+/// The longest message that is read, in bytes.
+pub const MAX_MESSAGE: usize = 64 << 20;
+
 /// A block is closed once it holds this many bytes of text. Long enough that an allocation per block costs nothing, short
 /// enough that one event that is kept holds little else in memory.
 pub const BLOCK: usize = 64 << 10;

@@ -1,15 +1,15 @@
 //! An event as it came: the message's own bytes, and where in them the parts of the envelope stand.
 
 pub mod catalogue;
+pub mod entity;
 pub mod gap;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;
 pub mod message;
-pub mod moment;
 pub mod operation;
 pub mod security;
-pub mod source;
+pub mod timestamp;
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ use chrono::{DateTime, FixedOffset, Utc};
 pub use self::lifecycle::{Lifecycle, Requestor};
 pub use self::logging::{Level, Logging};
 pub use self::message::Message;
-pub use self::moment::Nanos;
 pub use self::operation::{Operation, Status};
 pub use self::security::Security;
+pub use self::timestamp::Timestamp;
 
 use self::json::{JsonError, Kind, Tape, Text, Value};
 
@@ -54,7 +54,7 @@ pub struct Event {
     tape: Tape,
     remote: RemoteId,
     kind: Type,
-    moment: Option<Nanos>,
+    timestamp: Option<Timestamp>,
     envelope: Envelope,
 }
 
@@ -116,15 +116,15 @@ impl Event {
     pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
         match Envelope::read(&message, &mut tape) {
             Ok((kind, envelope)) => {
-                let mut event = Self { message, tape, remote, kind, moment: None, envelope };
-                event.moment = event.timestamp_text().and_then(|text| Nanos::parse(&text.cow()));
+                let mut event = Self { message, tape, remote, kind, timestamp: None, envelope };
+                event.timestamp = event.timestamp_text().and_then(|text| Timestamp::parse(&text.cow()));
                 Ok(event)
             }
             Err(why) => Err(Rejected { why, message, tape }),
         }
     }
 
-    /// Gives up the tape for another event, and with it all but the text, the moment and [`Event::names_a_remote`].
+    /// Gives up the tape for another event, and with it all but the text, the timestamp and [`Event::names_a_remote`].
     #[must_use]
     pub fn strip(&mut self) -> Tape {
         self.envelope = Envelope { has_remote: self.envelope.has_remote, ..Envelope::EMPTY };
@@ -218,23 +218,23 @@ impl Event {
 
     /// `timestamp` with its offset, when it is RFC 3339.
     #[must_use]
-    pub fn timestamp(&self) -> Option<DateTime<FixedOffset>> {
+    pub fn offset_time(&self) -> Option<DateTime<FixedOffset>> {
         DateTime::parse_from_rfc3339(&self.timestamp_text()?.cow()).ok()
     }
 
     /// The time that `timestamp` names, when it is RFC 3339.
     #[must_use]
     pub fn time(&self) -> Option<DateTime<Utc>> {
-        match self.moment {
-            Some(Nanos(nanos)) => Some(DateTime::from_timestamp_nanos(nanos)),
-            None => Some(self.timestamp()?.to_utc()),
+        match self.timestamp {
+            Some(Timestamp(nanos)) => Some(DateTime::from_timestamp_nanos(nanos)),
+            None => Some(self.offset_time()?.to_utc()),
         }
     }
 
     /// The moment `timestamp` names, when it is RFC 3339 and within the years 1677 to 2262.
     #[must_use]
-    pub fn moment(&self) -> Option<Nanos> {
-        self.moment
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.timestamp
     }
 
     /// `metadata`, whatever it is.
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(event.kind(), Type::Ovn);
         assert!(event.project().unwrap().is("web"));
         assert!(event.location().is_none());
-        assert_eq!(event.moment(), Some(Nanos(1_767_319_445_500_000_000)));
+        assert_eq!(event.timestamp(), Some(Timestamp(1_767_319_445_500_000_000)));
         assert!(event.text().ends_with('}') && !event.spans_lines());
     }
 

@@ -1,7 +1,7 @@
 //! The conditions that the options of a selection set, one variant each.
 
 use super::patterns::Patterns;
-use crate::event::source::Source;
+use crate::event::entity::Entity;
 use crate::event::{Event, Level};
 
 /// The keys under which log lines name an instance (seen on LXD 5.0.2 and Incus 6.0.4; `container` before LXD 4).
@@ -87,11 +87,11 @@ fn has_requestor(event: &Event, patterns: &Patterns) -> bool {
 fn concerns_instance(event: &Event, patterns: &Patterns) -> bool {
     if let Some(operation) = event.operation() {
         let paths: Vec<_> = operation.resource_paths().map(|path| path.cow()).collect();
-        return patterns.admit(paths.iter().filter_map(|path| Source::parse(path).instance().map(str::to_owned)));
+        return patterns.admit(paths.iter().filter_map(|path| Entity::parse(path).instance().map(str::to_owned)));
     }
     if let Some(lifecycle) = event.lifecycle() {
         let source = lifecycle.source().map(|source| source.cow());
-        return patterns.admit(source.iter().filter_map(|path| Source::parse(path).instance().map(str::to_owned)));
+        return patterns.admit(source.iter().filter_map(|path| Entity::parse(path).instance().map(str::to_owned)));
     }
     let context = event.logging().and_then(|logging| logging.context());
     let names = LOG_KEYS.into_iter().filter_map(|key| context?.get_text(key)).map(|name| name.cow());

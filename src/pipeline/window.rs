@@ -31,7 +31,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::event::gap::Gap;
-use crate::event::{Event, Nanos, RemoteId};
+use crate::event::{Event, RemoteId, Timestamp};
 use crate::system::clock::both_clocks;
 
 /// Nanoseconds: of a server's clock since 1970, or of ours since the program was started.
@@ -371,7 +371,7 @@ impl Window {
         self.pushed += 1;
         let number = self.pushed;
         let index = self.origin_of(&event);
-        let time = event.moment().map(|Nanos(time)| time);
+        let time = event.timestamp().map(|Timestamp(time)| time);
         let held = Held::Event(event);
         if self.length == 0 {
             self.put(index, (0, number), 0, held);

@@ -55,7 +55,7 @@ impl Logfmt {
     /// To the second, with the event's own offset.
     fn time(&mut self, event: &Event) {
         self.value.clear();
-        match (event.timestamp(), event.timestamp_text()) {
+        match (event.offset_time(), event.timestamp_text()) {
             (Some(time), _) => self.value.push_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true)),
             (None, Some(text)) => self.value.push_str(&text.cow()),
             (None, None) => {}

@@ -1,10 +1,10 @@
 //! Turns events into text. Every renderer appends to the caller's buffer and does no I/O.
 
 mod json;
-mod lanes;
 pub mod logfmt;
 pub mod pretty;
 pub mod sanitize;
+mod simd;
 pub mod theme;
 pub mod yaml;
 

@@ -14,9 +14,9 @@ use owo_colors::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use self::glyph::Glyph;
-use super::{Surface, lanes, sanitize, theme};
+use super::{Surface, sanitize, simd, theme};
+use crate::event::entity::{Entity, EntityKind};
 use crate::event::json::{Escapes, Kind, Text, Value};
-use crate::event::source::{EntityKind, Source};
 use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
 
 /// How the time is shown.
@@ -305,8 +305,8 @@ impl Pretty {
             let path = path.cow();
             self.object(&path);
             // LXD 5.0 lists an instance twice, as a container too.
-            let first = Source::parse(&path);
-            let others = objects.filter(|path| Source::parse(&path.cow()).name != first.name).count();
+            let first = Entity::parse(&path);
+            let others = objects.filter(|path| Entity::parse(&path.cow()).name != first.name).count();
             if others > 0 {
                 let _ = write!(self.cells.object.text, " +{others}");
             }
@@ -390,7 +390,7 @@ impl Pretty {
     }
 
     fn object(&mut self, path: &str) {
-        let source = Source::parse(path);
+        let source = Entity::parse(path);
         let cell = &mut self.cells.object;
         cell.style = theme::OBJECT;
         cell.pad = 14;
@@ -477,7 +477,7 @@ fn digits(text: &mut Vec<u8>, value: u32, count: u32) {
 
 /// Whether a text in the message's quotes and escapes is what `{:?}` makes of it.
 fn is_own_debug(text: Text<'_>) -> bool {
-    if !lanes::is_usual(text.raw.as_bytes()) {
+    if !simd::is_usual(text.raw.as_bytes()) {
         return false;
     }
     let mut bytes = text.raw.bytes();
@@ -589,7 +589,7 @@ impl Cell {
 
     fn push_text(&mut self, text: Option<Text<'_>>) {
         let Some(text) = text else { return };
-        if text.is_escaped() && text.escapes <= Escapes::Control && lanes::is_usual(text.raw.as_bytes()) {
+        if text.is_escaped() && text.escapes <= Escapes::Control && simd::is_usual(text.raw.as_bytes()) {
             return sanitize::push_escaped(&mut self.text, text.raw);
         }
         match text.cow() {

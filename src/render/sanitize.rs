@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use super::lanes;
+use super::simd;
 
 /// Whether `character` does something other than to show itself: C0, DEL, C1, line and paragraph separators, the bidi
 /// controls (Unicode's `Bidi_Control` property), interlinear annotation, and what is invisible
@@ -40,7 +40,7 @@ pub fn is_control(character: char) -> bool {
 /// Whether `text` holds any of them.
 #[must_use]
 pub fn is_dangerous(text: &str) -> bool {
-    !lanes::is_usual(text.as_bytes()) && text.chars().any(is_control)
+    !simd::is_usual(text.as_bytes()) && text.chars().any(is_control)
 }
 
 /// Appends `text` with its control characters as escapes: `\n`, `\x1b`, `\u{202e}`.

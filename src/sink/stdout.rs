@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use tokio::io::Interest;
 
 use super::Flow;
-use crate::system::watched;
+use crate::system::{descriptors, watched};
 
 /// How much is gathered for one write.
 const CHUNK: usize = 64 << 10;
@@ -64,18 +63,13 @@ pub enum Flushed {
     Part,
 }
 
-/// A descriptor of its own for standard output, free of the standard library's line buffering.
-pub fn descriptor() -> io::Result<OwnedFd> {
-    io::stdout().as_fd().try_clone_to_owned()
-}
-
 impl Stdout {
     /// Reports to `flow` how writing goes.
     ///
     /// # Errors
     /// There is no standard output.
     pub fn new(flow: Arc<Flow>) -> io::Result<Self> {
-        let mut descriptor = descriptor()?;
+        let mut descriptor = descriptors::stdout()?;
         let mut kind = Kind::Other;
         if rustix::termios::isatty(&descriptor) {
             // Not permitted where another user's terminal is used (su); then a stopped terminal blocks our writes.
@@ -275,7 +269,7 @@ fn is_hung_up(file: &File) -> bool {
 /// Waits until nobody reads standard output any more, which no write would show while there is nothing to write.
 pub async fn reader_gone() {
     // Files have no readers, and the system says so by refusing to watch them.
-    let output = descriptor().and_then(|stdout| watched(File::from(stdout), Interest::ERROR));
+    let output = descriptors::stdout().and_then(|stdout| watched(File::from(stdout), Interest::ERROR));
     let Ok(output) = output else { return std::future::pending().await };
     loop {
         let Ok(mut event) = output.ready(Interest::ERROR).await else { return std::future::pending().await };

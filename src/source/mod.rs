@@ -1,11 +1,59 @@
 //! Where messages come from: servers, a file, or the built-in demonstration. Only this step touches the network.
 
-pub mod backoff;
 pub mod demo;
-pub mod dial;
-pub mod http;
 pub mod replay;
-pub mod request;
 pub mod server;
-pub mod subscription;
-pub mod tls;
+
+use std::sync::Arc;
+
+use self::replay::Recording;
+use self::server::Connecting;
+use crate::queue::Queue;
+use crate::remote::Remote;
+
+/// Where events come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Servers, all at once.
+    Servers(Vec<Remote>),
+    /// A recording.
+    Replay(Recording),
+    /// The built-in demonstration.
+    Demo,
+}
+
+impl Source {
+    /// What notices and events call the remotes, by their number.
+    #[must_use]
+    pub fn remote_names(&self) -> Vec<String> {
+        match self {
+            Self::Servers(remotes) => remotes.iter().map(|remote| remote.name.clone()).collect(),
+            Self::Replay(recording) => vec![recording.name()],
+            Self::Demo => vec!["demo".into()],
+        }
+    }
+
+    /// Whether it waits for a slow reader of the output, which servers do not.
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        !matches!(self, Self::Servers(_))
+    }
+
+    /// Whether it is a recording whose next line may be a long time coming.
+    #[must_use]
+    pub fn may_rest(&self) -> bool {
+        matches!(self, Self::Replay(recording) if !recording.is_regular_file())
+    }
+
+    /// Queues all messages, until there are no more.
+    ///
+    /// # Errors
+    /// The source cannot be read or followed, or not any longer.
+    pub async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
+        match self {
+            Self::Servers(remotes) => server::follow_all(remotes, connecting, queue).await,
+            Self::Replay(recording) => recording.run(Arc::clone(queue)).await,
+            Self::Demo => demo::follow(connecting, queue).await,
+        }
+    }
+}

@@ -14,10 +14,8 @@ use rustix::fs::FileType;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::subscription::MAX_MESSAGE;
-use crate::event::message::Block;
+use crate::event::message::{Block, MAX_MESSAGE};
 use crate::queue::{Item, Queue};
-use crate::sink::stdout;
 use crate::system::descriptors;
 
 /// How much is read at once, in bytes.
@@ -94,7 +92,7 @@ impl Recording {
             Self::Stdin => self.open().and_then(|file| file.metadata()),
             Self::File(path) => std::fs::metadata(path),
         };
-        let output = stdout::descriptor().and_then(|descriptor| File::from(descriptor).metadata());
+        let output = descriptors::stdout().and_then(|descriptor| File::from(descriptor).metadata());
         let (Ok(input), Ok(output)) = (input, output) else { return false };
         identity(input).is_some_and(|input| identity(output) == Some(input))
     }

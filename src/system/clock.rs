@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, Local};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
     timerfd_settime,
@@ -46,6 +47,12 @@ impl Moment {
     pub fn elapsed(self) -> Duration {
         self.awake.elapsed() + asleep().saturating_sub(self.asleep)
     }
+}
+
+/// The time of day. (chrono's own panics where the clock is before 1970.)
+#[must_use]
+pub fn local_now() -> DateTime<Local> {
+    SystemTime::now().into()
 }
 
 /// This moment by the monotonic clock, and by the system's in nanoseconds since 1970 (0 before that).

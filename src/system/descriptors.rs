@@ -25,6 +25,11 @@ pub(crate) fn stdin_was_closed() -> bool {
     STDIN_CLOSED.load(Ordering::Relaxed)
 }
 
+/// A descriptor of its own for standard output, free of the standard library's line buffering.
+pub(crate) fn stdout() -> io::Result<OwnedFd> {
+    io::stdout().as_fd().try_clone_to_owned()
+}
+
 /// # Errors
 /// There was no standard output when the program began.
 pub(crate) fn check_stdout() -> Result<(), Fault> {

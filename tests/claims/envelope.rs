@@ -74,8 +74,8 @@ fn envelope_is(event: &Event, theirs: &Value) {
     assert_eq!(ours(event.location()), text("location"));
     assert_eq!(ours(event.project()), text("project").filter(|project| !project.is_empty()));
     assert_eq!(event.metadata().map(to_serde).as_ref(), theirs.get("metadata"));
-    if let Some(moment) = event.moment() {
-        assert_eq!(event.timestamp().and_then(|time| time.timestamp_nanos_opt()), Some(moment.0));
+    if let Some(moment) = event.timestamp() {
+        assert_eq!(event.offset_time().and_then(|time| time.timestamp_nanos_opt()), Some(moment.0));
     }
 }
 

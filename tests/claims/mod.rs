@@ -4,15 +4,15 @@
 #![allow(unreachable_pub, reason = "the crate of the fuzz targets takes this module for its own")]
 
 mod client_config;
+mod entity;
 mod envelope;
 mod pretty;
-mod source;
 mod yaml;
 
 pub use self::client_config::client_config;
+pub use self::entity::entity;
 pub use self::envelope::envelope;
 pub use self::pretty::pretty;
-pub use self::source::source;
 pub use self::yaml::{same, yaml};
 
 use lxmon::event::json::Tape;

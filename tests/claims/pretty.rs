@@ -69,14 +69,14 @@ fn check(event: &Event, look: &Options, text: &str) {
         assert!(line.width() <= width.max(least), "{} columns for {width}: {line:?}", line.width());
     } else {
         // As the server wrote it where there is no other way, else in UTC.
-        if let Some(time) = event.timestamp().filter(|_| !line.starts_with(&shown(event.timestamp_text()))) {
+        if let Some(time) = event.offset_time().filter(|_| !line.starts_with(&shown(event.timestamp_text()))) {
             let shown = line.split(' ').next().and_then(|first| DateTime::parse_from_rfc3339(first).ok()).unwrap();
             let late = (time - shown).num_milliseconds();
             // A leap second shows as the one before it.
             assert!(late == 0 || (time.nanosecond() >= 1_000_000_000 && late <= 1000), "{line:?}");
         }
         let parts = [event.logging().and_then(|logging| logging.message()), event.project(), event.timestamp_text()];
-        let parts = if event.timestamp().is_some() { &parts[..2] } else { &parts[..] };
+        let parts = if event.offset_time().is_some() { &parts[..2] } else { &parts[..] };
         for part in parts {
             assert!(line.contains(&shown(*part)), "{line:?}");
         }

@@ -4,7 +4,7 @@
 use owo_colors::Style as Ink;
 use wide::u8x16;
 
-use super::super::{lanes, sanitize, theme};
+use super::super::{sanitize, simd, theme};
 use super::resolve;
 
 /// libyaml folds at the first space after this column.
@@ -118,7 +118,7 @@ static CLASS: [u8; 256] = {
 
 /// The classes of all of a text's bytes. Without unusual ones, as nearly always, it is a matter of vectors.
 fn classes(text: &[u8]) -> u8 {
-    match lanes::fold(text, Seen::default(), Seen::with).map(Seen::classes) {
+    match simd::fold(text, Seen::default(), Seen::with).map(Seen::classes) {
         Some(classes) if classes & UNUSUAL == 0 => classes,
         _ => text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]),
     }
@@ -140,7 +140,7 @@ impl Seen {
             space: self.space | is(b' '),
             beside_space: self.beside_space | is(b':') | is(b'#'),
             quoted: self.quoted | is(b'"') | is(b'\\'),
-            unusual: self.unusual | lanes::unusual(chunk),
+            unusual: self.unusual | simd::unusual(chunk),
         }
     }
 
@@ -247,7 +247,7 @@ impl<'o> Emitter<'o> {
     pub(super) fn escaped_string(&mut self, raw: &str) {
         self.paint(theme::STRING, |emitter| {
             emitter.indicator("\"", true, false, false);
-            if lanes::is_usual(raw.as_bytes()) {
+            if simd::is_usual(raw.as_bytes()) {
                 emitter.copy_and_fold(raw);
             } else {
                 emitter.escape_and_fold::<true>(raw, Place::Free);
@@ -305,7 +305,7 @@ impl<'o> Emitter<'o> {
             && *last != b' '
             && !self.color
             && self.fits(text)
-            && lanes::is_words(bytes)
+            && simd::is_words(bytes)
             && (bytes.len() > resolve::LONGEST_WORD || resolve::is_string(text));
         if is_word {
             self.separate();

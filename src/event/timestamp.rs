@@ -1,25 +1,17 @@
 //! The moment that a timestamp names, in nanoseconds: what every event is sorted by.
 
-use std::time::SystemTime;
-
-use chrono::{DateTime, Local};
+use chrono::DateTime;
 
 /// Nanoseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nanos(pub i64);
+pub struct Timestamp(pub i64);
 
-impl Nanos {
+impl Timestamp {
     /// The moment that `text` names, when it is RFC 3339 and within the years 1677 to 2262.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         usual(text.as_bytes()).or_else(|| DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()).map(Self)
     }
-}
-
-/// The time of day. (chrono's own panics where the clock is before 1970.)
-#[must_use]
-pub fn local_now() -> DateTime<Local> {
-    SystemTime::now().into()
 }
 
 /// What Go writes (`time.RFC3339Nano`), for years in which nothing overflows. Everything else is chrono's to judge.
@@ -113,13 +105,13 @@ mod tests {
         for text in
             ["2026-01-02t03:04:05z", "1969-12-31T23:59:59.5Z", "2016-12-31T23:59:60Z", "2026-01-02 03:04:05+01:00"]
         {
-            assert_eq!(Nanos::parse(text).map(|Nanos(nanos)| nanos), chronos(text), "{text}");
+            assert_eq!(Timestamp::parse(text).map(|Timestamp(nanos)| nanos), chronos(text), "{text}");
             assert!(usual(text.as_bytes()).is_none() && chronos(text).is_some(), "{text}");
         }
         for text in
             ["", "now", "2026-02-29T00:00:00Z", "2026-01-02T03:04:05", "2026-01-02T24:00:00Z", "2026-13-01T00:00:00Z"]
         {
-            assert_eq!(Nanos::parse(text), None, "{text}");
+            assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
 
@@ -130,7 +122,7 @@ mod tests {
             let time = DateTime::<Utc>::from_timestamp(seconds, nanos).unwrap().with_timezone(&zone);
             for format in [SecondsFormat::Secs, SecondsFormat::Millis, SecondsFormat::AutoSi, SecondsFormat::Nanos] {
                 let text = time.to_rfc3339_opts(format, true);
-                prop_assert_eq!(Nanos::parse(&text).map(|Nanos(nanos)| nanos), chronos(&text), "{}", text);
+                prop_assert_eq!(Timestamp::parse(&text).map(|Timestamp(nanos)| nanos), chronos(&text), "{}", text);
             }
         }
 

@@ -17,11 +17,8 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket};
 
-use crate::event::message::Block;
+use crate::event::message::{Block, MAX_MESSAGE};
 use crate::system::clock::Moment;
-
-/// The longest message that is read, in bytes.
-pub const MAX_MESSAGE: usize = 64 << 20;
 
 /// How much is read of all connections together before each has its next turn, in bytes.
 const READ: usize = 128 << 10;

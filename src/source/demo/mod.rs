@@ -1,6 +1,7 @@
 //! The built-in demonstration: a stand-in server on a private unix socket that plays a recorded session of a real
 //! LXD 5.0.2 over a real WebSocket, to the ordinary client.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,19 +14,61 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::server::Connecting;
+use super::server::dial::dial;
+use super::server::follow::{Conduct, Follow, Starts};
+use super::server::subscription::Lost;
+use crate::event::RemoteId;
+use crate::queue::Queue;
+use crate::remote::{Address, Flavour, Remote};
+
 /// What the server sends, one event a line.
-const SESSION: &str = include_str!("demo.ndjson");
+const SESSION: &str = include_str!("session.ndjson");
+
+/// Follows the stand-in server until it has played the session.
+///
+/// # Errors
+/// It cannot be started, or followed.
+pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Result<()> {
+    let demo = Demo::new()?;
+    let remote = Remote {
+        name: "demo".into(),
+        flavour: Flavour::Lxd,
+        why: "the recorded server is one".into(),
+        address: Address::Unix(demo.socket()),
+        project: None,
+    };
+    let starts = Starts::new(1);
+    let follow = Follow {
+        remote: &remote,
+        id: RemoteId::default(),
+        request: &connecting.request,
+        queue,
+        conduct: Conduct { retry: false, reconnect: false, fail_on_gap: false },
+        connections: 1,
+        starts: &starts,
+        resumed: &connecting.resumed,
+    };
+    let dial = async |is_accepted: &Cell<bool>| dial(&remote, &connecting.environment, is_accepted).await;
+    let (served, followed) = tokio::join!(demo.serve(), follow.run(dial));
+    served.context("the demonstration's server")?;
+    match followed {
+        // The server's end is the session's end.
+        Err(error) if error.is::<Lost>() => Ok(()),
+        outcome => outcome.context("following the demonstration's server"),
+    }
+}
 
 /// The stand-in server.
 #[derive(Debug)]
-pub struct Demo {
+struct Demo {
     listener: UnixListener,
     directory: TempDir,
 }
 
 impl Demo {
     /// Listens on a socket that only this user can reach.
-    pub fn new() -> anyhow::Result<Self> {
+    fn new() -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("lxmon-demo-")
             .tempdir()
@@ -35,13 +78,12 @@ impl Demo {
     }
 
     /// Where it listens.
-    #[must_use]
-    pub fn socket(&self) -> PathBuf {
+    fn socket(&self) -> PathBuf {
         socket(&self.directory)
     }
 
     /// Plays the session to the first client at the pace at which it was recorded, then closes the connection.
-    pub async fn serve(&self) -> anyhow::Result<()> {
+    async fn serve(&self) -> anyhow::Result<()> {
         let (stream, _) = self.listener.accept().await?;
         play(stream).await
     }

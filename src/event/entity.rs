@@ -89,7 +89,7 @@ pub enum EntityKind {
 
 /// A path, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source<'a> {
+pub struct Entity<'a> {
     /// What it names.
     pub kind: EntityKind,
     /// Its name, with those of what it is part of before it: `db1/snap0`, `default/custom/vol1`. The whole path when
@@ -103,7 +103,7 @@ pub struct Source<'a> {
 /// More parts than any path of the API has.
 const PARTS: usize = 8;
 
-impl<'a> Source<'a> {
+impl<'a> Entity<'a> {
     /// Takes `path` apart. Every text is a path of some kind; escapes that are none stay as they are.
     #[must_use]
     pub fn parse(path: &'a str) -> Self {
@@ -322,7 +322,7 @@ mod tests {
             ("nonsense", EntityKind::Other, "nonsense", None, None),
             ("/1.0/b/c/d/e/f/g/h/i/j", EntityKind::Other, "/1.0/b/c/d/e/f/g/h/i/j", None, None),
         ] {
-            let source = Source::parse(path);
+            let source = Entity::parse(path);
             assert_eq!((source.kind, &*source.name), (kind, name), "{path}");
             assert_eq!((source.project.as_deref(), source.instance()), (project, instance), "{path}");
         }
@@ -331,8 +331,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_can_be_taken_apart(path: String, tail in "(/[a-z%?=&]{0,9}){0,10}") {
-            let _ = Source::parse(&path);
-            let _ = Source::parse(&format!("/1.0{tail}"));
+            let _ = Entity::parse(&path);
+            let _ = Entity::parse(&format!("/1.0{tail}"));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Any text is a path of some kind.
 
-use lxmon::event::source::{EntityKind, Source};
+use lxmon::event::entity::{Entity, EntityKind};
 
 /// Every text can be taken apart; what is not understood stays whole, and nothing is made up.
-pub fn source(data: &[u8]) {
+pub fn entity(data: &[u8]) {
     let Ok(path) = std::str::from_utf8(data) else { return };
-    let Source { kind, name, project, .. } = &Source::parse(path);
+    let Entity { kind, name, project, .. } = &Entity::parse(path);
     let (plain, query) = path.split_once('?').unwrap_or((path, ""));
     if *kind == EntityKind::Other {
         assert_eq!(name, path);
@@ -24,7 +24,7 @@ pub fn source(data: &[u8]) {
     let is_of_instance = ["instances/", "containers/", "virtual-machines/"]
         .iter()
         .any(|instances| plain.strip_prefix("/1.0/").is_some_and(|rest| rest.starts_with(instances)));
-    let instance = Source::parse(path).instance().map(str::to_owned);
+    let instance = Entity::parse(path).instance().map(str::to_owned);
     assert!(instance.is_none() || is_of_instance, "{instance:?}");
     if is_of_instance && *kind != EntityKind::Other {
         // What is part of an instance has its name before its own.

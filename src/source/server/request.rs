@@ -1,6 +1,10 @@
 //! What a server is asked for.
 
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What is escaped in the value of a query: all but the unreserved characters (RFC 3986, section 2.3) and the comma that
+/// joins types.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
 
 /// What is asked of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,15 +38,7 @@ impl Request {
             target.push(separator);
             target.push_str(name);
             target.push('=');
-            for byte in value.bytes() {
-                match byte {
-                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b',' => {
-                        target.push(char::from(byte));
-                    }
-                    // Writing to a String cannot fail.
-                    _ => _ = write!(target, "%{byte:02X}"),
-                }
-            }
+            target.extend(utf8_percent_encode(value, ESCAPED));
             separator = '&';
         };
         if !self.types.is_empty() {

@@ -16,12 +16,12 @@ use super::subscription::{Lost, Received, Subscription};
 use super::tls;
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
-use crate::event::moment::local_now;
 use crate::event::{Event, Message, RemoteId, Type};
 use crate::queue::{Item, Pushed, Queue};
 use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
 use crate::report::notice;
+use crate::system::clock::local_now;
 use crate::system::clock::{Moment, Resumed};
 
 /// How long connecting may take. A server that has accepted the connection is waited for.

@@ -1,5 +1,0 @@
-//! See `tests/claims/source.rs`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lxmon_fuzz::claims::source(data));

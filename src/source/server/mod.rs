@@ -1,0 +1,79 @@
+//! Servers: how one is reached, asked and followed, and how several are followed at once.
+
+pub mod backoff;
+pub mod dial;
+pub mod follow;
+pub mod http;
+pub mod request;
+pub mod subscription;
+pub mod tls;
+
+use std::cell::Cell;
+
+use anyhow::Context as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+use self::dial::dial;
+use self::follow::{Conduct, Follow, Starts};
+use self::request::Request;
+use crate::event::RemoteId;
+use crate::queue::Queue;
+use crate::remote::Remote;
+use crate::report::exit::Fault;
+use crate::report::notice;
+use crate::system::clock::Resumed;
+use crate::system::environment::Environment;
+
+/// What is the same for all servers that are followed.
+#[derive(Debug)]
+pub struct Connecting {
+    /// The environment, which may hold logins.
+    pub environment: Environment,
+    /// What servers are asked for.
+    pub request: Request,
+    /// What happens when one cannot be followed.
+    pub conduct: Conduct,
+    /// Shows that the machine was suspended.
+    pub resumed: Resumed,
+}
+
+/// Follows all remotes at once. One that fails is reported and does not stop the others.
+pub(super) async fn follow_all(remotes: &[Remote], connecting: &Connecting, queue: &Queue) -> anyhow::Result<()> {
+    let Connecting { environment, request, conduct, resumed } = connecting;
+    let starts = Starts::new(remotes.len());
+    // One of several that fails at the start is tried again like one that is lost later.
+    let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..*conduct };
+    let follow = |(number, remote)| {
+        let follow = Follow {
+            remote,
+            id: RemoteId(number),
+            request,
+            queue,
+            conduct: of_several,
+            connections: remotes.len(),
+            starts: &starts,
+            resumed,
+        };
+        let dial = async |is_accepted: &Cell<bool>| dial(remote, environment, is_accepted).await;
+        async move { follow.run(dial).await.with_context(|| remote.name.clone()) }
+    };
+    if let [remote] = remotes {
+        return follow((0, remote)).await;
+    }
+    let mut followed: FuturesUnordered<_> = (0..).zip(remotes).map(follow).collect();
+    let all = async {
+        while let Some(outcome) = followed.next().await {
+            if let Err(error) = outcome {
+                notice::show(&error);
+            }
+        }
+        Err(Fault::failed("none of the remotes is followed any more").into())
+    };
+    tokio::select! {
+        biased;
+        outcome = all => outcome,
+        () = starts.all_failed(), if !conduct.retry => {
+            Err(Fault::failed("none of the remotes can be followed").hint("--retry keeps trying").into())
+        }
+    }
+}
