@@ -1,6 +1,6 @@
 //! The metadata of lifecycle events (`EventLifecycle` in both servers' `shared/api/event_lifecycle.go`).
 
-use super::json::{Kind, Text, Value};
+use super::json::{Content, Text, Value};
 
 /// What happened, to what, by whom. Any part may be missing.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl<'a> Requestor<'a> {
     pub(super) fn of(metadata: Value<'a>) -> Option<Self> {
         let requestor = metadata.get("requestor")?;
         let part = |name| requestor.get_text(name).unwrap_or(Text::plain(""));
-        matches!(requestor.kind(), Kind::Object(_)).then(|| Self {
+        matches!(requestor.content(), Content::Object(_)).then(|| Self {
             protocol: part("protocol"),
             username: part("username"),
             address: part("address"),

@@ -22,7 +22,7 @@ pub use self::operation::{Operation, Status};
 pub use self::security::Security;
 pub use self::timestamp::Timestamp;
 
-use self::json::{JsonError, Kind, Tape, Text, Value};
+use self::json::{Content, JsonError, Tape, Text, Value};
 
 /// Which of the followed remotes an event came from: its place in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +53,7 @@ pub struct Event {
     message: Message,
     tape: Tape,
     remote: RemoteId,
-    kind: Type,
+    event_type: Type,
     timestamp: Option<Timestamp>,
     envelope: Envelope,
 }
@@ -61,7 +61,7 @@ pub struct Event {
 /// Indexes into the tape; [`ABSENT`] where the message lacks the key.
 #[derive(Clone, Copy, Debug)]
 struct Envelope {
-    kind: u32,
+    event_type: u32,
     timestamp: u32,
     metadata: u32,
     location: u32,
@@ -115,8 +115,8 @@ impl Event {
     /// Why it is no event, with the message, and the tape for the next one.
     pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
         match Envelope::read(&message, &mut tape) {
-            Ok((kind, envelope)) => {
-                let mut event = Self { message, tape, remote, kind, timestamp: None, envelope };
+            Ok((event_type, envelope)) => {
+                let mut event = Self { message, tape, remote, event_type, timestamp: None, envelope };
                 event.timestamp = event.timestamp_text().and_then(|text| Timestamp::parse(&text.cow()));
                 Ok(event)
             }
@@ -200,14 +200,14 @@ impl Event {
 
     /// Its type.
     #[must_use]
-    pub fn kind(&self) -> Type {
-        self.kind
+    pub fn event_type(&self) -> Type {
+        self.event_type
     }
 
     /// Its type as the server wrote it.
     #[must_use]
-    pub fn kind_text(&self) -> Text<'_> {
-        self.part(self.envelope.kind).and_then(|value| value.as_text()).unwrap_or(Text::plain(""))
+    pub fn type_text(&self) -> Text<'_> {
+        self.part(self.envelope.event_type).and_then(|value| value.as_text()).unwrap_or(Text::plain(""))
     }
 
     /// `timestamp` as the server wrote it.
@@ -258,19 +258,19 @@ impl Event {
     /// The metadata of a lifecycle event.
     #[must_use]
     pub fn lifecycle(&self) -> Option<Lifecycle<'_>> {
-        (self.kind == Type::Lifecycle).then(|| self.metadata()).flatten().map(Lifecycle::new)
+        (self.event_type == Type::Lifecycle).then(|| self.metadata()).flatten().map(Lifecycle::new)
     }
 
     /// The metadata of an operation event.
     #[must_use]
     pub fn operation(&self) -> Option<Operation<'_>> {
-        (self.kind == Type::Operation).then(|| self.metadata()).flatten().map(Operation::new)
+        (self.event_type == Type::Operation).then(|| self.metadata()).flatten().map(Operation::new)
     }
 
     /// The metadata of a logging event, or of the other types that carry log lines (ovn, network-acl).
     #[must_use]
     pub fn logging(&self) -> Option<Logging<'_>> {
-        matches!(self.kind, Type::Logging | Type::Ovn | Type::NetworkAcl)
+        matches!(self.event_type, Type::Logging | Type::Ovn | Type::NetworkAcl)
             .then(|| self.metadata())
             .flatten()
             .map(Logging::new)
@@ -279,13 +279,13 @@ impl Event {
     /// The metadata of a security event.
     #[must_use]
     pub fn security(&self) -> Option<Security<'_>> {
-        (self.kind == Type::Security).then(|| self.metadata()).flatten().map(Security::new)
+        (self.event_type == Type::Security).then(|| self.metadata()).flatten().map(Security::new)
     }
 }
 
 impl Envelope {
     const EMPTY: Self = Self {
-        kind: ABSENT,
+        event_type: ABSENT,
         timestamp: ABSENT,
         metadata: ABSENT,
         location: ABSENT,
@@ -297,12 +297,12 @@ impl Envelope {
         tape.parse(message).map_err(Malformed::Json)?;
         let mut envelope = Envelope::EMPTY;
         let root = tape.root(message);
-        let Kind::Object(members) = root.kind() else {
+        let Content::Object(members) = root.content() else {
             return Err(Malformed::NotAnObject);
         };
         for (key, value) in members {
             let slot = match &*key.cow() {
-                "type" => &mut envelope.kind,
+                "type" => &mut envelope.event_type,
                 "timestamp" => &mut envelope.timestamp,
                 "metadata" => &mut envelope.metadata,
                 "location" => &mut envelope.location,
@@ -315,14 +315,14 @@ impl Envelope {
             };
             *slot = value.index();
         }
-        let kind = match envelope.kind {
+        let event_type = match envelope.event_type {
             ABSENT => None,
             index => tape.value(message, index).as_text(),
         };
-        let Some(kind) = kind.map(Type::of) else {
+        let Some(event_type) = event_type.map(Type::of) else {
             return Err(Malformed::NoType);
         };
-        Ok((kind, envelope))
+        Ok((event_type, envelope))
     }
 }
 
@@ -364,7 +364,7 @@ mod tests {
         let event = event(
             "{\"x\":[{\"type\":\"no\"}],\"project\":\"web\",\"metadata\":{\"type\":\"no\"},\"type\":\"ovn\",\"timestamp\":\"2026-01-02T03:04:05.5+01:00\"}\n",
         );
-        assert_eq!(event.kind(), Type::Ovn);
+        assert_eq!(event.event_type(), Type::Ovn);
         assert!(event.project().unwrap().is("web"));
         assert!(event.location().is_none());
         assert_eq!(event.timestamp(), Some(Timestamp(1_767_319_445_500_000_000)));

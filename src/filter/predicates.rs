@@ -32,7 +32,7 @@ impl Predicate {
     /// Whether `event` meets the condition.
     pub(super) fn holds(&self, event: &Event) -> bool {
         match self {
-            Self::Type(patterns) => patterns.admit([event.kind_text().cow()]),
+            Self::Type(patterns) => patterns.admit([event.type_text().cow()]),
             // Events that belong to no project pass, as the servers have it (LXD `lxd/events/events.go`, `broadcast`): who
             // follows a project also sees what concerns the whole server.
             Self::Project(patterns) => event.project().is_none_or(|project| patterns.admit([project.cow()])),

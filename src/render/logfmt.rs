@@ -7,7 +7,7 @@ use std::io::Write as _;
 use chrono::SecondsFormat;
 
 use super::{Surface, sanitize};
-use crate::event::json::{Kind, Text, Value};
+use crate::event::json::{Content, Text, Value};
 use crate::event::{Event, Lifecycle, Logging, Operation, REMOTE, Requestor, Security};
 
 /// The format.
@@ -148,7 +148,7 @@ impl Logfmt {
     fn unknown(&mut self, out: &mut Vec<u8>, event: &Event, remote: Option<&str>) {
         self.level(out, "info", remote);
         self.value.clear();
-        self.append(Some(event.kind_text()));
+        self.append(Some(event.type_text()));
         self.message(out);
         let Some(metadata) = event.metadata() else { return };
         if metadata.members().is_empty() {
@@ -224,8 +224,8 @@ impl Logfmt {
 
     fn json_field(&mut self, out: &mut Vec<u8>, key: &str, value: Value<'_>) {
         self.value.clear();
-        match value.kind() {
-            Kind::String(text) => self.append(Some(text)),
+        match value.content() {
+            Content::String(text) => self.append(Some(text)),
             _ => self.value.push_str(value.raw()),
         }
         self.field(out, key);
@@ -279,11 +279,11 @@ fn push_key(out: &mut Vec<u8>, key: &str) {
 }
 
 fn sprint(value: Value<'_>, out: &mut String) {
-    match value.kind() {
-        Kind::Null => out.push_str("<nil>"),
-        Kind::Bool(_) | Kind::Number(_) => out.push_str(value.raw()),
-        Kind::String(text) => out.push_str(&text.cow()),
-        Kind::Array(items) => {
+    match value.content() {
+        Content::Null => out.push_str("<nil>"),
+        Content::Bool(_) | Content::Number(_) => out.push_str(value.raw()),
+        Content::String(text) => out.push_str(&text.cow()),
+        Content::Array(items) => {
             out.push('[');
             for (at, item) in items.enumerate() {
                 if at > 0 {
@@ -293,7 +293,7 @@ fn sprint(value: Value<'_>, out: &mut String) {
             }
             out.push(']');
         }
-        Kind::Object(members) => {
+        Content::Object(members) => {
             // Maps are printed by their keys' order.
             let mut keys: Vec<_> = members.key_indexes().collect();
             keys.sort_by(|a, b| value.key(*a).cow().cmp(&value.key(*b).cow()));

@@ -13,7 +13,7 @@ use std::ops::Range;
 use self::emitter::Emitter;
 use self::order::Key;
 use super::Surface;
-use crate::event::json::{Escapes, Kind, Value};
+use crate::event::json::{Content, Escapes, Value};
 use crate::event::{Event, REMOTE};
 
 /// The format.
@@ -126,11 +126,11 @@ impl Scratch {
 
     /// Any value in flow style.
     fn flow(&mut self, emitter: &mut Emitter<'_>, value: Value<'_>) {
-        match value.kind() {
-            Kind::Null | Kind::Bool(_) => emitter.verbatim(&[value.raw()]),
-            Kind::Number(digits) => number(emitter, digits),
-            Kind::String(text) => emitter.flow_string(text.decode(&mut self.text)),
-            Kind::Array(items) => {
+        match value.content() {
+            Content::Null | Content::Bool(_) => emitter.verbatim(&[value.raw()]),
+            Content::Number(digits) => number(emitter, digits),
+            Content::String(text) => emitter.flow_string(text.decode(&mut self.text)),
+            Content::Array(items) => {
                 emitter.open("[");
                 for (at, item) in items.enumerate() {
                     if at > 0 {
@@ -140,7 +140,7 @@ impl Scratch {
                 }
                 emitter.close("]");
             }
-            Kind::Object(_) => {
+            Content::Object(_) => {
                 emitter.open("{");
                 let keys = self.push_keys(value);
                 let start = keys.start;
@@ -170,19 +170,19 @@ impl Scratch {
     }
 
     fn value(&mut self, emitter: &mut Emitter<'_>, value: Value<'_>, in_mapping: bool) {
-        match value.kind() {
-            Kind::Null | Kind::Bool(_) => emitter.verbatim(&[value.raw()]),
-            Kind::Number(digits) => number(emitter, digits),
+        match value.content() {
+            Content::Null | Content::Bool(_) => emitter.verbatim(&[value.raw()]),
+            Content::Number(digits) => number(emitter, digits),
             // Only double quotes can hold control characters other than newlines, and these escapes are YAML's too. (Of a
             // text that begins like this go-yaml escapes the whole: `Emitter::double_quoted`.)
-            Kind::String(text) if text.escapes == Escapes::Control && !text.raw.starts_with('\u{feff}') => {
+            Content::String(text) if text.escapes == Escapes::Control && !text.raw.starts_with('\u{feff}') => {
                 emitter.escaped_string(text.raw);
             }
-            Kind::String(text) => emitter.string(text.decode(&mut self.text)),
-            Kind::Array(items) if items.is_empty() => emitter.empty("[]"),
-            Kind::Object(members) if members.is_empty() => emitter.empty("{}"),
-            Kind::Array(_) | Kind::Object(_) if self.style == Style::Flow => self.flow(emitter, value),
-            Kind::Array(items) => {
+            Content::String(text) => emitter.string(text.decode(&mut self.text)),
+            Content::Array(items) if items.is_empty() => emitter.empty("[]"),
+            Content::Object(members) if members.is_empty() => emitter.empty("{}"),
+            Content::Array(_) | Content::Object(_) if self.style == Style::Flow => self.flow(emitter, value),
+            Content::Array(items) => {
                 let outer = emitter.enter_sequence(in_mapping);
                 for item in items {
                     if emitter.overflows() {
@@ -193,7 +193,7 @@ impl Scratch {
                 }
                 emitter.leave(outer);
             }
-            Kind::Object(_) => {
+            Content::Object(_) => {
                 let outer = emitter.enter_mapping();
                 self.members(emitter, value, None);
                 emitter.leave(outer);

@@ -13,12 +13,12 @@ const EXCERPT: usize = 60;
 pub struct Skipped {
     /// What the source is called, by remote.
     names: Vec<String>,
-    counts: Vec<(RemoteId, Kind, u64)>,
+    counts: Vec<(RemoteId, Class, u64)>,
 }
 
 /// What is wrong with a message, without the particulars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Class {
     NotJson,
     TooDeep,
     NoMemory,
@@ -27,7 +27,7 @@ enum Kind {
     Binary,
 }
 
-impl Kind {
+impl Class {
     fn of(why: Malformed) -> Self {
         match why {
             Malformed::Json(JsonError::TooDeep) => Self::TooDeep,
@@ -62,22 +62,22 @@ impl Skipped {
         let excerpt = excerpt(text);
         if let Some(number) = line {
             warn!("{}: line {number}: {why}; skipped: {excerpt}", self.name(remote));
-        } else if self.count(remote, Kind::of(why)) == 1 {
+        } else if self.count(remote, Class::of(why)) == 1 {
             warn!("{}: skipped a message that is {why}: {excerpt}", self.name(remote));
         }
     }
 
     /// A message is not text, which events always are.
     pub fn binary(&mut self, remote: RemoteId) {
-        if self.count(remote, Kind::Binary) == 1 {
-            warn!("{}: skipped a message that is {}", self.name(remote), Kind::Binary.name());
+        if self.count(remote, Class::Binary) == 1 {
+            warn!("{}: skipped a message that is {}", self.name(remote), Class::Binary.name());
         }
     }
 
     /// Reports how many there were of each kind of which there was more than the one that was shown.
     pub fn report(&self) {
-        for (remote, kind, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
-            warn!("{}: skipped {count} messages that are {}", self.name(*remote), kind.name());
+        for (remote, class, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
+            warn!("{}: skipped {count} messages that are {}", self.name(*remote), class.name());
         }
     }
 
@@ -85,13 +85,13 @@ impl Skipped {
         self.names.get(usize::from(remote.0)).map_or("", String::as_str)
     }
 
-    fn count(&mut self, remote: RemoteId, kind: Kind) -> u64 {
-        let known = self.counts.iter_mut().find(|(of, what, _)| (*of, *what) == (remote, kind));
+    fn count(&mut self, remote: RemoteId, class: Class) -> u64 {
+        let known = self.counts.iter_mut().find(|(of, what, _)| (*of, *what) == (remote, class));
         if let Some((_, _, count)) = known {
             *count += 1;
             return *count;
         }
-        self.counts.push((remote, kind, 1));
+        self.counts.push((remote, class, 1));
         1
     }
 }

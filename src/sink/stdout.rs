@@ -30,7 +30,7 @@ const GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
 #[derive(Debug)]
 pub struct Stdout {
     file: File,
-    kind: Kind,
+    target: Target,
     buffer: Vec<u8>,
     /// Where each event in the buffer ends.
     ends: Vec<usize>,
@@ -45,7 +45,7 @@ pub struct Stdout {
 
 /// What standard output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Target {
     /// A pipe that holds so many bytes.
     Pipe(usize),
     /// A terminal, opened a second time so that our writes return at once and nobody else's do.
@@ -70,19 +70,19 @@ impl Stdout {
     /// There is no standard output.
     pub fn new(flow: Arc<Flow>) -> io::Result<Self> {
         let mut descriptor = descriptors::stdout()?;
-        let mut kind = Kind::Other;
+        let mut target = Target::Other;
         if rustix::termios::isatty(&descriptor) {
             // Not permitted where another user's terminal is used (su); then a stopped terminal blocks our writes.
             let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             if let Ok(own) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
-                (descriptor, kind) = (own, Kind::Terminal);
+                (descriptor, target) = (own, Target::Terminal);
             }
         } else if FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode) == FileType::Fifo {
-            kind = Kind::Pipe(rustix::pipe::fcntl_getpipe_size(&descriptor).unwrap_or(ATOMIC));
+            target = Target::Pipe(rustix::pipe::fcntl_getpipe_size(&descriptor).unwrap_or(ATOMIC));
         }
         Ok(Self {
             file: File::from(descriptor),
-            kind,
+            target,
             buffer: Vec::with_capacity(CHUNK),
             ends: Vec::new(),
             written: 0,
@@ -181,9 +181,9 @@ impl Stdout {
     /// One write of whole lines, where they fit.
     fn write_some(&mut self, may_wait: bool) -> io::Result<()> {
         let rest = &self.buffer[self.written..];
-        let limit = match self.kind {
+        let limit = match self.target {
             // Written as a whole or not at all, so that what a stopped reader finds in the pipe ends with a line.
-            Kind::Pipe(capacity) if rest.len() > ATOMIC => match rustix::io::ioctl_fionread(&self.file) {
+            Target::Pipe(capacity) if rest.len() > ATOMIC => match rustix::io::ioctl_fionread(&self.file) {
                 Ok(0) => capacity,
                 _ => ATOMIC,
             },
@@ -194,7 +194,7 @@ impl Stdout {
             Some(most) => &most[..memchr::memrchr(b'\n', most).map_or(limit, |end| end + 1)],
             None => rest,
         };
-        let outcome = if self.kind == Kind::Terminal || !self.returns_at_once {
+        let outcome = if self.target == Target::Terminal || !self.returns_at_once {
             self.file.write(chunk)
         } else {
             let at_once = rustix::io::pwritev2(&self.file, &[IoSlice::new(chunk)], u64::MAX, ReadWriteFlags::NOWAIT);

@@ -1,6 +1,6 @@
 //! Messages are read as `serde_json` reads them, and json gives back what came.
 
-use lxmon::event::json::{JsonError, Kind, Text, Value as Node};
+use lxmon::event::json::{Content, JsonError, Text, Value as Node};
 use lxmon::event::{Event, Malformed, Message, RemoteId, Requestor};
 use lxmon::render::Format;
 use serde_json::Value;
@@ -42,25 +42,25 @@ pub fn envelope(data: &[u8]) {
 }
 
 fn to_serde(value: Node<'_>) -> Value {
-    match value.kind() {
-        Kind::Null => Value::Null,
-        Kind::Bool(bool) => bool.into(),
-        Kind::Number(digits) => serde_json::from_str(digits).unwrap(),
-        Kind::String(text) => text.cow().into(),
-        Kind::Array(items) => items.map(to_serde).collect(),
-        Kind::Object(members) => members.map(|(key, value)| (key.cow().into_owned(), to_serde(value))).collect(),
+    match value.content() {
+        Content::Null => Value::Null,
+        Content::Bool(bool) => bool.into(),
+        Content::Number(digits) => serde_json::from_str(digits).unwrap(),
+        Content::String(text) => text.cow().into(),
+        Content::Array(items) => items.map(to_serde).collect(),
+        Content::Object(members) => members.map(|(key, value)| (key.cow().into_owned(), to_serde(value))).collect(),
     }
 }
 
 /// Whether it holds what `serde_json` refuses and we keep: deep nesting, numbers out of range, lone surrogates.
 fn is_beyond_theirs(value: Node<'_>, depth: usize) -> bool {
     let is_unreadable = |text: &str| serde_json::from_str::<Value>(text).is_err();
-    match value.kind() {
-        Kind::Null | Kind::Bool(_) => false,
-        Kind::Number(_) | Kind::String(_) => is_unreadable(value.raw()),
-        Kind::Array(_) | Kind::Object(_) if depth > THEIR_DEPTH => true,
-        Kind::Array(mut items) => items.any(|item| is_beyond_theirs(item, depth + 1)),
-        Kind::Object(mut members) => {
+    match value.content() {
+        Content::Null | Content::Bool(_) => false,
+        Content::Number(_) | Content::String(_) => is_unreadable(value.raw()),
+        Content::Array(_) | Content::Object(_) if depth > THEIR_DEPTH => true,
+        Content::Array(mut items) => items.any(|item| is_beyond_theirs(item, depth + 1)),
+        Content::Object(mut members) => {
             members.any(|(key, value)| is_unreadable(&format!("\"{}\"", key.raw)) || is_beyond_theirs(value, depth + 1))
         }
     }
@@ -69,7 +69,7 @@ fn is_beyond_theirs(value: Node<'_>, depth: usize) -> bool {
 fn envelope_is(event: &Event, theirs: &Value) {
     let text = |name: &str| theirs[name].as_str().map(str::to_owned);
     let ours = |text: Option<Text<'_>>| text.map(|text| text.cow().into_owned());
-    assert_eq!(ours(Some(event.kind_text())), text("type"));
+    assert_eq!(ours(Some(event.type_text())), text("type"));
     assert_eq!(ours(event.timestamp_text()), text("timestamp"));
     assert_eq!(ours(event.location()), text("location"));
     assert_eq!(ours(event.project()), text("project").filter(|project| !project.is_empty()));
@@ -99,7 +99,7 @@ fn json_gives_back(event: &Event, theirs: &Value) {
 /// Asks an event for everything that it can be asked for.
 fn look_at(event: &Event) {
     walk(event.root());
-    let _ = format!("{:?} {:?}", event.root(), event.root().kind());
+    let _ = format!("{:?} {:?}", event.root(), event.root().content());
     let metadata = event.metadata();
     if let Some(lifecycle) = event.lifecycle() {
         let parts = [lifecycle.action(), lifecycle.source()];
@@ -149,12 +149,12 @@ fn text(text: Text<'_>) {
 }
 
 fn walk(value: Node<'_>) {
-    match value.kind() {
-        Kind::Null | Kind::Bool(_) => {}
-        Kind::Number(digits) => assert_eq!(digits, value.raw()),
-        Kind::String(string) => text(string),
-        Kind::Array(items) => items.for_each(walk),
-        Kind::Object(members) => {
+    match value.content() {
+        Content::Null | Content::Bool(_) => {}
+        Content::Number(digits) => assert_eq!(digits, value.raw()),
+        Content::String(string) => text(string),
+        Content::Array(items) => items.for_each(walk),
+        Content::Object(members) => {
             assert!(
                 members
                     .clone()

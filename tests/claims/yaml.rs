@@ -1,6 +1,6 @@
 //! Documents read back as the event, and colours change nothing.
 
-use lxmon::event::json::{Kind, Value as Node};
+use lxmon::event::json::{Content, Value as Node};
 use lxmon::render::Format;
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
@@ -34,14 +34,14 @@ pub fn yaml(data: &[u8]) {
 
 /// Whether the YAML reader is up to it: it knows no integers of more than 64 bits, and nests so deep only.
 fn is_readable(value: Node<'_>, depth: usize) -> bool {
-    match value.kind() {
-        Kind::Null | Kind::Bool(_) | Kind::String(_) => true,
-        Kind::Number(digits) => {
+    match value.content() {
+        Content::Null | Content::Bool(_) | Content::String(_) => true,
+        Content::Number(digits) => {
             digits.contains(['.', 'e', 'E']) || digits.parse::<i64>().is_ok() || digits.parse::<u64>().is_ok()
         }
-        Kind::Array(_) | Kind::Object(_) if depth > READABLE_DEPTH => false,
-        Kind::Array(mut items) => items.all(|item| is_readable(item, depth + 1)),
-        Kind::Object(mut members) => members.all(|(_, value)| is_readable(value, depth + 1)),
+        Content::Array(_) | Content::Object(_) if depth > READABLE_DEPTH => false,
+        Content::Array(mut items) => items.all(|item| is_readable(item, depth + 1)),
+        Content::Object(mut members) => members.all(|(_, value)| is_readable(value, depth + 1)),
     }
 }
 

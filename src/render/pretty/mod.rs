@@ -1,22 +1,23 @@
 //! One line per event for people: time, glyph, type, project, member, remote, what happened, what it happened to, who
 //! asked for it, detail.
 
+mod columns;
+mod detail;
 mod glyph;
+mod operations;
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::io::Write as _;
-use std::time::Duration;
 
-use chrono::{DateTime, Datelike as _, Local, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
+use chrono::{DateTime, Datelike as _, Local, NaiveDate, TimeDelta, Utc};
 use clap::ValueEnum;
-use owo_colors::Style;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use self::columns::{Cells, WIDEST_COLUMN};
+use self::detail::{clock, date_and_clock, digits, shortened, write_duration};
 use self::glyph::Glyph;
-use super::{Surface, sanitize, simd, theme};
+use self::operations::Operations;
+use super::{Surface, theme};
 use crate::event::entity::{Entity, EntityKind};
-use crate::event::json::{Escapes, Kind, Text, Value};
+use crate::event::json::Value;
 use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
 
 /// How the time is shown.
@@ -63,51 +64,8 @@ pub struct Pretty {
     remote_width: usize,
     previous: Option<DateTime<Local>>,
     day: Option<NaiveDate>,
-    /// The operations that go on and the status that was last shown, oldest first.
-    operations: VecDeque<(String, String)>,
+    operations: Operations,
 }
-
-/// The parts of the line that is being made.
-#[derive(Debug, Default)]
-struct Cells {
-    time: Cell,
-    glyph: Cell,
-    kind: Cell,
-    project: Cell,
-    member: Cell,
-    remote: Cell,
-    what: Cell,
-    object: Cell,
-    requestor: Cell,
-    detail: Cell,
-}
-
-/// A part of a line: clean text, its width in columns, and how it is painted.
-#[derive(Debug)]
-struct Cell {
-    text: Vec<u8>,
-    style: Style,
-    /// Filled up with spaces to this width when something follows.
-    pad: usize,
-}
-
-impl Default for Cell {
-    fn default() -> Self {
-        Self { text: Vec::new(), style: theme::PLAIN, pad: 0 }
-    }
-}
-
-/// How many operations are remembered; real servers run a few at a time.
-const OPERATIONS: usize = 256;
-
-/// No column is made wider than this for the sake of alignment.
-const WIDEST_COLUMN: usize = 16;
-
-/// How much of a fingerprint is shown where room is scarce, as in `lxc image list`.
-const FINGERPRINT: usize = 12;
-
-/// A detail shorter than this says nothing.
-const SHORTEST_DETAIL: usize = 8;
 
 impl Pretty {
     /// Lines of that look.
@@ -122,13 +80,16 @@ impl Pretty {
             remote_width: options.remote_width.min(WIDEST_COLUMN),
             previous: None,
             day: None,
-            operations: VecDeque::new(),
+            operations: Operations::default(),
         }
     }
 
     /// Appends the event's line. An operation that only goes on has none: one line at each change of its status.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
-        if event.operation().is_some_and(|operation| !self.has_changed(operation)) {
+        if event
+            .operation()
+            .is_some_and(|operation| !self.operations.has_changed(operation, self.options.surface.terminal))
+        {
             return;
         }
         self.cells.clear();
@@ -146,7 +107,7 @@ impl Pretty {
         } else if let Some(operation) = event.operation() {
             self.operation(operation, time);
         } else if let Some(logging) = event.logging() {
-            self.logging(event.kind(), logging);
+            self.logging(event.event_type(), logging);
         } else if let Some(security) = event.security() {
             self.security(security);
         } else {
@@ -154,35 +115,9 @@ impl Pretty {
         }
         if let Some(width) = self.options.width {
             let ellipsis = if self.options.utf8 { "…" } else { "~" };
-            self.cells.fit(width, ellipsis, event.kind() == Type::Lifecycle);
+            self.cells.fit(width, ellipsis, event.event_type() == Type::Lifecycle);
         }
         self.cells.write(out, self.options.surface.color);
-    }
-
-    /// Whether the operation's status is another than it was when it last had a line.
-    fn has_changed(&mut self, operation: Operation<'_>) -> bool {
-        let Some(id) = operation.id() else { return true };
-        let (id, status) = (id.cow(), operation.status_text().map(|status| status.cow()).unwrap_or_default());
-        let known = self.operations.iter().position(|(known, _)| *known == id);
-        if operation.status() != Status::Going {
-            known.map(|at| self.operations.remove(at));
-            return true;
-        }
-        match known {
-            Some(at) if self.operations[at].1 == status => false,
-            Some(at) => {
-                self.operations[at].1 = status.into_owned();
-                // That a pending operation runs is no news to people.
-                !self.options.surface.terminal
-            }
-            None => {
-                if self.operations.len() == OPERATIONS {
-                    self.operations.pop_front();
-                }
-                self.operations.push_back((id.into_owned(), status.into_owned()));
-                true
-            }
-        }
     }
 
     /// On a terminal a new day gets a line of its own.
@@ -239,14 +174,14 @@ impl Pretty {
 
     fn columns(&mut self, event: &Event, remote: Option<&str>) {
         let cells = &mut self.cells;
-        match event.kind() {
+        match event.event_type() {
             Type::Lifecycle => cells.kind.push("life"),
             Type::Operation => cells.kind.push("op"),
             Type::Logging => cells.kind.push("log"),
             Type::Ovn => cells.kind.push("ovn"),
             Type::Security => cells.kind.push("sec"),
             Type::NetworkAcl => cells.kind.push("acl"),
-            Type::Other => cells.kind.push_text(Some(event.kind_text())),
+            Type::Other => cells.kind.push_text(Some(event.type_text())),
         }
         cells.kind.style = theme::DIM;
         cells.kind.pad = 4;
@@ -434,278 +369,5 @@ impl Pretty {
             }
             cell.push_value(value);
         }
-    }
-}
-
-/// `850 ms`, `7.2 s`, `12 min 7 s`. Rounded first, because that can lead into the next unit.
-fn write_duration(text: &mut Vec<u8>, duration: Duration) {
-    let rounded = |unit: u128| (duration.as_nanos() + unit / 2) / unit;
-    let (milliseconds, tenths, seconds) = (rounded(1_000_000), rounded(100_000_000), rounded(1_000_000_000));
-    // Writing to a Vec cannot fail.
-    let _ = match (milliseconds, tenths) {
-        (..1000, _) => write!(text, "{milliseconds} ms"),
-        (_, ..600) => write!(text, "{}.{} s", tenths / 10, tenths % 10),
-        _ => write!(text, "{} min {} s", seconds / 60, seconds % 60),
-    };
-}
-
-/// `14:03:07.412`. chrono's formatting reads its format anew for every event.
-fn clock(text: &mut Vec<u8>, time: NaiveDateTime) {
-    digits(text, time.hour(), 2);
-    text.push(b':');
-    digits(text, time.minute(), 2);
-    text.push(b':');
-    digits(text, time.second(), 2);
-    text.push(b'.');
-    digits(text, time.nanosecond() / 1_000_000 % 1000, 3);
-}
-
-/// `2026-11-23T14:03:07.412`
-fn date_and_clock(text: &mut Vec<u8>, time: NaiveDateTime) {
-    digits(text, u32::try_from(time.year()).unwrap_or(0), 4);
-    text.push(b'-');
-    digits(text, time.month(), 2);
-    text.push(b'-');
-    digits(text, time.day(), 2);
-    text.push(b'T');
-    clock(text, time);
-}
-
-fn digits(text: &mut Vec<u8>, value: u32, count: u32) {
-    text.extend((0..count).rev().map(|place| b'0' + u8::try_from(value / 10u32.pow(place) % 10).unwrap_or(0)));
-}
-
-/// Whether a text in the message's quotes and escapes is what `{:?}` makes of it.
-fn is_own_debug(text: Text<'_>) -> bool {
-    if !simd::is_usual(text.raw.as_bytes()) {
-        return false;
-    }
-    let mut bytes = text.raw.bytes();
-    // Without an escape there is nothing to find: quotes are escaped.
-    !text.is_escaped()
-        || loop {
-            match bytes.find(|byte| *byte == b'\\').and_then(|_| bytes.next()) {
-                Some(b'"' | b'\\' | b'n' | b'r' | b't') => {}
-                Some(_) => break false,
-                None => break true,
-            }
-        }
-}
-
-/// A fingerprint, cut where room is scarce.
-fn shortened(name: &str, tight: bool) -> &str {
-    let is_fingerprint = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if tight && is_fingerprint { &name[..FINGERPRINT] } else { name }
-}
-
-impl Cells {
-    fn all(&mut self) -> [&mut Cell; 10] {
-        let Self { time, glyph, kind, project, member, remote, what, object, requestor, detail } = self;
-        [time, glyph, kind, project, member, remote, what, object, requestor, detail]
-    }
-
-    fn clear(&mut self) {
-        for cell in self.all() {
-            cell.text.clear();
-            cell.pad = 0;
-            cell.style = theme::PLAIN;
-        }
-    }
-
-    /// The columns that the whole line takes.
-    fn width(&mut self) -> usize {
-        let mut width = 0;
-        let mut last = 0;
-        for cell in self.all() {
-            if cell.is_shown() {
-                last = width + cell.width();
-                width += cell.width().max(cell.pad) + cell.gap();
-            }
-        }
-        last
-    }
-
-    /// Makes the line fit: detail, requestor, member, project give way in that order, then what it happened to, the
-    /// remote, the type and the time. An action never does.
-    fn fit(&mut self, columns: usize, ellipsis: &str, keep_what: bool) {
-        let excess = self.width().saturating_sub(columns);
-        if excess == 0 {
-            return;
-        }
-        self.detail.shorten(excess, SHORTEST_DETAIL, ellipsis);
-        let drops: [fn(&mut Self) -> &mut Cell; 6] = [
-            |cells| &mut cells.requestor,
-            |cells| &mut cells.member,
-            |cells| &mut cells.project,
-            |cells| &mut cells.remote,
-            |cells| &mut cells.kind,
-            |cells| &mut cells.time,
-        ];
-        for (step, cell) in drops.into_iter().enumerate() {
-            // A message is not an action: better a part of it than a line without its time.
-            if step == 3 {
-                let excess = self.width().saturating_sub(columns);
-                self.object.shorten(excess, SHORTEST_DETAIL, ellipsis);
-                let excess = self.width().saturating_sub(columns);
-                if !keep_what {
-                    self.what.shorten(excess, SHORTEST_DETAIL, ellipsis);
-                }
-            }
-            if self.width() <= columns {
-                return;
-            }
-            cell(self).drop();
-        }
-    }
-
-    fn write(&mut self, out: &mut Vec<u8>, color: bool) {
-        let mut owed = 0;
-        for cell in self.all() {
-            if !cell.is_shown() {
-                continue;
-            }
-            if !cell.text.is_empty() {
-                out.resize(out.len() + owed, b' ');
-                owed = 0;
-                if cell.style == theme::PLAIN {
-                    out.extend_from_slice(&cell.text);
-                } else {
-                    theme::paint(out, color, cell.style, |out| out.extend_from_slice(&cell.text));
-                }
-            }
-            owed += cell.gap();
-            if cell.pad > 0 {
-                owed += cell.pad.saturating_sub(cell.width());
-            }
-        }
-        out.push(b'\n');
-    }
-}
-
-impl Cell {
-    fn push(&mut self, text: &str) {
-        sanitize::push(&mut self.text, text);
-    }
-
-    fn push_text(&mut self, text: Option<Text<'_>>) {
-        let Some(text) = text else { return };
-        if text.is_escaped() && text.escapes <= Escapes::Control && simd::is_usual(text.raw.as_bytes()) {
-            return sanitize::push_escaped(&mut self.text, text.raw);
-        }
-        match text.cow() {
-            Cow::Borrowed(text) => self.push(text),
-            Cow::Owned(text) => self.push(&text),
-        }
-    }
-
-    /// A value in as few characters as it takes: words without quotes, lists of words as words.
-    fn push_value(&mut self, value: Value<'_>) {
-        match value.kind() {
-            Kind::String(text) if text.raw.contains([' ', '"', '=']) && is_own_debug(text) => {
-                self.text.extend_from_slice(value.raw().as_bytes());
-            }
-            Kind::String(text) => {
-                let text = text.cow();
-                if text.is_empty() || text.contains([' ', '"', '=']) {
-                    self.push(&format!("{text:?}"));
-                } else {
-                    self.push(&text);
-                }
-            }
-            Kind::Array(items) => {
-                for (at, item) in items.enumerate() {
-                    if at > 0 {
-                        self.push(" ");
-                    }
-                    self.push_value(item);
-                }
-            }
-            _ => self.push(value.raw()),
-        }
-    }
-
-    /// A column as wide as its widest text so far.
-    fn align(&mut self, widest: &mut usize, style: Style) {
-        *widest = self.width().min(WIDEST_COLUMN).max(*widest);
-        self.pad = *widest;
-        self.style = style;
-    }
-
-    fn is_shown(&self) -> bool {
-        !self.text.is_empty() || self.pad > 0
-    }
-
-    /// The space after it: narrow parts stand close to what follows.
-    fn gap(&self) -> usize {
-        if self.pad == 1 || self.style == theme::DIM && self.pad == 0 { 1 } else { 2 }
-    }
-
-    fn width(&self) -> usize {
-        match std::str::from_utf8(&self.text) {
-            Ok(text) if text.is_ascii() => text.len(),
-            Ok(text) => text.width(),
-            Err(_) => self.text.len(),
-        }
-    }
-
-    fn drop(&mut self) {
-        self.text.clear();
-        self.pad = 0;
-    }
-
-    /// Takes off `excess` columns and shows that something is missing; drops it when less than `shortest` is left.
-    fn shorten(&mut self, excess: usize, shortest: usize, ellipsis: &str) {
-        if excess == 0 {
-            return;
-        }
-        let keep = self.width().saturating_sub(excess);
-        if keep < shortest {
-            return self.drop();
-        }
-        let text = String::from_utf8_lossy(&self.text);
-        let mut width = 0;
-        let end = text.char_indices().find(|(_, character)| {
-            // The selector of the emoji form makes what stands before it wide; nothing else takes more than its own.
-            width += character.width().unwrap_or(0) + usize::from(*character == '\u{fe0f}');
-            // One column is the ellipsis'.
-            width >= keep
-        });
-        let end = end.map_or(text.len(), |(end, _)| end);
-        let mut short = text.as_bytes()[..end].to_vec();
-        short.extend_from_slice(ellipsis.as_bytes());
-        self.text = short;
-        self.pad = self.pad.min(keep);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_rounded_before_their_unit_is_chosen() {
-        for (microseconds, shown) in [
-            (0, "0 ms"),
-            (499, "0 ms"),
-            (500, "1 ms"),
-            (999_499, "999 ms"),
-            (999_500, "1.0 s"),
-            (1_000_000, "1.0 s"),
-            (1_049_999, "1.0 s"),
-            (1_050_000, "1.1 s"),
-            (59_949_999, "59.9 s"),
-            (59_950_000, "1 min 0 s"),
-            (60_000_000, "1 min 0 s"),
-            (60_499_999, "1 min 0 s"),
-            (119_499_999, "1 min 59 s"),
-            (119_500_000, "2 min 0 s"),
-            (119_999_999, "2 min 0 s"),
-            (3_599_600_000, "60 min 0 s"),
-        ] {
-            let mut text = Vec::new();
-            write_duration(&mut text, Duration::from_micros(microseconds));
-            assert_eq!(String::from_utf8(text).unwrap(), shown, "{microseconds} µs");
-        }
-        write_duration(&mut Vec::new(), Duration::MAX);
     }
 }

@@ -26,9 +26,13 @@
 //! from the future, or a window behind what came before. What follows decides. If the next event goes on from there, the
 //! clock was set, and a new time line begins behind the old one. If not, only that one event was wrong.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+mod clock;
+mod line;
+
 use std::time::{Duration, Instant};
+
+use self::clock::{AGREEMENT, Clock, Connection};
+use self::line::{Key, Line};
 
 use crate::event::gap::Gap;
 use crate::event::{Event, RemoteId, Timestamp};
@@ -42,10 +46,6 @@ const MILLISECOND: Time = 1_000_000;
 /// An event that is ahead of its origin's clock by more than this is from the future. Events arrive early by no more than
 /// the origin's offset was underestimated, at first by as much as the reading thread sleeps.
 const AHEAD: Time = 50 * MILLISECOND;
-
-/// Clocks that differ from ours by less are taken to agree with ours and with each other: times of arrival cannot tell
-/// the difference from the time that events are on their way.
-const AGREEMENT: Time = 10 * MILLISECOND;
 
 /// Offsets are the greatest of this time, or of twice as long: clocks drift.
 const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
@@ -101,9 +101,6 @@ pub struct Window {
     recording_grows: bool,
 }
 
-/// Orders the events of a time line: timestamp, then order of arrival.
-type Key = (Time, u64);
-
 /// A member of a remote.
 #[derive(Debug)]
 struct Origin {
@@ -117,26 +114,13 @@ struct Origin {
     odd: Option<Odd>,
 }
 
-/// Events whose timestamps can be compared.
+/// An event that does not fit, or the memory of one that could not be held longer.
 #[derive(Debug)]
-struct Line {
-    /// The held events that arrived in order.
-    run: VecDeque<Entry>,
-    /// Those that arrived after a later one.
-    late: BinaryHeap<Reverse<Entry>>,
-    /// What is left of a line before this one, and due.
-    earlier: VecDeque<Held>,
-    /// When the held events arrived, in that order, and the latest key of those that arrived at that time: those that have
-    /// not been held for the window's length, and those that have. Some may have been released already.
-    fresh: VecDeque<(Time, Key)>,
-    aged: VecDeque<(Time, Key)>,
-    /// The latest key of those that have been held for the window's length, and for twice as long.
-    aged_key: Key,
-    overdue_key: Key,
-    /// None until an event with a readable timestamp has come.
-    clock: Option<Clock>,
-    /// The key's timestamp of the event that arrived last.
-    last: Time,
+struct Odd {
+    time: Time,
+    arrival: Time,
+    number: u64,
+    held: Option<Held>,
 }
 
 /// The time line that has the next event.
@@ -162,166 +146,6 @@ struct Leader {
 
 /// Later than all events.
 const LAST: Key = (Time::MAX, u64::MAX);
-
-/// What is known of the clock behind a time line.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    /// The latest timestamp.
-    max: Time,
-    /// By how much it is ahead of its remote's offset.
-    skew: Time,
-    /// The greatest of timestamp − arrival since the remote's offset was last renewed.
-    greatest: Time,
-}
-
-/// What the members of a remote have in common.
-#[derive(Clone, Copy, Debug)]
-struct Connection {
-    /// The greatest of timestamp − skew − arrival, since `since` and in the period before that.
-    offset: Time,
-    former_offset: Time,
-    since: Time,
-}
-
-impl Connection {
-    fn offset(&self) -> Time {
-        self.offset.max(self.former_offset)
-    }
-
-    /// The skew of a clock with such a difference of timestamp and arrival. Members whose clocks agree are taken to have
-    /// the same: how long single events were on their way must not change their order.
-    fn skew(&self, difference: Time) -> Time {
-        let skew = difference.saturating_sub(self.offset());
-        if skew.saturating_abs() < AGREEMENT { 0 } else { skew }
-    }
-}
-
-/// An event that does not fit, or the memory of one that could not be held longer.
-#[derive(Debug)]
-struct Odd {
-    time: Time,
-    arrival: Time,
-    number: u64,
-    held: Option<Held>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: Key,
-    held: Held,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self {
-            run: VecDeque::new(),
-            late: BinaryHeap::new(),
-            earlier: VecDeque::new(),
-            fresh: VecDeque::new(),
-            aged: VecDeque::new(),
-            aged_key: (Time::MIN, 0),
-            overdue_key: (Time::MIN, 0),
-            clock: None,
-            last: 0,
-        }
-    }
-}
-
-impl Line {
-    fn push(&mut self, key: Key, arrival: Time, held: Held) {
-        self.last = key.0;
-        match self.fresh.back_mut() {
-            Some((same, latest)) if *same == arrival => *latest = key.max(*latest),
-            _ => self.fresh.push_back((arrival, key)),
-        }
-        let entry = Entry { key, held };
-        // Nearly always the newest is the latest.
-        if self.run.back().is_none_or(|last| last.key < key) {
-            self.run.push_back(entry);
-        } else {
-            self.late.push(Reverse(entry));
-        }
-    }
-
-    /// The earliest key.
-    fn first(&self) -> Option<Key> {
-        if !self.earlier.is_empty() {
-            return Some((Time::MIN, 0));
-        }
-        let run = self.run.front().map(|entry| entry.key);
-        let late = self.late.peek().map(|Reverse(entry)| entry.key);
-        match (run, late) {
-            (Some(run), Some(late)) => Some(run.min(late)),
-            (run, late) => run.or(late),
-        }
-    }
-
-    fn pop(&mut self) -> Option<Held> {
-        if let Some(held) = self.earlier.pop_front() {
-            return Some(held);
-        }
-        let late = self.late.peek().map(|Reverse(entry)| entry.key);
-        let entry = match (self.run.front().map(|entry| entry.key), late) {
-            (Some(run), Some(late)) if late < run => self.late.pop().map(|Reverse(entry)| entry),
-            (Some(_), _) => self.run.pop_front(),
-            (None, _) => self.late.pop().map(|Reverse(entry)| entry),
-        };
-        let Entry { key, held } = entry?;
-        for arrivals in [&mut self.fresh, &mut self.aged] {
-            while arrivals.front().is_some_and(|(_, other)| *other <= key) {
-                arrivals.pop_front();
-            }
-        }
-        Some(held)
-    }
-
-    /// Everything that arrived by `now` has been pushed.
-    fn advance(&mut self, now: Time, length: Time) {
-        while let Some(&(arrival, key)) = self.fresh.front().filter(|(arrival, _)| *arrival <= now - length) {
-            self.aged_key = self.aged_key.max(key);
-            self.fresh.pop_front();
-            self.aged.push_back((arrival, key));
-        }
-        while let Some((_, key)) = self.aged.front().filter(|(arrival, _)| *arrival <= now - length - length) {
-            self.overdue_key = self.overdue_key.max(*key);
-            self.aged.pop_front();
-        }
-    }
-
-    fn is_due(&self, key: Key, length: Time) -> bool {
-        !self.earlier.is_empty()
-            || key <= self.aged_key
-            || self.clock.is_some_and(|clock| clock.max.saturating_sub(length) >= key.0)
-    }
-
-    fn is_overdue(&self, key: Key) -> bool {
-        key <= self.overdue_key
-    }
-
-    fn is_empty(&self) -> bool {
-        self.run.is_empty() && self.late.is_empty() && self.earlier.is_empty()
-    }
-}
 
 impl Window {
     /// A window of this length. With a length of zero everything passes as it comes. `recording_grows` is for recordings
@@ -400,7 +224,7 @@ impl Window {
             // Held events without a readable timestamp came before this one.
             let clock = self.new_clock(index, time, at);
             let origin = &mut self.origins[index];
-            let line = Line { clock: Some(clock), ..Line::default() };
+            let line = Line::with_clock(clock);
             origin.former = std::mem::replace(&mut origin.current, line);
             self.finish_placing(index, (time, number), at, held);
             return;
@@ -490,7 +314,7 @@ impl Window {
         let Some(odd) = self.origins[index].odd.take() else { return };
         let at = arrival.unwrap_or(self.recorded_now);
         let clock = self.new_clock(index, odd.time, odd.arrival);
-        let mut line = Line { clock: Some(clock), ..Line::default() };
+        let mut line = Line::with_clock(clock);
         if let Some(held) = odd.held {
             line.push((odd.time, odd.number), odd.arrival, held);
         }
@@ -732,317 +556,4 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::event::Message;
-    use crate::event::json::Tape;
-
-    const LENGTH: Duration = Duration::from_millis(25);
-
-    fn event(remote: u16, location: &str, number: usize, timestamp: &str) -> Event {
-        let text = format!(r#"{{"type":"x","timestamp":"{timestamp}","metadata":{number},"location":"{location}"}}"#);
-        Event::decode(Message::from(text), RemoteId(remote), Tape::default()).unwrap()
-    }
-
-    fn number(held: &Held) -> usize {
-        match held {
-            Held::Event(event) => event.metadata().unwrap().raw().parse().unwrap(),
-            Held::Gap(gap) => usize::try_from(gap.dropped).unwrap(),
-        }
-    }
-
-    fn at(milliseconds: i64) -> String {
-        chrono::DateTime::from_timestamp_millis(1_800_000_000_000 + milliseconds).unwrap().to_rfc3339()
-    }
-
-    /// Pushes (milliseconds of arrival, remote, timestamp) and returns the order in which they are released, with the time.
-    fn run(length: Duration, events: &[(u64, u16, String)]) -> Vec<(usize, u64)> {
-        let mut window = Window::new(length, false);
-        let start = window.start;
-        let mut released = Vec::new();
-        let last = events.last().map_or(0, |event| event.0) + 100;
-        for now in 0..=last {
-            let moment = start + Duration::from_millis(now);
-            for (index, (_, remote, timestamp)) in events.iter().enumerate().filter(|(_, event)| event.0 == now) {
-                window.push(event(*remote, "none", index, timestamp), Some(moment));
-            }
-            window.advance(moment);
-            while let Some(held) = window.pop() {
-                released.push((number(&held), now));
-            }
-        }
-        assert!(window.count == 0 && window.drain().is_none());
-        assert_eq!(window.tape_bytes(), 0);
-        released
-    }
-
-    fn order(length: Duration, events: &[(u64, u16, String)]) -> Vec<usize> {
-        run(length, events).into_iter().map(|released| released.0).collect()
-    }
-
-    #[test]
-    fn neighbours_change_places_back_and_a_lone_event_is_released_after_the_window() {
-        let released = run(LENGTH, &[(0, 0, at(2)), (1, 0, at(1)), (2, 0, at(1)), (60, 0, at(60))]);
-        assert_eq!(released.iter().map(|released| released.0).collect::<Vec<_>>(), [1, 2, 0, 3]);
-        assert!(released[2].1 <= 25 && released[3].1 <= 85, "{released:?}");
-    }
-
-    #[test]
-    fn timestamps_that_run_faster_than_our_clock_release_earlier_events() {
-        let events: Vec<_> = (0..1000).map(|number| (0, 0, at(number))).collect();
-        let mut window = Window::new(LENGTH, false);
-        let start = window.start;
-        let mut most = 0;
-        for (index, (_, remote, timestamp)) in events.iter().enumerate() {
-            window.push(event(*remote, "none", index, timestamp), Some(start));
-            while window.pop().is_some() {}
-            most = most.max(window.count);
-        }
-        assert!(most <= 27, "{most}");
-    }
-
-    #[test]
-    fn an_event_later_than_the_window_is_released_with_the_next_one() {
-        let released = run(LENGTH, &[(0, 0, at(50)), (30, 0, at(20)), (31, 0, at(81))]);
-        assert_eq!(released[..2], [(0, 25), (1, 31)]);
-    }
-
-    #[test]
-    fn an_odd_event_that_nothing_follows_is_released_after_the_window() {
-        for odd in [at(-60_000), at(60_000), at(4_000_000_000_000)] {
-            assert_eq!(run(LENGTH, &[(0, 0, at(0)), (30, 0, odd)]), [(0, 25), (1, 55)]);
-        }
-    }
-
-    #[test]
-    fn an_odd_event_that_is_settled_late_still_comes_before_another_origins() {
-        assert_eq!(order(LENGTH, &[(0, 0, at(0)), (0, 1, at(1)), (0, 1, at(-60))]), [2, 0, 1]);
-    }
-
-    #[test]
-    fn unreadable_timestamps_keep_their_place() {
-        let events = [(0, 0, at(5)), (0, 0, "?".into()), (0, 0, at(6)), (0, 0, at(1)), (0, 0, String::new())];
-        assert_eq!(order(LENGTH, &events), [3, 4, 0, 1, 2]);
-        let events = [(0, 0, "?".into()), (0, 0, at(6)), (0, 0, at(1)), (1, 0, "?".into())];
-        assert_eq!(order(LENGTH, &events), [0, 2, 3, 1]);
-    }
-
-    #[test]
-    fn offsets_and_precision_do_not_matter() {
-        let times =
-            ["2026-01-01T01:00:00.000000002+01:00", "2026-01-01T00:00:00.000000001Z", "2025-12-31T19:00:00-05:00"];
-        let events: Vec<_> = times.iter().map(|time| (0, 0, (*time).to_owned())).collect();
-        assert_eq!(order(LENGTH, &events), [2, 1, 0]);
-    }
-
-    #[test]
-    fn where_memory_is_short_the_earliest_leave_early() {
-        let mut window = Window::new(Duration::from_secs(3600), false);
-        for (index, time) in [4, 3, 1, 2].into_iter().enumerate() {
-            window.push(event(0, "none", index, &at(time)), Some(window.start));
-        }
-        assert!(window.pop().is_none());
-        let early: Vec<_> = (0..2).filter_map(|_| window.pop_early()).map(|held| number(&held)).collect();
-        assert_eq!(early, [2, 3]);
-    }
-
-    #[test]
-    fn a_window_of_zero_keeps_the_order_of_arrival() {
-        assert_eq!(run(Duration::ZERO, &[(0, 0, at(9)), (0, 1, at(5)), (7, 0, at(1))]), [(0, 0), (1, 0), (2, 7)]);
-    }
-
-    /// Swapped neighbours of two origins whose clocks are `skew` milliseconds apart.
-    fn skewed(skew: i64) -> Vec<(u64, u16, String)> {
-        (0..200u64)
-            .flat_map(|pair| {
-                let time = i64::try_from(4 * pair).unwrap();
-                let arrival = 4 * pair + 3;
-                [
-                    (arrival, 0, at(time + 1)),
-                    (arrival, 1, at(time + 3 + skew)),
-                    (arrival, 0, at(time)),
-                    (arrival, 1, at(time + 2 + skew)),
-                ]
-            })
-            .collect()
-    }
-
-    #[test]
-    fn clocks_that_differ_disturb_neither_an_origins_order_nor_the_merged_one() {
-        for skew in [0, 30, 100, -100, 1000, 60_000, 3_600_000, -3_600_000] {
-            let events = skewed(skew);
-            let released = order(LENGTH, &events);
-            let mut true_order: Vec<_> = (0..events.len()).collect();
-            true_order.sort_by_key(|index| [1, 3, 0, 2][index % 4] + index / 4 * 4);
-            for remote in [0, 1] {
-                let of = |order: &[usize]| -> Vec<usize> {
-                    order.iter().copied().filter(|index| events[*index].1 == remote).collect()
-                };
-                assert_eq!(of(&released), of(&true_order), "{skew}");
-            }
-            // The merge may be off by as much as the shortest ways of the two differ, which is 1 ms here.
-            let displaced = released.iter().zip(&true_order).filter(|(one, other)| one.abs_diff(**other) > 8).count();
-            assert_eq!(displaced, 0, "{skew}: {released:?}");
-        }
-    }
-
-    #[test]
-    fn a_clock_that_is_set_keeps_the_order_before_and_after() {
-        for step in [-3_600_000, -60_000, -100, 100, 60_000, 3_600_000] {
-            let events: Vec<_> = (0..200u64)
-                .flat_map(|pair| {
-                    let time = i64::try_from(3 * pair).unwrap() + if pair < 100 { 0 } else { step };
-                    [(3 * pair + 1, 0, at(time + 1)), (3 * pair + 2, 0, at(time))]
-                })
-                .collect();
-            let wanted: Vec<_> = (0..200).flat_map(|pair| [2 * pair + 1, 2 * pair]).collect();
-            assert_eq!(order(LENGTH, &events), wanted, "{step}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_timestamp_moves_only_itself() {
-        for wrong in ["2099-01-01T00:00:00Z".to_owned(), at(60_300), "1970-01-01T00:00:00Z".to_owned(), at(-60_000)] {
-            let mut events: Vec<_> = (0..200u64)
-                .flat_map(|pair| {
-                    let time = i64::try_from(3 * pair).unwrap();
-                    [(3 * pair + 1, 0, at(time + 1)), (3 * pair + 2, 0, at(time))]
-                })
-                .collect();
-            events.insert(201, (302, 0, wrong.clone()));
-            let released = order(LENGTH, &events);
-            let others: Vec<_> = released.iter().filter(|index| **index != 201).collect();
-            assert_eq!(released.len(), 401);
-            let wanted: Vec<_> = (0..200)
-                .flat_map(|pair| [2 * pair + 1, 2 * pair])
-                .map(|index| if index < 201 { index } else { index + 1 })
-                .collect();
-            assert_eq!(others, wanted.iter().collect::<Vec<_>>(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn members_with_one_clock_are_merged_by_their_timestamps_however_fast_they_come() {
-        // A member that is heard of rarely, and blocks of events that arrive at the same moment.
-        let mut window = Window::new(LENGTH, false);
-        let start = window.start;
-        let mut released = Vec::new();
-        for number in 0..20_000u32 {
-            let member = if number % 997 == 5 { "rare" } else { ["m1", "m2", "m3"][number as usize % 7 % 3] };
-            let micros = 1_800_000_000_000_000 + 100 * i64::from(number);
-            let time = chrono::DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339();
-            let arrived = start + Duration::from_micros(300 * u64::from(number / 170));
-            window.push(event(0, member, number as usize, &time), Some(arrived));
-            window.advance(arrived);
-            released.extend(std::iter::from_fn(|| window.pop()).map(|held| super::tests::number(&held)));
-        }
-        released.extend(std::iter::from_fn(|| window.drain()).map(|held| super::tests::number(&held)));
-        assert!(released.iter().copied().eq(0..20_000));
-    }
-
-    #[test]
-    fn an_event_that_is_a_little_ahead_keeps_its_place_by_timestamp() {
-        // The first one was on its way for 30 ms more than the others, so that they all seem to be ahead.
-        let events = [(30, 0, at(0)), (31, 0, at(31)), (37, 0, at(30)), (38, 0, at(39)), (39, 0, at(38))];
-        assert_eq!(order(LENGTH, &events), [0, 2, 1, 4, 3]);
-    }
-
-    #[test]
-    fn events_far_apart_that_come_all_at_once_keep_their_order() {
-        let events: Vec<_> = (0..100).map(|number| (0, 0, at(1000 * number))).collect();
-        assert_eq!(order(LENGTH, &events), (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_gap_stands_behind_what_came_before_it_and_disturbs_no_other_remote() {
-        let gap = Gap {
-            remote: RemoteId(0),
-            last_event: None,
-            since: chrono::Local::now(),
-            end: None,
-            reason: String::new(),
-            dropped: 99,
-        };
-        let mut window = Window::new(LENGTH, false);
-        let start = window.start;
-        for (index, (remote, time)) in [(0, 2), (1, 2), (0, 1)].into_iter().enumerate() {
-            window.push(event(remote, "none", index, &at(time)), Some(start));
-        }
-        window.push_gap(gap);
-        window.push(event(1, "none", 3, &at(1)), Some(start));
-        window.push(event(0, "none", 4, &at(3)), Some(start));
-        window.advance(start + 2 * LENGTH);
-        let released: Vec<_> = std::iter::from_fn(|| window.pop()).map(|held| number(&held)).collect();
-        let position = |number| released.iter().position(|released| *released == number).unwrap();
-        assert!(position(2) < position(0) && position(0) < position(99) && position(99) < position(4), "{released:?}");
-        assert!(position(3) < position(1), "{released:?}");
-    }
-
-    #[test]
-    fn a_recording_is_put_in_order_without_times_of_arrival() {
-        let mut window = Window::new(LENGTH, false);
-        let times = [0, 2, 1, 5_000, 5_002, 5_001, 9_000_000, 9_000_001];
-        for (index, time) in times.into_iter().enumerate() {
-            window.push(event(0, "none", index, &at(time)), None);
-        }
-        assert_eq!(window.deadline(), None);
-        let mut released: Vec<_> = std::iter::from_fn(|| window.pop()).map(|held| number(&held)).collect();
-        assert_eq!(released, [0, 2, 1, 3, 5, 4]);
-        released.extend(std::iter::from_fn(|| window.drain()).map(|held| number(&held)));
-        assert_eq!(released, [0, 2, 1, 3, 5, 4, 6, 7]);
-    }
-
-    #[test]
-    fn more_origins_than_are_kept_lose_nothing() {
-        let mut window = Window::new(LENGTH, false);
-        let start = window.start;
-        for index in 0..2 * MAX_ORIGINS {
-            window.push(event(0, &format!("m{index}"), index, &at(0)), Some(start));
-        }
-        let mut released: Vec<_> = std::iter::from_fn(|| window.drain()).map(|held| number(&held)).collect();
-        released.sort_unstable();
-        assert_eq!(released, (0..2 * MAX_ORIGINS).collect::<Vec<_>>());
-        assert!(window.origins.len() <= MAX_ORIGINS);
-    }
-
-    proptest! {
-        #[test]
-        fn everything_is_released_once_in_each_origins_order_when_none_is_late(
-            jitter in prop::collection::vec((0i64..12, 0u64..3, 0u16..3), 1..200), skew in 0i64..100_000
-        ) {
-            let mut now = 0;
-            let mut events = Vec::new();
-            for (late, pause, remote) in jitter {
-                now += pause;
-                events.push((now, remote, at(now.cast_signed() - late + skew * i64::from(remote))));
-            }
-            let released = order(LENGTH, &events);
-            for remote in 0..3 {
-                let of = |index: &&usize| events[**index].1 == remote;
-                let mut wanted: Vec<_> = (0..events.len()).collect();
-                wanted.sort_by_key(|index| events[*index].2.clone());
-                prop_assert_eq!(released.iter().filter(of).collect::<Vec<_>>(), wanted.iter().filter(of).collect::<Vec<_>>());
-            }
-            prop_assert_eq!(released.len(), events.len());
-        }
-
-        #[test]
-        fn nothing_is_lost_whatever_the_timestamps(
-            events in prop::collection::vec((0u64..3, 0u16..2, prop_oneof![
-                (0i64..200).prop_map(at),
-                any::<i32>().prop_map(|time| at(i64::from(time))),
-                Just(String::from("?")),
-                Just("1677-09-21T00:12:44Z".to_owned()),
-                Just("2262-04-11T23:47:16Z".to_owned()),
-            ]), 1..200)
-        ) {
-            let mut now = 0;
-            let events: Vec<_> = events.into_iter().map(|(pause, remote, time)| { now += pause; (now, remote, time) }).collect();
-            let mut released = order(LENGTH, &events);
-            released.sort_unstable();
-            prop_assert_eq!(released, (0..events.len()).collect::<Vec<_>>());
-        }
-    }
-}
+mod tests;

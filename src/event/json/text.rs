@@ -1,0 +1,118 @@
+//! Strings as the message spells them, and what they stand for.
+
+use std::borrow::Cow;
+
+/// What kinds of escapes a string has, later kinds together with earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Escapes {
+    /// None.
+    None,
+    /// `\"`, `\\`, `\n`: the same in YAML and Rust.
+    Shared,
+    /// `\t`, `\b`, `\f`, `\r`: the same in YAML, for control characters other than newlines.
+    Control,
+    /// `\u`, `\/`
+    Other,
+}
+
+/// The contents of a JSON string, still escaped as in the message.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// What stands between the quotes.
+    pub raw: &'a str,
+    /// What escapes `raw` holds.
+    pub escapes: Escapes,
+}
+
+impl<'a> Text<'a> {
+    /// A text without escapes.
+    #[must_use]
+    pub fn plain(raw: &'a str) -> Self {
+        Self { raw, escapes: Escapes::None }
+    }
+
+    /// Whether `raw` holds escapes.
+    #[inline]
+    #[must_use]
+    pub fn is_escaped(&self) -> bool {
+        self.escapes != Escapes::None
+    }
+
+    /// Whether the string is `other`.
+    #[inline]
+    #[must_use]
+    pub fn is(&self, other: &str) -> bool {
+        if self.is_escaped() { self.cow() == other } else { self.raw == other }
+    }
+
+    /// The string, unescaped into `scratch` when it has escapes. A surrogate without its partner becomes U+FFFD, as
+    /// in Go's decoder.
+    #[must_use]
+    pub fn decode<'b>(&self, scratch: &'b mut String) -> &'b str
+    where
+        'a: 'b,
+    {
+        if !self.is_escaped() {
+            return self.raw;
+        }
+        scratch.clear();
+        unescape(self.raw, scratch);
+        scratch
+    }
+
+    /// The string itself.
+    #[inline]
+    #[must_use]
+    pub fn cow(&self) -> Cow<'a, str> {
+        if self.is_escaped() { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
+    }
+}
+
+#[cold]
+fn unescaped(raw: &str) -> String {
+    let mut decoded = String::with_capacity(raw.len());
+    unescape(raw, &mut decoded);
+    decoded
+}
+
+fn unescape(mut raw: &str, out: &mut String) {
+    // Escapes stand close together where they stand at all, as in JSON within JSON: no use in a vector search.
+    while let Some(at) = raw.bytes().position(|byte| byte == b'\\') {
+        out.push_str(&raw[..at]);
+        let escape = raw.as_bytes()[at + 1];
+        let mut taken = at + 2;
+        out.push(match escape {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let (character, length) = unescape_unicode(&raw[at..]);
+                taken = at + length;
+                character
+            }
+            other => char::from(other),
+        });
+        raw = &raw[taken..];
+    }
+    out.push_str(raw);
+}
+
+/// The character that `\uXXXX` at the start of `text` stands for, with the length of the escape or of the pair.
+fn unescape_unicode(text: &str) -> (char, usize) {
+    let unit = hex(&text[2..]);
+    if (0xd800..0xdc00).contains(&unit)
+        && text[6..].starts_with("\\u")
+        && let low @ 0xdc00..0xe000 = hex(&text[8..])
+    {
+        let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
+
+/// The value of the four hex digits that `text` starts with; the scanner has seen that they are there.
+fn hex(text: &str) -> u32 {
+    text.as_bytes()[..4].iter().fold(0, |value, &digit| value << 4 | char::from(digit).to_digit(16).unwrap_or(0))
+}
