@@ -100,6 +100,8 @@ fn is_number(text: &str) -> bool {
     scan.take(|byte| byte == b'_');
     let after_sign = scan.0;
     if scan.one(b"0") {
+        // go-yaml leaves out all underscores before it looks for the base: `0_xb` is 11.
+        scan.take(|byte| byte == b'_');
         let decimal: Option<fn(u8) -> bool> = match scan.0.first() {
             Some(b'x' | b'X') => Some(|byte| byte.is_ascii_hexdigit()),
             Some(b'o' | b'O') => Some(|byte| matches!(byte, b'0'..=b'7')),
@@ -238,6 +240,9 @@ mod tests {
             "=",
             "<<",
             "0x_",
+            "0_xb",
+            "-0__b1",
+            "+_0_O7",
             "1e999",
         ] {
             assert!(!is_string(text), "{text}");
