@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::event::gap::{End, Gap};
+use crate::event::RemoteId;
+use crate::event::gap::{End, Gap, timestamp_of};
 use crate::event::message::{Block, Memory};
-use crate::event::{Event, RemoteId};
 use crate::system::clock::Moment;
 use crate::system::clock::local_now;
 
@@ -60,8 +60,8 @@ pub enum Item {
     },
     /// Lines of a recording, with the number of the first. An empty one has been skipped.
     Lines(u64, Arc<Block>),
-    /// A message of a remote that is not text, and so is no event.
-    Binary(RemoteId),
+    /// So many messages of a remote that are not text, and so are no events.
+    Binary(RemoteId, u64),
     /// Events of a remote are missing here.
     Gap(Gap),
 }
@@ -187,12 +187,13 @@ impl Queue {
     }
 
     /// Queues messages that were read at `now`, or drops and counts them while all memory is in use.
-    pub fn push(&self, remote: RemoteId, block: Block, now: Instant) -> Pushed {
+    /// `before` is the message that came before them, if there was one.
+    pub fn push(&self, remote: RemoteId, block: Block, now: Instant, before: &str) -> Pushed {
         let used = self.memory.used();
         let mut state = self.state();
         let is_dropping = state.dropping(remote).is_some();
         if !self.never_drops && (used >= self.max_bytes || (is_dropping && used > self.room)) {
-            state.count_dropped(remote, block.len() as u64);
+            state.count_dropped(remote, block.len() as u64, before);
             return Pushed::Dropped;
         }
         let gap = if is_dropping { state.end_dropping(remote) } else { None };
@@ -224,7 +225,11 @@ impl Queue {
     /// Queues what is small or must not be lost, however much waits.
     pub fn push_always(&self, item: Item) {
         let mut state = self.state();
-        state.add(item);
+        match (state.items.back_mut(), &item) {
+            // However many come, they take no more room.
+            (Some(Item::Binary(last, count)), Item::Binary(remote, more)) if last == remote => *count += more,
+            _ => state.add(item),
+        }
         self.wake(state);
     }
 
@@ -382,15 +387,12 @@ impl State {
         self.open.iter_mut().find(|(gap, _)| gap.remote == remote && gap.dropped > 0)
     }
 
-    fn count_dropped(&mut self, remote: RemoteId, messages: u64) {
+    fn count_dropped(&mut self, remote: RemoteId, messages: u64, before: &str) {
         if let Some((gap, _)) = self.dropping(remote) {
             gap.dropped += messages;
             return;
         }
-        let last_event = self.items.iter().rev().find_map(|item| match item {
-            Item::Messages { remote: of, block, .. } if *of == remote => last_timestamp(block),
-            _ => None,
-        });
+        let last_event = timestamp_of(before);
         let reason = "the reader of our output is slow, and --buffer is full".to_owned();
         let gap = Gap { remote, last_event, since: local_now(), end: None, reason, dropped: messages };
         self.open.push((gap, Moment::now()));
@@ -405,21 +407,12 @@ impl State {
     }
 }
 
-/// The server's timestamp of the last event in the block.
-#[must_use]
-pub fn last_timestamp(block: &Arc<Block>) -> Option<String> {
-    (0..block.len()).rev().find_map(|index| {
-        let event = Event::decode(block.message(index), RemoteId::default(), crate::event::json::Tape::default());
-        Some(event.ok()?.timestamp_text()?.cow().into_owned())
-    })
-}
-
 impl Item {
     /// Its size in memory, in bytes.
     fn size(&self) -> usize {
         match self {
             Self::Messages { block, .. } | Self::Lines(_, block) => block.size(),
-            Self::Binary(_) | Self::Gap(_) => 0,
+            Self::Binary(..) | Self::Gap(_) => 0,
         }
     }
 }
@@ -437,11 +430,24 @@ mod tests {
     }
 
     fn push(queue: &Queue, mib: usize) -> Vec<Pushed> {
-        (0..mib).map(|_| queue.push(RemoteId(0), block(MIB), Instant::now())).collect()
+        (0..mib).map(|_| queue.push(RemoteId(0), block(MIB), Instant::now(), "")).collect()
     }
 
     fn dropped(pushed: &[Pushed]) -> usize {
         pushed.iter().filter(|pushed| matches!(pushed, Pushed::Dropped)).count()
+    }
+
+    #[test]
+    fn a_gap_of_dropped_events_names_the_last_event_wherever_that_is() {
+        let queue = Queue::new(MIB, false);
+        // What was taken is in use too.
+        push(&queue, 1);
+        let taken = queue.take();
+        let before = r#"{"type":"x","timestamp":"2026-11-25T12:00:00Z"}"#;
+        assert!(matches!(queue.push(RemoteId(0), block(MIB), Instant::now(), before), Pushed::Dropped));
+        drop(taken);
+        let Pushed::Queued(Some(gap)) = queue.push(RemoteId(0), block(1), Instant::now(), "") else { panic!("no gap") };
+        assert_eq!(gap.last_event.as_deref(), Some("2026-11-25T12:00:00Z"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,8 @@ use std::fmt;
 use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 
-use crate::event::{Message, RemoteId};
+use crate::event::json::Tape;
+use crate::event::{Event, Message, RemoteId};
 
 /// Where, for how long and why events are missing.
 #[derive(Clone, Debug)]
@@ -33,6 +34,17 @@ pub struct End {
     pub seconds: f64,
     /// Whether events come again; else lxmon ends.
     pub is_over: bool,
+}
+
+/// The longest text that is taken for a timestamp, in bytes. RFC 3339 with nanoseconds has 35.
+const MAX_TIMESTAMP: usize = 64;
+
+/// The timestamp of a message, for [`Gap::last_event`]; none when it is no event, or has none that could be one.
+#[must_use]
+pub fn timestamp_of(message: &str) -> Option<String> {
+    let event = Event::decode(Message::from(message), RemoteId::default(), Tape::default()).ok()?;
+    let text = event.timestamp_text()?.cow().into_owned();
+    (text.len() <= MAX_TIMESTAMP).then_some(text)
 }
 
 impl Gap {

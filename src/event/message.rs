@@ -11,9 +11,12 @@ use tokio::sync::Notify;
 /// The longest message that is read, in bytes.
 pub const MAX_MESSAGE: usize = 64 << 20;
 
-/// A block is closed once it holds this many bytes of text. Long enough that an allocation per block costs nothing, short
+/// A block is closed once its weight is so many bytes. Long enough that an allocation per block costs nothing, short
 /// enough that one event that is kept holds little else in memory.
 pub const BLOCK: usize = 64 << 10;
+
+/// What a message counts beside its text, in bytes.
+const MESSAGE_WEIGHT: usize = 32;
 
 /// What a block takes beside its text: its own fields, reference counts, and what the allocator adds, in bytes.
 const OVERHEAD: usize = 160;
@@ -128,10 +131,17 @@ impl Block {
         self.text.len()
     }
 
+    /// What counts towards [`BLOCK`]: the text, and for each message a little more, so that a block does not hold any
+    /// number of empty messages.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.text.len() + self.ends.len() * MESSAGE_WEIGHT
+    }
+
     /// Whether it is long enough to be closed.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.text.len() >= BLOCK
+        self.weight() >= BLOCK
     }
 
     /// Its size in memory, in bytes.

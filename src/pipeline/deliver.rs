@@ -127,7 +127,7 @@ impl Deliver {
                 Prepared::Malformed(remote, line, why, message) => {
                     self.skipped.malformed(remote, line, why, &message);
                 }
-                Prepared::Binary(remote) => self.skipped.binary(remote),
+                Prepared::Binary(remote, count) => self.skipped.binary(remote, count),
             }
             if may_wait && (self.stdout.is_full() || self.end.is_some()) {
                 self.flush()?;

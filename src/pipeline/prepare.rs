@@ -31,8 +31,8 @@ pub enum Prepared {
     Gap(Gap),
     /// A message that is no event; of a recording, with the number of its line.
     Malformed(RemoteId, Option<u64>, Malformed, Message),
-    /// A message that is not text.
-    Binary(RemoteId),
+    /// So many messages that are not text.
+    Binary(RemoteId, u64),
 }
 
 /// What the next step gets at once. It comes back empty, with tapes for new events.
@@ -103,7 +103,7 @@ impl Prepare {
                     self.window.push(event, None);
                 }
             }
-            Item::Binary(remote) => self.batch.prepared.push(Prepared::Binary(remote)),
+            Item::Binary(remote, count) => self.batch.prepared.push(Prepared::Binary(remote, count)),
             Item::Gap(gap) => self.window.push_gap(gap),
         }
         self.release_due();
@@ -186,7 +186,7 @@ impl Prepare {
                     let line = first_line.map(|first| first + index as u64);
                     // An excerpt is shown; the block need not wait for that.
                     let message = rejected.message;
-                    self.batch_bytes += message.len();
+                    self.batch_bytes += message.len() + size_of::<Prepared>();
                     self.batch.prepared.push(Prepared::Malformed(remote, line, rejected.why, message));
                     self.tapes.push(rejected.tape);
                 }

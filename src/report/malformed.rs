@@ -62,14 +62,14 @@ impl Skipped {
         let excerpt = excerpt(text);
         if let Some(number) = line {
             warn!("{}: line {number}: {why}; skipped: {excerpt}", self.name(remote));
-        } else if self.count(remote, Class::of(why)) == 1 {
+        } else if self.count(remote, Class::of(why), 1) == 1 {
             warn!("{}: skipped a message that is {why}: {excerpt}", self.name(remote));
         }
     }
 
-    /// A message is not text, which events always are.
-    pub fn binary(&mut self, remote: RemoteId) {
-        if self.count(remote, Class::Binary) == 1 {
+    /// So many messages are not text, which events always are.
+    pub fn binary(&mut self, remote: RemoteId, messages: u64) {
+        if self.count(remote, Class::Binary, messages) == messages {
             warn!("{}: skipped a message that is {}", self.name(remote), Class::Binary.name());
         }
     }
@@ -85,14 +85,15 @@ impl Skipped {
         self.names.get(usize::from(remote.0)).map_or("", String::as_str)
     }
 
-    fn count(&mut self, remote: RemoteId, class: Class) -> u64 {
+    /// Counts so many more messages; how many there are now.
+    fn count(&mut self, remote: RemoteId, class: Class, messages: u64) -> u64 {
         let known = self.counts.iter_mut().find(|(of, what, _)| (*of, *what) == (remote, class));
         if let Some((_, _, count)) = known {
-            *count += 1;
+            *count += messages;
             return *count;
         }
-        self.counts.push((remote, class, 1));
-        1
+        self.counts.push((remote, class, messages));
+        messages
     }
 }
 

@@ -110,13 +110,21 @@ fn without_numbers(line: &str) -> Cow<'_, str> {
 
 fn say(line: &str) {
     let line = without_numbers(line);
-    let mut out = Vec::with_capacity(line.len() + 1);
-    sanitize::push(&mut out, &line);
+    let shown = line.char_indices().nth(MAX_NOTICE).map_or(&*line, |(end, _)| &line[..end]);
+    let mut out = Vec::with_capacity(shown.len() + "…\n".len());
+    sanitize::push(&mut out, shown);
+    if shown.len() < line.len() {
+        out.extend_from_slice("…".as_bytes());
+    }
     out.push(b'\n');
     STDERR.push(out);
 }
 
-/// How many bytes of notices may wait for standard error.
+/// How much of a notice is shown, in characters: a server's text in it may be of any length.
+const MAX_NOTICE: usize = 4096;
+
+/// How many bytes of notices may wait for standard error. The longest notice is a small part of that, so that one is never
+/// dropped while nothing else waits.
 const MAX_WAITING: usize = 1 << 20;
 
 /// How long standard error may accept nothing at the end of the program, before what waits for it is given up.

@@ -71,13 +71,14 @@ impl Stdout {
     pub fn new(flow: Arc<Flow>) -> io::Result<Self> {
         let mut descriptor = descriptors::stdout()?;
         let mut target = Target::Other;
+        let file_type = FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode);
         if rustix::termios::isatty(&descriptor) {
             // Not permitted where another user's terminal is used (su); then a stopped terminal blocks our writes.
             let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             if let Ok(own) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
                 (descriptor, target) = (own, Target::Terminal);
             }
-        } else if FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode) == FileType::Fifo {
+        } else if file_type == FileType::Fifo {
             target = Target::Pipe(rustix::pipe::fcntl_getpipe_size(&descriptor).unwrap_or(ATOMIC));
         }
         Ok(Self {
@@ -87,7 +88,8 @@ impl Stdout {
             ends: Vec::new(),
             written: 0,
             is_slow: false,
-            returns_at_once: true,
+            // Polled, a regular file always accepts more, even while a write that must not wait is refused.
+            returns_at_once: file_type != FileType::RegularFile,
             flow,
         })
     }

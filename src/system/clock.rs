@@ -11,6 +11,7 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// How often a suspended machine's wake-up is looked for while the machine is awake.
@@ -91,9 +92,9 @@ pub struct Resumed {
 }
 
 impl Resumed {
-    /// Waits for the next time that the machine runs again.
-    pub async fn wait(&self) {
-        self.resumed.notified().await;
+    /// Waits for the next time that the machine runs again, counted from the call.
+    pub fn wait(&self) -> Notified<'_> {
+        self.resumed.notified()
     }
 
     /// Looks for it for ever. Where the system has no such timer, it is never noticed.
@@ -120,4 +121,20 @@ fn timer() -> std::io::Result<AsyncFd<File>> {
     let every = Timespec { tv_sec: i64::try_from(LOOK.as_secs()).unwrap_or(15), tv_nsec: 0 };
     timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: every, it_value: every })?;
     super::watched(File::from(timer), Interest::READABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_hears_of_a_resume_before_the_wait_is_polled() {
+        let resumed = Resumed::default();
+        let wait = resumed.wait();
+        resumed.resumed.notify_waiters();
+        assert!(wait.now_or_never().is_some());
+        assert!(resumed.wait().now_or_never().is_none());
+    }
 }

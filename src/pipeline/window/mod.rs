@@ -55,6 +55,10 @@ const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
 /// slept. A lone event is released when it is due.
 const SLACK: Duration = Duration::from_millis(42);
 
+/// An event that is behind its origin's latest timestamp by no more windows than this is late; by more, the clock may have
+/// been set back.
+const MAX_LATE: Time = 3;
+
 /// More origins than any cluster has members. Beyond that, origins that hold nothing are forgotten.
 const MAX_ORIGINS: usize = 256;
 
@@ -238,6 +242,11 @@ impl Window {
             self.finish_placing(index, (time, number), at, held);
             return;
         }
+        if is_behind && time >= clock.max.saturating_sub(self.length.saturating_mul(MAX_LATE)) {
+            self.settle(index, None);
+            self.put_late(index, (time, number), at, held);
+            return;
+        }
         let goes_on = self.origins[index].odd.as_ref().is_some_and(|odd| {
             time >= odd.time.saturating_sub(self.length) && !is_ahead(odd.time.saturating_sub(odd.arrival))
         });
@@ -261,9 +270,8 @@ impl Window {
     /// The clock of an origin whose first event this is, or whose clock was set.
     fn new_clock(&mut self, index: usize, time: Time, at: Time) -> Clock {
         let difference = time.saturating_sub(at);
-        let new = Connection { offset: difference, former_offset: difference, since: at };
-        let skew = self.connection(index).get_or_insert(new).skew(difference);
-        Clock { max: time, skew, greatest: difference }
+        let connection = self.connection(index).get_or_insert(Connection::new(difference, at));
+        Clock::new(connection, time, at)
     }
 
     fn offset(&self, index: usize, clock: Clock) -> Time {
@@ -273,25 +281,22 @@ impl Window {
 
     /// Learns from an event that fits.
     fn learn(&mut self, index: usize, time: Time, arrival: Option<Time>) {
-        let Some(clock) = &mut self.origins[index].current.clock else { return };
+        let origin = &mut self.origins[index];
+        let remote = origin.remote;
+        let Some(clock) = &mut origin.current.clock else { return };
         clock.max = clock.max.max(time);
         let Some(arrival) = arrival else { return };
+        let Some(Some(connection)) = self.connections.get_mut(usize::from(remote.0)) else { return };
         let difference = time.saturating_sub(arrival);
-        clock.greatest = clock.greatest.max(difference);
-        let skew = clock.skew;
-        let Some(connection) = self.connection(index) else { return };
-        if arrival - connection.since > OFFSET_LIFE {
-            let offset = difference.saturating_sub(skew);
-            *connection = Connection { offset, former_offset: connection.offset, since: arrival };
-            let (connection, remote) = (*connection, self.origins[index].remote);
-            for origin in self.origins.iter_mut().filter(|origin| origin.remote == remote) {
-                if let Some(clock) = origin.current.clock.as_mut().filter(|clock| clock.greatest > Time::MIN) {
-                    clock.skew = connection.skew(clock.greatest);
-                    clock.greatest = Time::MIN;
-                }
-            }
-        } else {
-            connection.offset = connection.offset.max(difference.saturating_sub(skew));
+        clock.learn(connection, difference, arrival);
+        if connection.age(arrival) <= OFFSET_LIFE {
+            connection.learn(difference, clock.skew, arrival);
+            return;
+        }
+        connection.renew(difference, clock.skew, arrival);
+        let clocks = self.origins.iter_mut().filter(|origin| origin.remote == remote);
+        for clock in clocks.filter_map(|origin| origin.current.clock.as_mut()) {
+            clock.renew(connection);
         }
     }
 
@@ -301,6 +306,13 @@ impl Window {
             self.recorded_now = self.recorded_now.max(corrected);
         }
         self.put(index, key, arrival, held);
+    }
+
+    /// Puts an event where its timestamp says, although those that arrive next belong behind others.
+    fn put_late(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
+        let last = self.origins[index].current.last;
+        self.put(index, key, arrival, held);
+        self.origins[index].current.last = last;
     }
 
     fn put(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
@@ -371,6 +383,13 @@ impl Window {
     /// Everything that arrived by `now` has been pushed.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(self.time(now));
+        if self.is_recording {
+            // The times of its events are the recorded ones, which have nothing to do with ours.
+            if self.recording_rests() {
+                self.settle_all();
+            }
+            return;
+        }
         for index in 0..self.origins.len() {
             // The next event may still go on from one that was held long enough.
             let old = self.origins[index].odd.as_mut().filter(|odd| odd.arrival <= self.now - self.length);
@@ -408,10 +427,14 @@ impl Window {
 
     /// The next event or gap, due or not: nothing more will come.
     pub fn drain(&mut self) -> Option<Held> {
+        self.settle_all();
+        self.pop_early()
+    }
+
+    fn settle_all(&mut self) {
         for index in 0..self.origins.len() {
             self.settle(index, None);
         }
-        self.pop_early()
     }
 
     /// When [`Window::advance`] should be called.

@@ -71,9 +71,9 @@ fn timestamps_that_run_faster_than_our_clock_release_earlier_events() {
 }
 
 #[test]
-fn an_event_later_than_the_window_is_released_with_the_next_one() {
+fn an_event_later_than_the_window_is_released_at_once() {
     let released = run(LENGTH, &[(0, 0, at(50)), (30, 0, at(20)), (31, 0, at(81))]);
-    assert_eq!(released[..2], [(0, 25), (1, 31)]);
+    assert_eq!(released[..2], [(0, 25), (1, 30)]);
 }
 
 #[test]
@@ -258,6 +258,66 @@ fn a_recording_is_put_in_order_without_times_of_arrival() {
     assert_eq!(released, [0, 2, 1, 3, 5, 4]);
     released.extend(std::iter::from_fn(|| window.drain()).map(|held| number(&held)));
     assert_eq!(released, [0, 2, 1, 3, 5, 4, 6, 7]);
+}
+
+#[test]
+fn a_recording_that_grows_is_put_in_order_by_its_own_times() {
+    let mut window = Window::new(LENGTH, true);
+    let mut released = Vec::new();
+    // The lines come long after the start, and each in a read of its own.
+    for (index, time) in [0, 2, 1].into_iter().enumerate() {
+        window.push(event(0, "none", index, &at(time)), None);
+        window.advance(Instant::now() + LENGTH / 2);
+        released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
+    }
+    // The third is a wrong timestamp, or a clock that was set.
+    for (index, time) in [(3, 3_600_000), (4, 3_500_000)] {
+        window.push(event(0, "none", index, &at(time)), None);
+    }
+    window.advance(Instant::now() + 2 * LENGTH);
+    released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
+    assert_eq!(released, [0, 2, 1, 4, 3]);
+    assert_eq!(window.deadline(), None);
+}
+
+#[test]
+fn two_late_events_in_a_row_are_no_clock_that_was_set() {
+    let events = [(0, 0, at(100)), (1, 0, at(60)), (2, 0, at(61)), (3, 0, at(99)), (4, 0, at(101))];
+    assert_eq!(order(LENGTH, &events), [1, 2, 3, 0, 4]);
+}
+
+/// Events of members whose clocks are `skew` milliseconds apart, read every 33 ms, in the order in which they were sent: one
+/// sends every 4 ms, the other rarely.
+fn read_late(skew: i64) -> Vec<(u64, &'static str, String)> {
+    let sent = |number: u64| (4 * number, "often", i64::try_from(4 * number).unwrap());
+    let rare = |number: u64| (40 * number + 13, "rare", i64::try_from(40 * number + 13).unwrap() + skew);
+    let mut events: Vec<_> = (0..500).map(sent).chain((0..50).map(rare)).collect();
+    events.sort_by_key(|event| event.0);
+    events.into_iter().map(|(sent, member, time)| (sent.next_multiple_of(33), member, at(time))).collect()
+}
+
+#[test]
+fn members_are_merged_by_their_clocks_although_single_events_are_read_late() {
+    for (skew, sure_from) in [(0, 0), (30, 300), (-30, 300), (100, 300), (-3_600_000, 300)] {
+        let events = read_late(skew);
+        let mut window = Window::new(LENGTH, false);
+        let start = window.start;
+        let mut released = Vec::new();
+        for (index, (arrival, member, time)) in events.iter().enumerate() {
+            let arrived = start + Duration::from_millis(*arrival);
+            window.push(event(0, member, index, time), Some(arrived));
+            if events.get(index + 1).is_none_or(|next| next.0 != *arrival) {
+                window.advance(arrived);
+                released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
+            }
+        }
+        released.extend(std::iter::from_fn(|| window.drain()).map(|held| number(&held)));
+        // Of clocks that differ a little, times of arrival say by how much, to a few milliseconds.
+        let tolerance = if skew == 0 { 0 } else { 4 };
+        let displaced =
+            released.iter().enumerate().skip(sure_from).filter(|(at, index)| at.abs_diff(**index) > tolerance);
+        assert_eq!(displaced.count(), 0, "{skew}: {released:?}");
+    }
 }
 
 #[test]

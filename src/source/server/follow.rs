@@ -14,9 +14,8 @@ use super::http::{self, Refusal};
 use super::request::Request;
 use super::subscription::{Lost, Received, Subscription};
 use super::tls;
-use crate::event::gap::Gap;
-use crate::event::json::Tape;
-use crate::event::{Event, Message, RemoteId, Type};
+use crate::event::gap::{Gap, timestamp_of};
+use crate::event::{RemoteId, Type};
 use crate::queue::{Item, Pushed, Queue};
 use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
@@ -100,8 +99,6 @@ struct Disconnected {
     lost: Lost,
     /// How long no byte had come by then.
     silence: Duration,
-    /// The server's timestamp of the last event.
-    last_event: Option<String>,
 }
 
 impl Follow<'_> {
@@ -127,9 +124,10 @@ impl Follow<'_> {
             }
             first => first?,
         };
+        let mut last_message = String::new();
         loop {
             let connected = Moment::now();
-            let Disconnected { lost, silence, last_event } = self.read(&mut subscription).await;
+            let Disconnected { lost, silence } = self.read(&mut subscription, &mut last_message).await;
             backoff.lived(connected.elapsed());
             drop(subscription);
             // After a silence that is longer than a server's, it was lost when it became silent.
@@ -137,7 +135,7 @@ impl Follow<'_> {
             let Lost(reason) = &lost;
             let gap = Gap {
                 remote: self.id,
-                last_event,
+                last_event: timestamp_of(&last_message),
                 since: local_now() - before,
                 end: None,
                 reason: reason.clone(),
@@ -209,7 +207,8 @@ impl Follow<'_> {
         Ok(Subscription::new(stream, early.into(), self.connections))
     }
 
-    /// Tries again and again, until it works or cannot work any more.
+    /// Tries again and again, until it works or cannot work any more. Meanwhile the events that were dropped before are
+    /// reported as soon as there is room again.
     async fn resubscribe<S>(
         &self,
         dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
@@ -218,19 +217,43 @@ impl Follow<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        loop {
-            sleep(backoff.wait()).await;
-            match self.subscribe(dial).await {
-                Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.remote.name),
-                outcome => return outcome,
+        let attempts = async {
+            loop {
+                sleep(backoff.wait()).await;
+                match self.subscribe(dial).await {
+                    Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.remote.name),
+                    outcome => return outcome,
+                }
             }
+        };
+        let dropped = async {
+            self.end_dropping().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            outcome = attempts => outcome,
+            () = dropped => unreachable!("it waits for ever"),
         }
     }
 
-    /// Reads until the connection is lost. Everything that came before has been queued then.
-    async fn read<S: AsyncRead + AsyncWrite + Unpin>(&self, subscription: &mut Subscription<S>) -> Disconnected {
+    /// Waits until there is room again for events that were dropped, if there were any, and reports how many.
+    pub async fn end_dropping(&self) {
+        if self.queue.is_dropping(self.id) {
+            let gap = self.queue.end_dropping(self.id).await;
+            self.report_dropped(gap);
+        }
+    }
+
+    /// Reads until the connection is lost. Everything that came before has been queued then, and the last message is in
+    /// `last_message`.
+    async fn read<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        subscription: &mut Subscription<S>,
+        last_message: &mut String,
+    ) -> Disconnected {
         let mut received = Received::default();
-        let mut last_message = String::new();
+        let mut next_message = String::new();
         let mut is_dropping = self.queue.is_dropping(self.id);
         let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
         tokio::pin!(check, resumed);
@@ -263,29 +286,26 @@ impl Follow<'_> {
                     }
                 }
             };
-            for _ in 0..std::mem::take(&mut received.binary) {
-                self.queue.push_always(Item::Binary(self.id));
+            if let binary @ 1.. = std::mem::take(&mut received.binary) {
+                self.queue.push_always(Item::Binary(self.id, binary));
             }
             if let Some(last) = received.block.len().checked_sub(1) {
-                last_message.clear();
-                last_message.push_str(received.block.text(last));
-                match self.queue.push(self.id, received.block.close(), Instant::now()) {
+                next_message.clear();
+                next_message.push_str(received.block.text(last));
+                match self.queue.push(self.id, received.block.close(), Instant::now(), last_message) {
                     Pushed::Dropped => is_dropping = true,
                     Pushed::Queued(gap) => {
                         is_dropping = false;
                         self.report_dropped(gap);
                     }
                 }
+                std::mem::swap(last_message, &mut next_message);
             }
             match outcome {
                 Ok(false) => {}
                 // Other connections, and the pipeline, have their turn before more of this one is read.
                 Ok(true) => tokio::task::yield_now().await,
-                Err(lost) => {
-                    let last_event = Event::decode(Message::from(last_message), self.id, Tape::default()).ok();
-                    let last_event = last_event.and_then(|event| Some(event.timestamp_text()?.cow().into_owned()));
-                    return Disconnected { lost, silence: subscription.silence(), last_event };
-                }
+                Err(lost) => return Disconnected { lost, silence: subscription.silence() },
             }
         }
     }
@@ -405,14 +425,23 @@ mod tests {
         conduct: Conduct,
         dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
     ) -> (Option<anyhow::Result<()>>, Vec<Item>) {
+        follow_into(&Queue::new(64 << 20, false), time, conduct, dial).await
+    }
+
+    /// The same with a queue of the test's own.
+    async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        queue: &Queue,
+        time: Duration,
+        conduct: Conduct,
+        dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+    ) -> (Option<anyhow::Result<()>>, Vec<Item>) {
         let remote = elsewhere();
-        let queue = Queue::new(64 << 20, false);
         let (starts, resumed, request) = (Starts::new(1), Resumed::default(), Request::default());
         let follow = Follow {
             remote: &remote,
             id: RemoteId(0),
             request: &request,
-            queue: &queue,
+            queue,
             conduct,
             connections: 1,
             starts: &starts,
@@ -452,6 +481,49 @@ mod tests {
         assert_eq!(followed.gaps()[0].last_event.as_deref(), Some("2026-11-25T12:00:00Z"));
         // At once after the first half minute, and again after the second.
         assert!((2..=3).contains(&followed.connections.len()), "{:?}", followed.connections);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_events_are_reported_while_the_server_is_away() {
+        const BUFFER: usize = 1 << 20;
+        let queue = Queue::new(BUFFER, false);
+        let attempts = Cell::new(0);
+        let dial = async |_: &Cell<bool>| {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() > 1 {
+                // Away for good.
+                return Err(Fault::failed("no such host").into());
+            }
+            let (ours, theirs) = duplex(64 << 10);
+            tokio::spawn(async move {
+                let mut server = accept(theirs).await;
+                let long =
+                    format!(r#"{{"type":"x","timestamp":"2026-11-25T12:00:00Z","metadata":"{}"}}"#, "x".repeat(9_000));
+                for _ in 0..2 * BUFFER / 9_000 {
+                    server.send(Frame::text(long.clone())).await.unwrap();
+                }
+            });
+            Ok(Dialed {
+                stream: ours,
+                host: "host".into(),
+                prefix: String::new(),
+                authorization: None,
+                login: String::new(),
+            })
+        };
+        let gaps = async {
+            // The connection is lost, and much later the output moves again.
+            sleep(5 * MINUTE).await;
+            let mut items: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+            items.retain(|item| matches!(item, Item::Gap(_)));
+            sleep(Duration::from_secs(1)).await;
+            items.extend(std::iter::from_fn(|| queue.take()));
+            items
+        };
+        let (_, gaps) = tokio::join!(follow_into(&queue, 6 * MINUTE, STAY, dial), gaps);
+        let gaps: Vec<_> =
+            gaps.iter().filter_map(|item| if let Item::Gap(gap) = item { Some(gap) } else { None }).collect();
+        assert!(gaps.last().unwrap().dropped > 50, "{gaps:?}");
     }
 
     #[tokio::test(start_paused = true)]

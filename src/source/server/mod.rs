@@ -55,16 +55,26 @@ pub(super) async fn follow_all(remotes: &[Remote], connecting: &Connecting, queu
             resumed,
         };
         let dial = async |is_accepted: &Cell<bool>| dial(remote, environment, is_accepted).await;
-        async move { follow.run(dial).await.with_context(|| remote.name.clone()) }
+        async move { (follow, follow.run(dial).await.with_context(|| remote.name.clone())) }
     };
     if let [remote] = remotes {
-        return follow((0, remote)).await;
+        return follow((0, remote)).await.1;
     }
     let mut followed: FuturesUnordered<_> = (0..).zip(remotes).map(follow).collect();
+    let mut dropping = FuturesUnordered::new();
     let all = async {
-        while let Some(outcome) = followed.next().await {
-            if let Err(error) = outcome {
-                notice::show(&error);
+        loop {
+            tokio::select! {
+                ended = followed.next() => match ended {
+                    Some((follow, outcome)) => {
+                        if let Err(error) = outcome {
+                            notice::show(&error);
+                        }
+                        dropping.push(async move { follow.end_dropping().await });
+                    }
+                    None => break,
+                },
+                Some(()) = dropping.next() => {}
             }
         }
         Err(Fault::failed("none of the remotes is followed any more").into())

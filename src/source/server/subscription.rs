@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket};
 
-use crate::event::message::{Block, MAX_MESSAGE};
+use crate::event::message::{BLOCK, Block, MAX_MESSAGE};
 use crate::system::clock::Moment;
 
 /// How much is read of all connections together before each has its next turn, in bytes.
@@ -33,6 +33,9 @@ const LEAST: usize = 16 << 10;
 /// Pings that are not answered yet wait as at most so many bytes of pongs; a flood is answered in part, as the RFC allows.
 const MAX_UNSENT: usize = 4 << 10;
 
+/// After so many messages that are not text, another connection has its turn.
+const MAX_BINARY: u64 = 1024;
+
 /// A live subscription.
 #[derive(Debug)]
 pub struct Subscription<S> {
@@ -47,7 +50,7 @@ pub struct Received {
     /// Text messages.
     pub block: Block,
     /// How many messages were not text: none of the servers sends these.
-    pub binary: usize,
+    pub binary: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
@@ -65,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
             unread: 0..0,
             is_at_end: false,
             unsent: Vec::new(),
+            is_flushed: true,
             last_byte: Moment::now(),
             is_asked: false,
         };
@@ -94,11 +98,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
                         let size = text.as_str().len();
                         return Poll::Ready(Err(Lost(format!("no memory for a message of {size} bytes"))));
                     }
-                    if received.block.is_full() || received.block.text_len() >= self.share {
+                    if received.block.weight() >= self.share.min(BLOCK) {
                         return Poll::Ready(Ok(true));
                     }
                 }
-                Ok(Message::Binary(_)) => received.binary += 1,
+                Ok(Message::Binary(_)) => {
+                    received.binary += 1;
+                    if received.binary.is_multiple_of(MAX_BINARY) {
+                        return Poll::Ready(Ok(true));
+                    }
+                }
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
                 Ok(Message::Close(frame)) => return Poll::Ready(Err(closed(frame.as_ref()))),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -147,6 +156,8 @@ struct Line<S> {
     is_at_end: bool,
     /// Frames that the stream has not accepted yet.
     unsent: Vec<u8>,
+    /// Whether the stream has sent all that it has accepted.
+    is_flushed: bool,
     last_byte: Moment,
     /// Whether a sign of life has been asked for since then.
     is_asked: bool,
@@ -170,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Sends as much of what is unsent as the stream accepts now.
     fn send(&mut self, context: &mut Context<'_>) {
-        if self.unsent.is_empty() {
+        if self.unsent.is_empty() && self.is_flushed {
             return;
         }
         while !self.unsent.is_empty() {
@@ -183,8 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 }
             }
         }
-        // What TLS holds back is sent here, or with the next read.
-        let _ = Pin::new(&mut self.stream).poll_flush(context);
+        // TLS may have accepted what the socket has not; where flushing fails, the next read does too.
+        self.is_flushed = Pin::new(&mut self.stream).poll_flush(context).is_ready();
     }
 }
 
@@ -204,6 +215,7 @@ impl<S> Write for Line<S> {
         // Whole frames are dropped: tungstenite writes all that it has at once.
         if self.unsent.len() <= MAX_UNSENT {
             self.unsent.extend_from_slice(frames);
+            self.is_flushed = false;
         }
         Ok(frames.len())
     }
@@ -257,4 +269,57 @@ fn lost(error: Error) -> Lost {
         Error::Protocol(error) => format!("the server broke the WebSocket protocol: {error}"),
         error => error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As TLS over a socket that is full: it accepts what is written, and sends it later. There are two pings to read.
+    #[derive(Default)]
+    struct Holding {
+        read: usize,
+        accepted: usize,
+        flushes: usize,
+    }
+
+    impl AsyncRead for Holding {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.read += 1;
+            if self.read > 2 {
+                return Poll::Pending;
+            }
+            buffer.put_slice(b"\x89\x01x");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.accepted += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes < 10 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_pong_that_the_stream_holds_back_is_flushed_until_it_is_sent() {
+        let mut subscription = Subscription::new(Holding::default(), Vec::new(), 1);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut received = Received::default();
+        for _ in 0..20 {
+            assert!(std::pin::pin!(subscription.read(&mut received)).poll(&mut context).is_pending());
+        }
+        let stream = &subscription.socket.get_ref().stream;
+        // Two masked pongs of a byte; then no flush more than it takes.
+        assert_eq!((stream.accepted, stream.flushes), (14, 10));
+    }
 }
