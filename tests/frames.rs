@@ -1,8 +1,9 @@
 //! Frames as no real server sends them: cut, dribbled, broken, or far too many.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::program::{Outcome, Running, lxmon, run};
+use crate::program::{Outcome, PATIENCE, Running, lxmon, run};
 use crate::standin::{Connection, StandIn, frame, numbered, opcode};
 
 /// Follows a server that sends an event, these bytes, and then keeps the connection.
@@ -195,4 +196,38 @@ fn a_flood_of_pings_takes_little_memory_and_what_comes_after_it_is_printed() {
     assert!(most < 64 << 10, "{most} kB");
     running.signal(rustix::process::Signal::TERM);
     assert_eq!(running.end().stderr, "");
+}
+
+#[test]
+fn a_flood_of_empty_and_binary_messages_takes_little_memory_while_nothing_is_read() {
+    const EACH: u64 = 500_000;
+    fn flood(connection: &mut Connection) {
+        for opcode in [opcode::BINARY, opcode::TEXT] {
+            // In one piece, so that the reader always finds more of them.
+            connection.write(&frame(true, opcode, b"").repeat(usize::try_from(EACH).unwrap()));
+        }
+    }
+    let (say, said) = mpsc::channel();
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        flood(connection);
+        // So many that the output stops.
+        for number in 0..20_000 {
+            connection.event(&numbered(number));
+        }
+        flood(connection);
+        let _ = say.send(connection.is_answered(b"all"));
+        connection.end();
+    });
+    let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
+    assert!(said.recv_timeout(PATIENCE).unwrap(), "not read");
+    let most = running.peak_memory() >> 10;
+    println!("{most} MiB");
+    assert!(most < 24, "{most} MiB");
+    let outcome = running.end();
+    assert!(outcome.stdout.lines().eq((0..20_000).map(numbered)), "{}", outcome.stdout.lines().count());
+    for what in ["binary", "not JSON"] {
+        let count = format!("skipped {} messages that are {what}", 2 * EACH);
+        assert!(outcome.stderr.contains(&count), "{}", outcome.stderr);
+    }
 }

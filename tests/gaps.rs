@@ -508,3 +508,23 @@ fn a_server_that_is_slow_to_answer_is_waited_for_with_a_notice() {
         assert_eq!(server.requests().len(), 1);
     }
 }
+
+#[test]
+fn a_timestamp_of_any_length_is_no_notice_of_that_length() {
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        let text = "\\u0007".repeat(300_000);
+        connection.event(&format!(r#"{{"type":"x","timestamp":"{text}","metadata":0}}"#));
+        connection.end();
+    });
+    let socket = server.remote();
+    let mut follower = Follower::start(lxmon([&*socket, "-f", "json", "--gap-events"]));
+    follower.wait_for_notice("connection lost");
+    // The notices have a thread by now, and it has nothing to do.
+    drop(server);
+    let signalled = Instant::now();
+    follower.signal(Signal::TERM);
+    assert_eq!(follower.wait(), None, "not ended by the signal");
+    assert!(signalled.elapsed() < SOON);
+    assert!(records(&follower.seen).iter().all(|record| record.last_event.is_none()));
+}
