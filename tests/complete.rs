@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, finish, lxmon};
-use crate::standin::{Connection, StandIn};
+use crate::support::program::{PATIENCE, finish, lxmon};
+use crate::support::standin::{Connection, StandIn};
 
 fn offered(words: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
     let mut command = lxmon(["--", "lxmon"]);

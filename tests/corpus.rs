@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::claims;
+use crate::support::claims;
 
 /// Holds every file of a target's corpus against its claim.
 fn replay(target: &str, claim: fn(&[u8])) {

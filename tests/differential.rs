@@ -10,8 +10,8 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 
-use crate::program::{PATIENCE, finish, lxmon};
-use crate::standin::{Connection, StandIn};
+use crate::support::program::{PATIENCE, finish, lxmon};
+use crate::support::standin::{Connection, StandIn};
 
 const EVENTS: usize = 2_000;
 
@@ -35,7 +35,7 @@ fn events() -> Vec<String> {
     let kinds = ["logging", "operation", "lifecycle", "network-acl", "ovn", "thing-of-the-future"];
     (0..EVENTS)
         .map(|number| {
-            let random = crate::arbitrary::event().new_tree(&mut runner).unwrap().current();
+            let random = crate::support::arbitrary::event().new_tree(&mut runner).unwrap().current();
             let mut random: Value = serde_json::from_str(&random).unwrap();
             tame(&mut random["metadata"]);
             let time = start + PACE * u32::try_from(number).unwrap() + Duration::from_nanos(1);

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::program::lxmon;
-use crate::standin::{Connection, Limits, StandIn, frame, numbered, opcode};
-
-/// LXD's limits for a test of a few seconds. A client that rests for a second now and then still keeps them.
-pub(crate) const QUICK: Limits = Limits::LXD.with_times(Duration::from_secs(3), Duration::from_millis(1500));
+use crate::support::number_in;
+use crate::support::program::lxmon;
+use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
 
 /// How many events the long tests send, unless the environment says otherwise.
 fn many(variable: &str, usual: u64) -> u64 {
@@ -50,15 +48,6 @@ fn streaming(events: u64, ending: Ending) -> impl Fn(&mut Connection) + Send + S
             }
         }
     }
-}
-
-/// Numbers of the events in what lxmon prints, whatever the format: what stands behind the name of the instance.
-pub(crate) fn number_in(line: &[u8]) -> Option<u64> {
-    let end = ["/1.0/instances/c", "instance c"]
-        .iter()
-        .find_map(|mark| Some(memchr::memmem::find(line, mark.as_bytes())? + mark.len()))?;
-    let digits = line[end..].iter().take_while(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 /// Reads to the end, and asserts that the numbers are those from 0 to `events`, each once, in order.

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::program::{finish, lxmon, run};
-use crate::standin::{Connection, StandIn, numbered};
+use crate::support::program::{finish, lxmon, run};
+use crate::support::standin::{Connection, StandIn, numbered};
 
 /// Follows a server with that script, without coming back; status and standard error.
 fn refused(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (i32, String) {

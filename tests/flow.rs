@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::endurance::{QUICK, number_in};
 use crate::output::terminal;
-use crate::program::{Outcome, PATIENCE, Running, lxmon, run};
-use crate::standin::{Connection, Limits, StandIn, frame, numbered, opcode};
-use crate::stream::wait_until;
+use crate::support::number_in;
+use crate::support::program::{Outcome, PATIENCE, Running, lxmon, run};
+use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
+use crate::support::wait_until;
 
 /// Ten times the second within which things must happen.
 const SOON: Duration = Duration::from_secs(10);

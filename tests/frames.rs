@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::program::{Outcome, PATIENCE, Running, lxmon, run};
-use crate::standin::{Connection, StandIn, frame, numbered, opcode};
+use crate::support::program::{Outcome, PATIENCE, Running, lxmon, run};
+use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
 /// Follows a server that sends an event, these bytes, and then keeps the connection.
 fn after_an_event(bytes: Vec<u8>) -> Outcome {

@@ -10,9 +10,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::live::follower::Follower;
-use crate::program::{PATIENCE, lxmon, run};
-use crate::standin::{Connection, StandIn, frame, numbered, opcode};
+use crate::support::follower::Follower;
+use crate::support::program::{PATIENCE, lxmon, run};
+use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
 /// Ten times what it may take at most.
 const SOON: Duration = Duration::from_millis(2500);
@@ -169,7 +169,7 @@ fn a_gap_that_is_open_at_the_end_is_reported_then() {
         if quiet {
             command.arg("-q");
         }
-        let outcome = crate::program::finish(&mut command);
+        let outcome = crate::support::program::finish(&mut command);
         assert_eq!(outcome.status, 0);
         assert_open_gap(&outcome.stdout.lines().collect::<Vec<_>>(), 0.1);
         if quiet {

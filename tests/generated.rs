@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::run;
+use crate::support::program::run;
 
 #[test]
 fn completions_and_man_page_are_up_to_date() {

@@ -5,10 +5,10 @@ use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::pretty::{Options, TimeStyle};
 use lxmon::render::{Format, Renderer, Surface};
 
-use crate::claims::{COLOR, PIPE, TERMINAL, same, stripped};
 use crate::golden::yaml;
-use crate::program::{Running, lxmon};
-use crate::standin::{Connection, StandIn};
+use crate::support::claims::{COLOR, PIPE, TERMINAL, same, stripped};
+use crate::support::program::{Running, lxmon};
+use crate::support::standin::{Connection, StandIn};
 
 /// An event whose metadata nests so deep and then holds `content`.
 pub(crate) fn nested(depth: usize, content: &str) -> String {
@@ -114,7 +114,7 @@ fn the_program_takes_a_small_multiple_of_an_events_size() {
     let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
         connection.event(&text);
-        connection.event(&crate::standin::numbered(0));
+        connection.event(&crate::support::standin::numbered(0));
         connection.wait();
     });
     for format in ["yaml", "pretty", "logfmt", "json"] {

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{getuid, kill_process};
 
-use crate::program::{Outcome, Running, finish, lxmon, run};
-use crate::standin::{Connection, StandIn, numbered};
+use crate::support::program::{Outcome, Running, finish, lxmon, run};
+use crate::support::standin::{Connection, StandIn, numbered};
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
 

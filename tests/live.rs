@@ -1,6 +1,5 @@
 //! Real LXD and Incus servers, real containers. Started by hand or by CI: `cargo test --release -- --ignored`.
 
-pub(crate) mod follower;
 mod link;
 mod server;
 mod slow;
@@ -15,10 +14,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::follower::Follower;
 use self::server::{Client, Cluster, Kind, Server};
-use crate::program::finish;
 use crate::reconnect::gaps;
+use crate::support::follower::Follower;
+use crate::support::program::finish;
 
 /// One daemon at a time: each takes a while of a small machine.
 fn alone() -> MutexGuard<'static, ()> {

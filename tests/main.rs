@@ -1,7 +1,5 @@
 //! Everything a user of the program could notice, in one test binary.
 
-mod arbitrary;
-mod claims;
 mod complete;
 mod corpus;
 mod differential;
@@ -20,12 +18,11 @@ mod misuse;
 mod order;
 mod output;
 mod pretty;
-mod program;
 mod properties;
 mod readers;
 mod reconnect;
 mod replay;
 mod signals;
-mod standin;
 mod stream;
+mod support;
 mod tls;

@@ -8,8 +8,8 @@ use lxmon::render::pretty::{Options, TimeStyle};
 use lxmon::render::{Format, Renderer, Surface};
 use serde_json::Value;
 
-use crate::program::run;
-use crate::standin::{Connection, StandIn, numbered, opcode};
+use crate::support::program::run;
+use crate::support::standin::{Connection, StandIn, numbered, opcode};
 
 /// Real events of LXD 5.0.2, one of each type.
 fn real() -> Vec<&'static str> {
@@ -29,7 +29,7 @@ fn is_taken(message: &str) -> bool {
             let mut out = Vec::new();
             Renderer::new(format, surface, &pretty).render(&event, None, &mut out);
             let text = String::from_utf8(out).unwrap();
-            assert!(crate::claims::stripped(&text).ends_with('\n'), "{message}");
+            assert!(crate::support::claims::stripped(&text).ends_with('\n'), "{message}");
         }
     }
     true

@@ -2,8 +2,8 @@
 
 use std::os::unix::ffi::OsStringExt as _;
 
-use crate::program::{finish, lxmon, run};
-use crate::standin::{StandIn, numbered};
+use crate::support::program::{finish, lxmon, run};
+use crate::support::standin::{StandIn, numbered};
 
 #[test]
 fn every_option_refuses_a_bad_value_and_says_what_it_takes() {

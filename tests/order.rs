@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::endurance::number_in;
-use crate::live::follower::Follower;
-use crate::program::{PATIENCE, lxmon, run};
-use crate::standin::{Connection, StandIn};
+use crate::support::follower::Follower;
+use crate::support::number_in;
+use crate::support::program::{PATIENCE, lxmon, run};
+use crate::support::standin::{Connection, StandIn};
 
 /// An event of a member with this number, at that time.
 fn stamped(number: u64, member: &str, time: &str) -> String {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::program::{Running, finish, lxmon};
-use crate::standin::{Connection, StandIn, numbered};
+use crate::support::program::{Running, finish, lxmon};
+use crate::support::standin::{Connection, StandIn, numbered};
 
 /// Sends one event and nothing more.
 fn silent() -> StandIn {
@@ -70,7 +70,7 @@ fn a_reader_of_a_socket_that_goes_away_ends_it() {
         (&ours).read_exact(&mut [0]).unwrap();
         if what == "with a write that fails" {
             // What is left unread turns the end into a reset, for a write that waits.
-            crate::stream::wait_until(|| rustix::io::ioctl_fionread(&ours).unwrap() > 64 << 10);
+            crate::support::wait_until(|| rustix::io::ioctl_fionread(&ours).unwrap() > 64 << 10);
         }
         drop(ours);
         assert_ends_well(running, what);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
 
-use crate::claims::{COLOR, PIPE, TERMINAL, same, stripped};
+use crate::support::claims::{COLOR, PIPE, TERMINAL, same, stripped};
 
 fn render(format: Format, surface: Surface, width: Option<usize>, event: &str, remote: Option<&str>) -> String {
     let pretty = Options { surface, width, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
@@ -23,7 +23,7 @@ const FORMATS: [Format; 4] = [Format::Yaml, Format::Json, Format::Pretty, Format
 
 proptest! {
     #[test]
-    fn json_is_what_came_and_yaml_reads_back(event in crate::arbitrary::event()) {
+    fn json_is_what_came_and_yaml_reads_back(event in crate::support::arbitrary::event()) {
         let json = render(Format::Json, PIPE, None, &event, None);
         prop_assert_eq!(json.trim_end_matches('\n'), &event);
         let wanted: Value = serde_json::from_str(&event).unwrap();
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn the_remote_is_in_every_format(event in crate::arbitrary::event()) {
+    fn the_remote_is_in_every_format(event in crate::support::arbitrary::event()) {
         let json: Value = serde_json::from_str(&render(Format::Json, PIPE, None, &event, Some("n1"))).unwrap();
         let yaml: Yaml = serde_yaml::from_str(&render(Format::Yaml, PIPE, None, &event, Some("n1"))).unwrap();
         prop_assert_eq!(json["remote"].as_str(), Some("n1"));
@@ -44,7 +44,7 @@ proptest! {
 
     #[test]
     fn no_event_poses_as_another_remotes(
-        event in crate::arbitrary::event(),
+        event in crate::support::arbitrary::event(),
         own in prop::sample::select(vec![
             r#""remote":"prod""#, r#""r\u0065mote":"prod""#, r#""remote":{"remote":"prod"}"#, r#""Remote":1,"\u0072emote":"prod","remote":2"#,
         ]),
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn one_line_each_but_for_yaml(event in crate::arbitrary::event()) {
+    fn one_line_each_but_for_yaml(event in crate::support::arbitrary::event()) {
         for format in [Format::Json, Format::Pretty, Format::Logfmt] {
             let text = render(format, PIPE, None, &event, None);
             prop_assert_eq!(text.matches('\n').count(), 1, "{:?}: {}", format, text);
@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn colours_stripped_are_the_plain_text(event in crate::arbitrary::event()) {
+    fn colours_stripped_are_the_plain_text(event in crate::support::arbitrary::event()) {
         for format in FORMATS {
             let plain = render(format, TERMINAL, None, &event, None);
             prop_assert_eq!(stripped(&render(format, COLOR, None, &event, None)), plain);
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn no_control_character_reaches_a_terminal(event in crate::arbitrary::event(), width in 20usize..140) {
+    fn no_control_character_reaches_a_terminal(event in crate::support::arbitrary::event(), width in 20usize..140) {
         for format in FORMATS {
             let text = stripped(&render(format, COLOR, Some(width), &event, None));
             prop_assert!(!text.chars().any(|c| c != '\n' && sanitize::is_control(c)), "{:?}: {:?}", format, text);

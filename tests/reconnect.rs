@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::live::follower::Follower;
-use crate::program::{PATIENCE, Running, lxmon, run};
-use crate::standin::{Connection, StandIn, frame, numbered, opcode};
-use crate::stream::wait_until;
+use crate::support::follower::Follower;
+use crate::support::program::{PATIENCE, Running, lxmon, run};
+use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
+use crate::support::wait_until;
 
 #[test]
 fn a_lost_connection_is_made_again_and_the_gap_is_told() {

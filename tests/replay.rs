@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::program::{lxmon, run};
-use crate::standin::numbered;
+use crate::support::program::{lxmon, run};
+use crate::support::standin::numbered;
 
 fn replay(recording: &[u8], options: &[&str]) -> (Option<i32>, String, String) {
     let mut command = lxmon(["--replay", "-", "-f", "json"]);

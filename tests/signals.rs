@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 
-use crate::program::{Running, lxmon};
-use crate::standin::{Connection, Limits, StandIn, numbered};
+use crate::support::program::{Running, lxmon};
+use crate::support::standin::{Connection, Limits, StandIn, numbered};
 
 /// The signals that end it, and the status that a shell reports for each. Not those that the tests themselves were
 /// started to ignore (`nohup`), and every program that they start with them.
@@ -137,7 +137,7 @@ fn assert_stopped_reader_is_left(signal: Signal, status: i32) {
     let running = Running::start(&mut following(&server, &[]));
     assert_eq!(said.recv(), Ok("all read"));
     // The pipe cannot hold them all.
-    crate::stream::wait_until(|| running.unread() > 32 << 10);
+    crate::support::wait_until(|| running.unread() > 32 << 10);
     running.signal(signal);
     let sent = Instant::now();
     let outcome = running.end_unread();
@@ -153,7 +153,7 @@ fn a_second_signal_ends_it_at_once() {
         let (server, said) = serving(3000);
         let running = Running::start(&mut following(&server, &[]));
         assert_eq!(said.recv(), Ok("all read"));
-        crate::stream::wait_until(|| running.unread() > 32 << 10);
+        crate::support::wait_until(|| running.unread() > 32 << 10);
         running.signal(first);
         // It reads no more, and waits for our reading of what it has.
         assert_eq!(said.recv(), Ok("left"));
@@ -169,7 +169,7 @@ fn it_dies_by_the_signal_while_the_server_does_not_answer() {
         let server = StandIn::new(Connection::wait);
         let running = Running::start(&mut following(&server, &[]));
         let mut requests = Vec::new();
-        crate::stream::wait_until(|| {
+        crate::support::wait_until(|| {
             requests.extend(server.requests());
             !requests.is_empty()
         });

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::endurance::QUICK;
-use crate::program::{Running, finish, lxmon, run};
-use crate::standin::{Connection, StandIn, numbered, opcode};
+use crate::support::program::{Running, finish, lxmon, run};
+use crate::support::standin::{Connection, QUICK, StandIn, numbered, opcode};
 
 /// Sends these events and keeps the connection.
 fn serving(events: Vec<String>) -> StandIn {
@@ -144,7 +143,7 @@ fn everything_that_was_sent_before_the_end_is_printed_in_order() {
         connection.accept();
         let mut burst = Vec::new();
         for number in 0..EVENTS {
-            burst.extend(crate::standin::frame(true, opcode::TEXT, numbered(number).as_bytes()));
+            burst.extend(crate::support::standin::frame(true, opcode::TEXT, numbered(number).as_bytes()));
         }
         connection.write(&burst);
         connection.end();
@@ -241,14 +240,6 @@ fn the_demonstration_plays_and_ends_with_0() {
     }
     for what in ["_progress", "\"Failure\"", "\"warning\""] {
         assert!(outcome.stdout.contains(what), "{what}");
-    }
-}
-
-pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < crate::program::PATIENCE, "it has not come");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

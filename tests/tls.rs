@@ -24,8 +24,8 @@ use std::ffi::CString;
 use std::os::fd::AsRawFd as _;
 use tempfile::TempDir;
 
-use crate::program::{Outcome, Running, finish, lxmon};
-use crate::standin::{Connection, StandIn, frame, numbered, opcode, switching_protocols};
+use crate::support::program::{Outcome, Running, finish, lxmon};
+use crate::support::standin::{Connection, StandIn, frame, numbered, opcode, switching_protocols};
 
 /// A certificate and its key.
 struct Identity {

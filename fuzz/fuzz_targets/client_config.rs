@@ -1,4 +1,4 @@
-//! See `tests/claims/client_config.rs`.
+//! See `tests/support/claims/client_config.rs`.
 
 #![no_main]
 

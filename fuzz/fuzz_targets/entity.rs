@@ -1,4 +1,4 @@
-//! See `tests/claims/entity.rs`.
+//! See `tests/support/claims/entity.rs`.
 
 #![no_main]
 

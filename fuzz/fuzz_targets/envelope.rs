@@ -1,4 +1,4 @@
-//! See `tests/claims/envelope.rs`.
+//! See `tests/support/claims/envelope.rs`.
 
 #![no_main]
 

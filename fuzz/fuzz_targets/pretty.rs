@@ -1,4 +1,4 @@
-//! See `tests/claims/pretty.rs`.
+//! See `tests/support/claims/pretty.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `tests/claims/yaml.rs`.
+//! See `tests/support/claims/yaml.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
 //! The claims that the fuzz targets share with the tests.
 
-#[path = "../../tests/claims/mod.rs"]
+#[path = "../../tests/support/claims/mod.rs"]
 pub mod claims;

@@ -53,7 +53,7 @@ pub struct Event {
     message: Message,
     tape: Tape,
     remote: RemoteId,
-    event_type: Type,
+    of_type: Type,
     timestamp: Option<Timestamp>,
     envelope: Envelope,
 }
@@ -116,7 +116,7 @@ impl Event {
     pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
         match Envelope::read(&message, &mut tape) {
             Ok((event_type, envelope)) => {
-                let mut event = Self { message, tape, remote, event_type, timestamp: None, envelope };
+                let mut event = Self { message, tape, remote, of_type: event_type, timestamp: None, envelope };
                 event.timestamp = event.timestamp_text().and_then(|text| Timestamp::parse(&text.cow()));
                 Ok(event)
             }
@@ -201,7 +201,7 @@ impl Event {
     /// Its type.
     #[must_use]
     pub fn event_type(&self) -> Type {
-        self.event_type
+        self.of_type
     }
 
     /// Its type as the server wrote it.
@@ -258,19 +258,19 @@ impl Event {
     /// The metadata of a lifecycle event.
     #[must_use]
     pub fn lifecycle(&self) -> Option<Lifecycle<'_>> {
-        (self.event_type == Type::Lifecycle).then(|| self.metadata()).flatten().map(Lifecycle::new)
+        (self.of_type == Type::Lifecycle).then(|| self.metadata()).flatten().map(Lifecycle::new)
     }
 
     /// The metadata of an operation event.
     #[must_use]
     pub fn operation(&self) -> Option<Operation<'_>> {
-        (self.event_type == Type::Operation).then(|| self.metadata()).flatten().map(Operation::new)
+        (self.of_type == Type::Operation).then(|| self.metadata()).flatten().map(Operation::new)
     }
 
     /// The metadata of a logging event, or of the other types that carry log lines (ovn, network-acl).
     #[must_use]
     pub fn logging(&self) -> Option<Logging<'_>> {
-        matches!(self.event_type, Type::Logging | Type::Ovn | Type::NetworkAcl)
+        matches!(self.of_type, Type::Logging | Type::Ovn | Type::NetworkAcl)
             .then(|| self.metadata())
             .flatten()
             .map(Logging::new)
@@ -279,7 +279,7 @@ impl Event {
     /// The metadata of a security event.
     #[must_use]
     pub fn security(&self) -> Option<Security<'_>> {
-        (self.event_type == Type::Security).then(|| self.metadata()).flatten().map(Security::new)
+        (self.of_type == Type::Security).then(|| self.metadata()).flatten().map(Security::new)
     }
 }
 

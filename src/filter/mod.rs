@@ -92,7 +92,7 @@ mod tests {
         let mut selection = Selection::default();
         let mut words = options.split_whitespace();
         while let Some(option) = words.next() {
-            let values = words.next().unwrap().split(',').map(str::to_owned);
+            let mut values = words.next().unwrap().split(',').map(str::to_owned);
             match option {
                 "-t" => selection.types.extend(values),
                 "-a" => selection.actions.extend(values),
@@ -101,7 +101,7 @@ mod tests {
                 "--requestor" => selection.requestors.extend(values),
                 "--location" => selection.locations.extend(values),
                 "--project" => selection.projects.extend(values),
-                "--loglevel" => selection.loglevel = values.last().map(|level| level.parse().unwrap()),
+                "--loglevel" => selection.loglevel = values.next_back().map(|level| level.parse().unwrap()),
                 _ => panic!("{option}"),
             }
         }

@@ -1,7 +1,7 @@
 //! Joins the steps, and decides when the program ends.
 //!
-//! A run starts ([`Run::start`]), goes on until the first thing that ends it ([`Run::first_ending`]), and then writes what
-//! has come by then, if that does not take too long ([`Run::drain`]).
+//! A run starts (`Run::start`), goes on until the first thing that ends it (`Run::first_ending`), and then writes what
+//! has come by then, if that does not take too long (`Run::drain`).
 
 pub mod deliver;
 pub mod prepare;

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::alone;
-use super::follower::Follower;
 use super::server::{Client, Kind, PASSWORD, Server};
 use crate::reconnect::{gaps, length};
+use crate::support::follower::Follower;
 
 /// Two ends and a router between them, each a network namespace of its own. The addresses are of RFC 5737, for tests.
 pub(crate) struct Link {

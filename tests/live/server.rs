@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::link::within;
-use crate::program;
+use crate::support::program;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::alone;
-use super::follower::Follower;
 use super::server::{Kind, Server};
+use crate::support::follower::Follower;
 
 /// Bytes per second.
 const READERS: [u32; 5] = [4_000, 6_000, 12_000, 20_000, 25_000];

@@ -8,8 +8,8 @@
 //!                    3      6, the number     7: where the text `1` ends
 //! ```
 //!
-//! The grammar is RFC 8259's, checked in full ([`scan`]). Values are never converted ([`view`]): a number stays the digits
-//! the server wrote, a string stays its escaped text until someone asks for it ([`text`]). The tape is reused from event to
+//! The grammar is RFC 8259's, checked in full (`scan`). Values are never converted (`view`): a number stays the digits
+//! the server wrote, a string stays its escaped text until someone asks for it (`text`). The tape is reused from event to
 //! event.
 
 mod scan;

@@ -82,7 +82,7 @@ impl Running {
 
     /// Waits until standard error has this in it.
     pub(crate) fn wait_for_stderr(&self, text: &str) {
-        crate::stream::wait_until(|| self.stderr.as_ref().unwrap().so_far().contains(text));
+        crate::support::wait_until(|| self.stderr.as_ref().unwrap().so_far().contains(text));
     }
 
     /// Sends it a signal.
@@ -101,7 +101,7 @@ impl Running {
     pub(crate) fn wait_for_state(&self, state: &str) {
         let file = format!("/proc/{}/status", self.child.id());
         let line = format!("State:\t{state} ");
-        crate::stream::wait_until(|| std::fs::read_to_string(&file).unwrap().contains(&line));
+        crate::support::wait_until(|| std::fs::read_to_string(&file).unwrap().contains(&line));
     }
 
     /// The most memory that it has had resident, in kB.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::program::PATIENCE;
+use crate::support::program::PATIENCE;
 
 /// The program and its lines.
 pub(crate) struct Follower {

@@ -62,6 +62,9 @@ pub(crate) struct Limits {
     pub(crate) waiting: Option<usize>,
 }
 
+/// LXD's limits for a test of a few seconds. A client that rests for a second now and then still keeps them.
+pub(crate) const QUICK: Limits = Limits::LXD.with_times(Duration::from_secs(3), Duration::from_millis(1500));
+
 impl Limits {
     /// LXD: `lxd/events/connections.go`.
     pub(crate) const LXD: Self = Self { write: Duration::from_secs(5), ping: Duration::from_secs(10), waiting: None };
@@ -606,7 +609,7 @@ fn limits_end_the_connections_of_clients_that_do_not_keep_them() {
             connection.wait();
         });
         let client = client(&server);
-        crate::stream::wait_until(|| !server.cuts().is_empty());
+        crate::support::wait_until(|| !server.cuts().is_empty());
         assert_eq!(server.cuts(), [why]);
         // What had been written can be read to its end.
         (&client).read_to_end(&mut Vec::new()).unwrap();
@@ -629,7 +632,7 @@ fn limits_are_kept_by_a_client_that_reads_and_answers() {
             assert!(connection.is_answered(b"all"), "the client has left");
             connection.end();
         });
-        let outcome = crate::program::run([&*server.remote(), "-f", "json", "--no-reconnect"]);
+        let outcome = crate::support::program::run([&*server.remote(), "-f", "json", "--no-reconnect"]);
         assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stderr);
         server.assert_never_cut();
     }

@@ -1,0 +1,30 @@
+//! What the tests stand on: a stand-in server, the program as a process, arbitrary events, and the claims that fuzz targets
+//! check too.
+
+pub(crate) mod arbitrary;
+pub(crate) mod claims;
+pub(crate) mod follower;
+pub(crate) mod program;
+pub(crate) mod standin;
+
+use std::time::{Duration, Instant};
+
+use self::program::PATIENCE;
+
+/// Waits until the condition holds.
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "it has not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Numbers of the events in what lxmon prints, whatever the format: what stands behind the name of the instance.
+pub(crate) fn number_in(line: &[u8]) -> Option<u64> {
+    let end = ["/1.0/instances/c", "instance c"]
+        .iter()
+        .find_map(|mark| Some(memchr::memmem::find(line, mark.as_bytes())? + mark.len()))?;
+    let digits = line[end..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
