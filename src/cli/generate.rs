@@ -16,10 +16,13 @@ pub(crate) fn completions(shell: Shell) -> Vec<u8> {
     out
 }
 
+/// When the man page was last changed.
+const DATE: &str = "November 2026";
+
 /// The man page, as roff.
 pub(crate) fn man() -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    let man = Man::new(Cli::command()).title("LXMON").section("1").manual("User Commands").date("");
+    let man = Man::new(Cli::command()).title("LXMON").section("1").manual("User Commands").date(DATE);
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
     man.render_synopsis_section(&mut out)?;
@@ -31,7 +34,15 @@ pub(crate) fn man() -> io::Result<Vec<u8>> {
     terms(&mut out, "ENVIRONMENT", ENVIRONMENT)?;
     terms(&mut out, "FILES", FILES)?;
     paragraphs(&mut out, "SEE ALSO", &["lxc(1), incus(1), jq(1)"])?;
-    Ok(out)
+    Ok(without_repeated_preamble(&out))
+}
+
+/// roff defines the apostrophe anew before each section; once is enough.
+fn without_repeated_preamble(page: &[u8]) -> Vec<u8> {
+    let page = String::from_utf8_lossy(page);
+    let mut lines = page.split_inclusive('\n');
+    let preamble: String = lines.by_ref().take(2).collect();
+    (preamble.clone() + &page.replace(&preamble, "")).into_bytes()
 }
 
 fn paragraphs(out: &mut Vec<u8>, title: &str, paragraphs: &[&str]) -> io::Result<()> {

@@ -7,6 +7,8 @@ use std::io::Write as _;
 use chrono::SecondsFormat;
 
 use super::{Surface, sanitize};
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
+
 use crate::event::json::{Content, Text, Value};
 use crate::event::{Event, Lifecycle, Logging, Operation, REMOTE, Requestor, Security};
 
@@ -354,10 +356,8 @@ fn quote(out: &mut Vec<u8>, text: &str, surface: Surface) {
     out.push(b'"');
 }
 
-/// Go's `unicode.IsPrint` for what is not ASCII: letters, marks, numbers, punctuation, symbols. The standard library
-/// tells by what it escapes; marks it escapes only at the start of a text, so a letter goes before.
+/// Go's `unicode.IsPrint` for what is not ASCII: letters, marks, numbers, punctuation, symbols.
 fn is_print(character: char) -> bool {
-    let mut bytes = [b'a'; 5];
-    let length = 1 + character.encode_utf8(&mut bytes[1..]).len();
-    std::str::from_utf8(&bytes[..length]).is_ok_and(|text| text.escape_debug().count() == 2)
+    use GeneralCategoryGroup::{Letter, Mark, Number, Punctuation, Symbol};
+    matches!(character.general_category_group(), Letter | Mark | Number | Punctuation | Symbol)
 }

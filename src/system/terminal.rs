@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal as _, stdout};
 
+use rustix::termios::tcgetwinsize;
+
 /// Standard output as it is when the program starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
@@ -16,7 +18,8 @@ impl Terminal {
     #[must_use]
     pub fn of_stdout() -> Self {
         let is_terminal = stdout().is_terminal();
-        let size = if is_terminal { terminal_size::terminal_size_of(stdout()) } else { None };
-        Self { is_terminal, width: size.map(|(width, _)| usize::from(width.0)) }
+        let size = if is_terminal { tcgetwinsize(stdout()).ok() } else { None };
+        // Some terminals, serial lines for example, do not know their size and report 0.
+        Self { is_terminal, width: size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0) }
     }
 }
