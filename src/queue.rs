@@ -1,16 +1,17 @@
-//! Between the readers and the pipeline: blocks of messages in the order of their arrival, bounded in memory.
+//! The queue between the readers and the pipeline: blocks of messages in the order of arrival, bounded in memory.
 //!
 //! ```text
-//!   used memory
-//!   max  ───────────────────────────────  beyond: the newest block is dropped and counted, reading goes on
+//!   memory in use
+//!   max  ───────────────────────────────  above: the newest block is dropped and counted, reading continues
 //!                        ↑
-//!          a reader has rested for REST: the limit is `max` until little waits again
+//!          a reader has rested for REST: the limit is `max` until the queue is short again
 //!                        ↓
-//!   SMALL ──────────────────────────────  beyond: readers rest, so the server waits (back-pressure)
+//!   SMALL ──────────────────────────────  queued bytes above this: readers rest, so the server waits (back-pressure)
 //! ```
 //!
-//! Readers rest before they read, never with a message in hand. They rest only shortly whatever the output does: LXD
-//! gives each of its writes 5 s (`lxd/events/connections.go`), and Incus ends a connection for which 1,000 events wait.
+//! Readers rest before a read, so no message that was read waits with them. A rest is short whatever the output does:
+//! LXD's writes time out after 5 s (`lxd/events/connections.go`), and Incus closes a connection with 1,000 queued
+//! events.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -27,27 +28,27 @@ use crate::event::message::{Block, Memory};
 use crate::system::clock::Moment;
 use crate::system::clock::local_now;
 
-/// How many bytes may wait while readers rest for the output.
+/// Above this many queued bytes, readers rest to let the output catch up.
 const SMALL: usize = 8 << 20;
 
-/// How many bytes must be freed before a resting reader goes on, and before dropping ends: waking a reader costs more
-/// than queueing many messages, and a gap per block would hide what a gap says.
+/// How many bytes must be freed before a resting reader continues and before dropping ends. Waking a reader costs more
+/// than queueing many messages, and one gap per dropped block would be noise.
 const STEP: usize = 1 << 20;
 
-/// The longest rest of a reader. At 4,000 events/s that is as much as Incus lets wait for a client.
+/// The longest rest of a reader. At 4,000 events/s the server queues 1,000 events meanwhile, which is Incus' limit.
 const REST: Duration = Duration::from_millis(250);
 
-/// The rest of a reader whose messages are dropped anyway: short enough for every server, long enough to leave the
-/// processor to those who could free memory.
+/// The rest of a reader whose messages are dropped anyway: short enough for every server, long enough to leave CPU time
+/// to the threads that can free memory.
 const REST_WHILE_FULL: Duration = Duration::from_millis(10);
 
-/// What waits beyond so many bytes is for the pipeline's thread to decode, beside the reading.
+/// With more queued bytes than this, the pipeline's thread decodes them, in parallel with the reading.
 const MAX_FOR_TASK: usize = 16 << 10;
 
-/// What the pipeline gets to see.
+/// What the pipeline takes from the queue.
 #[derive(Debug)]
 pub enum Item {
-    /// Messages of a remote.
+    /// Text messages of a remote.
     Messages {
         /// The remote.
         remote: RemoteId,
@@ -55,14 +56,14 @@ pub enum Item {
         block: Arc<Block>,
         /// When they were read.
         arrived: Instant,
-        /// Everything that came by this time, from whichever remote, was queued before; none where that is not known.
+        /// Everything that arrived by this time, from any remote, was queued before this item. `None` if unknown.
         complete_by: Option<Instant>,
     },
-    /// Lines of a recording, with the number of the first. An empty one has been skipped.
+    /// Lines of a recording, with the number of the first one. An empty text stands for a line that was skipped.
     Lines(u64, Arc<Block>),
-    /// So many messages of a remote that are not text, and so are no events.
+    /// A number of messages of a remote that are not text and therefore not events.
     Binary(RemoteId, u64),
-    /// Events of a remote are missing here.
+    /// Events of a remote are missing at this place.
     Gap(Gap),
 }
 
@@ -72,50 +73,51 @@ pub struct Queue {
     state: Mutex<State>,
     /// Wakes the pipeline's thread.
     wanted: Condvar,
-    /// Wakes the pipeline's task on the reading thread.
+    /// Wakes the pipeline's task, which runs on the reading thread.
     filled: Notify,
-    /// Wakes resting readers when the queue has become short.
+    /// Wakes resting readers once the queue is short.
     shortened: Notify,
     memory: Arc<Memory>,
-    /// How many bytes a short queue has at most.
+    /// The queue is short while it holds no more bytes than this.
     short: usize,
-    /// How much memory may be in use, in bytes, when dropping ends.
+    /// Dropping ends once no more memory than this is in use, in bytes.
     room: usize,
-    /// How much memory all that waits may take, in bytes.
+    /// Messages are dropped while this much memory is in use, in bytes.
     max_bytes: usize,
-    /// Whether the limit is `max_bytes`, because a reader has rested long enough.
+    /// Whether the queue can grow to `max_bytes`, because a reader has rested for `REST` in vain.
     is_grown: AtomicBool,
-    /// Whether a reader has rested long enough for room, and found none.
+    /// Whether the last reader that rested for free memory got none.
     is_overfull: AtomicBool,
-    /// Whether readers wait for ever rather than drop (replay, demo).
+    /// Whether readers wait without limit and nothing is dropped (replay, demo).
     never_drops: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
-    /// The memory that `items` take, in bytes.
+    /// The memory of `items`, in bytes.
     bytes: usize,
-    /// Whether the pipeline's thread is to take the items; else its task on the reading thread does.
+    /// Whether the pipeline's thread takes the items. Otherwise its task on the reading thread does.
     thread_wanted: bool,
-    /// Everything that came by this time is in `items` or has been taken.
+    /// Everything that arrived by this time is in `items` or has been taken.
     complete_by: Option<Instant>,
     has_ended: bool,
-    /// Gaps that go on, at most one per remote and reason.
+    /// Gaps that have not ended: for each remote at most one of a lost connection and one of dropped events.
     open: Vec<(Gap, Moment)>,
 }
 
-/// What became of a block.
+/// The outcome of a push.
 #[derive(Debug)]
 pub enum Pushed {
-    /// It waits for the pipeline, behind the gap of those that were dropped before it.
+    /// The block is queued, behind the gap record of the messages that were dropped before it, if any.
     Queued(Option<Gap>),
-    /// It was dropped and counted: all memory is in use.
+    /// The block was dropped and its messages counted: all memory is in use.
     Dropped,
 }
 
 impl Queue {
-    /// A queue in which at most about `max_bytes` of memory wait. With `never_drops`, readers wait for ever.
+    /// A queue that drops messages once about `max_bytes` of memory are in use. With `never_drops`, readers wait
+    /// without limit instead.
     #[must_use]
     pub fn new(max_bytes: usize, never_drops: bool) -> Self {
         let small = SMALL.min(max_bytes);
@@ -135,26 +137,27 @@ impl Queue {
         }
     }
 
-    /// The count of the memory that all that waits takes.
+    /// Counts the memory of all messages that wait, here and in the pipeline.
     #[must_use]
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic in the other thread ends the process (panic=abort), so a poisoned lock is never seen in earnest.
+        // A panic in another thread ends the process (`panic = "abort"`), so a release build never sees a poisoned
+        // lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Rests, before reading more, as long as little can be done with it: until the queue is short, but never longer
-    /// than `REST`, unless nothing may be dropped.
+    /// Back-pressure, to be awaited before each read: waits until the queue is short or memory is free, for at most
+    /// `REST`. If nothing can be dropped, waits for a short queue without limit.
     pub async fn rest(&self) {
         if self.never_drops {
             return self.wait_until_short().await;
         }
         let queued = self.state().bytes;
         if self.memory.used() >= self.max_bytes {
-            // As long as the output moves, that makes room soon.
+            // While the output accepts data, a full rest frees memory. If the last one did not, the next is short.
             let rest = if self.is_overfull.load(Ordering::Relaxed) { REST_WHILE_FULL } else { REST };
             let room = tokio::time::timeout(rest, self.memory.wait_for_room()).await;
             self.is_overfull.store(room.is_err(), Ordering::Relaxed);
@@ -166,11 +169,11 @@ impl Queue {
         }
     }
 
-    /// Waits until the pipeline has taken most of what is queued. What the sort window holds is no reason to wait: it may
-    /// hold all that there is until the last event has come.
+    /// Waits until the pipeline has taken most of the queue. The content of the sort window does not count: a window
+    /// can hold every event until the last one has arrived, so a wait for it would never end.
     async fn wait_until_short(&self) {
         loop {
-            // Made before the check, so that what is taken after the check wakes it.
+            // Created before the check, so that an item that is taken after the check wakes it.
             let shortened = self.shortened.notified();
             if self.state().bytes <= self.short {
                 return;
@@ -179,15 +182,15 @@ impl Queue {
         }
     }
 
-    /// How much memory is in use by what has been taken, in bytes.
+    /// The memory of messages that were taken and are still in use, in bytes.
     #[must_use]
     pub fn in_use_outside(&self) -> usize {
         let queued = self.state().bytes;
         self.memory.used().saturating_sub(queued)
     }
 
-    /// Queues messages that were read at `now`, or drops and counts them while all memory is in use.
-    /// `before` is the message that came before them, if there was one.
+    /// Queues messages that were read at `now`. While all memory is in use, drops and counts them instead. `before` is
+    /// the message that preceded them, empty if there was none.
     pub fn push(&self, remote: RemoteId, block: Block, now: Instant, before: &str) -> Pushed {
         let used = self.memory.used();
         let mut state = self.state();
@@ -206,14 +209,14 @@ impl Queue {
         Pushed::Queued(gap)
     }
 
-    /// Whether events of `remote` were dropped, and that has not been reported yet.
+    /// Whether events of `remote` were dropped and the gap has not been reported yet.
     #[must_use]
     pub fn is_dropping(&self, remote: RemoteId) -> bool {
         self.state().dropping(remote).is_some()
     }
 
-    /// Waits until there is room again for what `remote` sends, although it sends nothing, and ends the gap of its
-    /// dropped events, if there is one.
+    /// Waits for free memory and ends the gap of the dropped events of `remote`, if there is one. Needed while `remote`
+    /// sends nothing: a push would end the gap as well.
     pub async fn end_dropping(&self, remote: RemoteId) -> Option<Gap> {
         self.memory.wait_for_room().await;
         let mut state = self.state();
@@ -222,18 +225,18 @@ impl Queue {
         gap
     }
 
-    /// Queues what is small or must not be lost, however much waits.
+    /// Queues an item regardless of the limits: it is small or must not be lost.
     pub fn push_always(&self, item: Item) {
         let mut state = self.state();
         match (state.items.back_mut(), &item) {
-            // However many come, they take no more room.
+            // Merged, so that any number of binary messages takes the memory of one item.
             (Some(Item::Binary(last, count)), Item::Binary(remote, more)) if last == remote => *count += more,
             _ => state.add(item),
         }
         self.wake(state);
     }
 
-    /// Wakes whoever is to take what was queued.
+    /// Wakes the thread or the task that takes the items.
     fn wake(&self, state: MutexGuard<'_, State>) {
         let thread_wanted = state.thread_wanted;
         drop(state);
@@ -244,8 +247,8 @@ impl Queue {
         }
     }
 
-    /// Queues the record of a gap that goes on, which is closed when the queue ends unless [`Queue::close_gap`] comes
-    /// first.
+    /// Queues the record of a lost connection whose gap lasts until [`Queue::close_gap`], or else [`Queue::end`].
+    /// Replaces an open gap of the same remote.
     pub fn open_gap(&self, gap: Gap, since: Moment) {
         let mut state = self.state();
         state.open.retain(|(open, _)| open.remote != gap.remote || open.dropped > 0);
@@ -254,7 +257,7 @@ impl Queue {
         self.wake(state);
     }
 
-    /// Events of `remote` come again: queues the record of the whole gap, and returns it.
+    /// For a remote that is connected again: queues the record of the whole gap, and returns it.
     pub fn close_gap(&self, remote: RemoteId) -> Option<Gap> {
         let mut state = self.state();
         let index = state.open.iter().position(|(gap, _)| gap.remote == remote && gap.dropped == 0)?;
@@ -265,7 +268,7 @@ impl Queue {
         Some(gap)
     }
 
-    /// Nothing more will come: closes the gaps that are still open, and returns them.
+    /// Ends the queue: closes the gaps that are still open, and returns them. Later items are ignored.
     pub fn end(&self) -> Vec<Gap> {
         let mut state = self.state();
         let open = std::mem::take(&mut state.open);
@@ -279,8 +282,9 @@ impl Queue {
         gaps
     }
 
-    /// Waits until something is queued for the pipeline's task. What the sources queue on the reading thread wakes nobody:
-    /// the task is polled after them, in the same turn. So everything that came by then is queued.
+    /// Waits until something is queued for the pipeline's task. [`Queue::push`] does not wake the task: the sources run
+    /// on the same thread, and the task is polled after them, in the same turn. So at each poll, everything that has
+    /// been read is queued.
     pub async fn filled(&self) {
         let filled = self.filled.notified();
         tokio::pin!(filled);
@@ -297,7 +301,7 @@ impl Queue {
         .await;
     }
 
-    /// The next item, if one waits.
+    /// The next item, if there is one.
     pub fn take(&self) -> Option<Item> {
         let mut state = self.state();
         let item = state.items.pop_front()?;
@@ -309,7 +313,7 @@ impl Queue {
         Some(item)
     }
 
-    /// Whether no item waits.
+    /// Whether the queue has no item.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.state().items.is_empty()
@@ -321,7 +325,7 @@ impl Queue {
         self.state().thread_wanted
     }
 
-    /// Asks the pipeline's thread to take the items from now on, until it has caught up. Everything that came by `now` is
+    /// Makes the pipeline's thread take the items until it has caught up. Everything that arrived by `now` must be
     /// queued.
     pub fn want_thread(&self, now: Instant) {
         let mut state = self.state();
@@ -333,7 +337,7 @@ impl Queue {
         }
     }
 
-    /// For the pipeline's thread: waits until it is asked to take items.
+    /// Called by the pipeline's thread: waits until it is asked to take items.
     pub fn wait_until_wanted(&self) {
         let mut state = self.state();
         while !state.thread_wanted {
@@ -341,7 +345,7 @@ impl Queue {
         }
     }
 
-    /// For the pipeline's thread, which has found no item: what it is to do now.
+    /// Called by the pipeline's thread after it found no item: what it does next.
     pub fn thread_caught_up(&self) -> CaughtUp {
         let mut state = self.state();
         if !state.items.is_empty() {
@@ -355,19 +359,19 @@ impl Queue {
     }
 }
 
-/// What the pipeline's thread is to do when it has found no item.
+/// What the pipeline's thread does when it has found no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaughtUp {
-    /// Look again.
+    /// Look again: an item was queued meanwhile.
     More,
-    /// Wait until it is wanted; the task on the reading thread takes the items. If a time is given, everything that came
-    /// by then has been taken.
+    /// Wait until it is wanted again; the task on the reading thread takes the items. Everything that arrived by the
+    /// given time, if any, has been taken.
     Rest(Option<Instant>),
-    /// Nothing more will come.
+    /// End: no item will come.
     Ended,
 }
 
-/// The gap as it is now.
+/// The gap with its end: now.
 fn closed(mut gap: Gap, since: Moment, is_over: bool) -> Gap {
     gap.end = Some(End { until: local_now(), seconds: since.elapsed().as_secs_f64(), is_over });
     gap
@@ -408,7 +412,7 @@ impl State {
 }
 
 impl Item {
-    /// Its size in memory, in bytes.
+    /// The memory of the messages in it, in bytes.
     fn size(&self) -> usize {
         match self {
             Self::Messages { block, .. } | Self::Lines(_, block) => block.size(),
@@ -440,7 +444,7 @@ mod tests {
     #[test]
     fn a_gap_of_dropped_events_names_the_last_event_wherever_that_is() {
         let queue = Queue::new(MIB, false);
-        // What was taken is in use too.
+        // The memory of a taken item is still in use.
         push(&queue, 1);
         let taken = queue.take();
         let before = r#"{"type":"x","timestamp":"2026-11-25T12:00:00Z"}"#;
@@ -460,13 +464,13 @@ mod tests {
         push(&queue, 1);
         queue.rest().await;
         assert_eq!(begun.elapsed(), REST);
-        // From then on the queue grows, without another rest.
+        // From now on the queue grows, without another rest.
         for _ in 0..50 {
             assert_eq!(dropped(&push(&queue, 1)), 0);
             queue.rest().await;
         }
         assert_eq!(begun.elapsed(), REST);
-        // Little waits again: the next time that much waits, readers rest again.
+        // Once the queue has been short again, readers rest again when it is long.
         while queue.state().bytes > 2 * MIB {
             queue.take();
         }
@@ -503,11 +507,11 @@ mod tests {
         let rest = queue.rest();
         let take = async {
             tokio::time::sleep(10 * REST).await;
-            // What is taken need not be freed: the sort window may hold it.
+            // The taken items are not freed, as if the sort window held them.
             std::iter::from_fn(|| queue.take()).collect::<Vec<_>>()
         };
         let _held = tokio::join!(rest, take);
-        // Nothing may be dropped here, so it rested for longer than a server would allow.
+        // Nothing can be dropped, so the rest lasted longer than a server would allow.
         assert_eq!(begun.elapsed(), 10 * REST);
     }
 
@@ -515,10 +519,10 @@ mod tests {
     async fn what_finds_no_room_is_counted_and_reported_where_it_is_missing() {
         let queue = Queue::new(16 * MIB, false);
         let pushed = push(&queue, 20);
-        // One block may exceed what is allowed.
+        // The limit can be exceeded by one block.
         assert!((4..=5).contains(&dropped(&pushed)), "{pushed:?}");
         let lost = dropped(&pushed) as u64;
-        // Memory that is freed by less than a step ends nothing, so that gaps do not alternate with blocks.
+        // Freeing less than `STEP` does not end the gap. Otherwise gaps and blocks would alternate.
         assert!(tokio::time::timeout(REST, queue.end_dropping(RemoteId(0))).await.is_err());
         let taken: Vec<_> = (0..3).map(|_| queue.take()).collect();
         drop(taken);
@@ -558,7 +562,7 @@ mod tests {
         let gaps = queue.end();
         assert_eq!(gaps.len(), 2);
         assert!(gaps.iter().all(|gap| gap.end.is_some_and(|end| !end.is_over)));
-        // What comes later is of no interest.
+        // Items that come after the end are ignored.
         push(&queue, 1);
         let items: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
         assert!(matches!(&items[..], [Item::Gap(_), .., Item::Gap(_), Item::Gap(_)]), "{items:?}");
