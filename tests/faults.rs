@@ -227,7 +227,10 @@ fn what_a_gateway_says_is_shown_as_one_line() {
             "(502): Bad gateway nginx\n",
         ),
         ("429 Too Many Requests\r\n\r\nslow\u{1b}]0;owned\u{7}\r\n\r\ndown\r\n", "(429): slow ]0;owned down\n"),
-        ("500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", "(500): Internal Server Error without a reason\n"),
+        (
+            "500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+            "(500): Internal Server Error, without giving a reason\n",
+        ),
         ("599 \r\nContent-Length: 100\r\n\r\nhalf of", "(599): half of\n"),
         (
             "404 Not Found\r\nContent-Type: text/plain\r\n\r\n404 page not found\n",
@@ -297,7 +300,7 @@ fn what_listens_may_be_no_lxd_at_all() {
         (b"HTTP/1.1 100 Continue\r\n\r\n", "it closes the connection within its answer"),
         (b"HTTP/1.1 OK\r\n\r\n", "it does not answer in HTTP"),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: none\r\n\r\n", "it does not answer in HTTP"),
-        (b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "with the wrong key"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "does not match the key"),
     ] {
         let (status, stderr) = refused(move |connection| {
             connection.write(answer);
@@ -322,7 +325,7 @@ fn an_answer_without_an_end_is_not_read_for_ever() {
             }
         });
         assert_eq!(status, 1);
-        assert!(stderr.contains("not an LXD or Incus server: its answer has no end\n"), "{more}: {stderr}");
+        assert!(stderr.contains("not an LXD or Incus server: its answer is too long\n"), "{more}: {stderr}");
     }
     let (_, stderr) = refused(|connection| {
         connection.write(b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n");

@@ -225,7 +225,7 @@ fn the_pinned_certificate_is_taken_whatever_its_name_and_no_other() {
 
     let told = client
         .pin(&self_signed(&params(&["some-server"])))
-        .refuse("the server's certificate has changed: accepted was ");
+        .refuse("the server's certificate has changed: the accepted one was ");
     assert!(
         told.contains("now it is ")
             && told.contains("hint: if that is right, accept it: lxc remote remove n1 && lxc remote add n1 https://")
@@ -340,7 +340,7 @@ fn ports_that_speak_something_else() {
     let identity = self_signed(&params(&["x"]));
     let old = TlsServer::with(config(&identity.certificate, &identity.key, &[&rustls::version::TLS12]));
     let client = Client::new(&https(old.port));
-    client.pin(&identity).refuse("the server speaks no TLS 1.3\nhint: INCUS_INSECURE_TLS=1");
+    client.pin(&identity).refuse("the server does not support TLS 1.3\nhint: INCUS_INSECURE_TLS=1");
     assert_eq!(finish(client.command(&[]).env("INCUS_INSECURE_TLS", "1")).status, 0);
 
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -659,8 +659,8 @@ fn a_proxy_leads_to_the_server_or_says_why_not() {
     assert!(!outcome.stderr.contains("pass") && !outcome.stderr.contains("bWU6"), "{}", outcome.stderr);
 
     for (answer, says) in [
-        (&b"HTTP/1.1 403 Forbidden\r\n\r\n"[..], "it refuses the way to lxd.example:8443: 403 Forbidden\nhint: "),
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it wants a login (407)\nhint: "),
+        (&b"HTTP/1.1 403 Forbidden\r\n\r\n"[..], "it refuses to connect to lxd.example:8443: 403 Forbidden\nhint: "),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it requires a login (407)\nhint: "),
         (b"nonsense\r\n\r\n", "it does not answer in HTTP\nhint: "),
         (b"", "it closes the connection without an answer\nhint: "),
     ] {
@@ -738,7 +738,7 @@ fn a_certificate_that_changes_while_we_are_away_is_the_end() {
     let [before, after] = [(); 2].map(|()| self_signed(&params(&["lxd"])));
     let other = KeyPair::generate().unwrap().serialize_pem();
     for (certificate, key, says) in [
-        (&after.certificate, &after.key, "the server's certificate has changed: accepted was "),
+        (&after.certificate, &after.key, "the server's certificate has changed: the accepted one was "),
         (&before.certificate, &other, "does not have its key: it is an impostor"),
     ] {
         let configs = [(&before.certificate, &before.key), (certificate, key)]

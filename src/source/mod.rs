@@ -1,4 +1,4 @@
-//! Where messages come from: servers, a file, or the built-in demonstration. Only this step touches the network.
+//! Where messages come from: servers, a file, or the built-in demonstration. Only this step uses the network.
 
 pub mod demo;
 pub mod replay;
@@ -14,7 +14,7 @@ use crate::remote::Remote;
 /// Where events come from.
 #[derive(Debug)]
 pub enum Source {
-    /// Servers, all at once.
+    /// Servers, followed concurrently.
     Servers(Vec<Remote>),
     /// A recording.
     Replay(Recording),
@@ -23,7 +23,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What notices and events call the remotes, by their number.
+    /// The names of the remotes in notices and events, indexed by [`RemoteId`](crate::event::RemoteId).
     #[must_use]
     pub fn remote_names(&self) -> Vec<String> {
         match self {
@@ -33,22 +33,22 @@ impl Source {
         }
     }
 
-    /// Whether it waits for a slow reader of the output, which servers do not.
+    /// Whether the source can wait without limit for a slow output. Servers cannot.
     #[must_use]
     pub fn is_patient(&self) -> bool {
         !matches!(self, Self::Servers(_))
     }
 
-    /// Whether it is a recording whose next line may be a long time coming.
+    /// Whether the source is a recording whose next line can take long to arrive.
     #[must_use]
     pub fn may_rest(&self) -> bool {
         matches!(self, Self::Replay(recording) if !recording.is_regular_file())
     }
 
-    /// Queues all messages, until there are no more.
+    /// Queues all messages until the source ends.
     ///
     /// # Errors
-    /// The source cannot be read or followed, or not any longer.
+    /// The source cannot be read or followed, or no longer.
     pub async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
         match self {
             Self::Servers(remotes) => server::follow_all(remotes, connecting, queue).await,

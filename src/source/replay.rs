@@ -1,5 +1,5 @@
-//! Reads recorded events from a file, or from standard input: one JSON object a line, as `lxmon` and
-//! `lxc monitor --format json` write them.
+//! Reads recorded events from a file or from standard input: one JSON object per line, as written by `lxmon` and by
+//! `lxc monitor --format json`.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -18,10 +18,10 @@ use crate::event::message::{Block, MAX_MESSAGE};
 use crate::queue::{Item, Queue};
 use crate::system::descriptors;
 
-/// How much is read at once, in bytes.
+/// The read size in bytes.
 const READ: usize = 128 << 10;
 
-/// Where a recording is.
+/// The place of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recording {
     /// Standard input.
@@ -31,13 +31,13 @@ pub enum Recording {
 }
 
 impl Recording {
-    /// `-` is standard input.
+    /// The recording at `path`; `-` is standard input.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path.to_owned()) }
     }
 
-    /// What notices call it.
+    /// Its name in notices.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -46,7 +46,7 @@ impl Recording {
         }
     }
 
-    /// Whether it is a file that has an end, and no pipe or terminal.
+    /// Whether it is a regular file, which has an end, rather than a pipe or a terminal.
     #[must_use]
     pub fn is_regular_file(&self) -> bool {
         let file_type = match self {
@@ -56,7 +56,7 @@ impl Recording {
         file_type == Ok(FileType::RegularFile)
     }
 
-    /// Queues every line. Ends with the recording.
+    /// Queues every line. Returns at the end of the recording.
     ///
     /// # Errors
     /// The file cannot be opened or read.
@@ -64,15 +64,15 @@ impl Recording {
         let name = self.name();
         let recording = self.clone();
         let runtime = Handle::current();
-        // Files and terminals cannot be read without blocking; a thread of their own may.
-        // (tokio's own thread for that panics where there can be no thread.)
+        // Files and terminals can only be read with blocking calls, so a separate thread does that. (tokio's
+        // `spawn_blocking` panics if no thread can be started.)
         let (report, reported) = oneshot::channel();
         let reading = move || {
             let outcome = recording.open().and_then(|file| read(file, &recording, &runtime, &queue));
-            // Nobody waits for the report any more when the program is about to end.
+            // The receiver is gone when the program is about to end.
             let _ = report.send(outcome);
         };
-        std::thread::Builder::new().name("replay".into()).spawn(reading).context("starting to read")?;
+        std::thread::Builder::new().name("replay".into()).spawn(reading).context("starting a thread")?;
         reported.await.context("reading")?.with_context(|| name)
     }
 
@@ -84,7 +84,7 @@ impl Recording {
         }
     }
 
-    /// Whether it is the very file that standard output goes to: reading it would never end.
+    /// Whether it is the same file as standard output. Reading such a recording would never end.
     #[must_use]
     pub fn is_output(&self) -> bool {
         let identity = |metadata: Metadata| metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
@@ -109,7 +109,7 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
         let has_ended = line.is_empty();
         if !has_ended {
             number += 1;
-            // A line that is skipped is counted as an empty one.
+            // A skipped line is queued as an empty one, so that the line numbers stay right.
             let mut text = "";
             if line.len() > MAX_MESSAGE {
                 warn!("{}: line {number}: longer than {MAX_MESSAGE} bytes; skipped", recording.name());
@@ -123,10 +123,10 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
                 }
             }
             block.push(text)?;
-            // An unusually long line must not keep its memory.
+            // Free the memory of an unusually long line.
             line.shrink_to(READ);
         }
-        // A line that comes slowly is queued as it comes: no further one can be had without waiting.
+        // A line is queued at once if no further complete line is buffered: the next read can block.
         let is_last = has_ended || memchr::memchr(b'\n', input.buffer()).is_none();
         if !block.is_empty() && (is_last || block.is_full()) {
             runtime.block_on(queue.rest());
@@ -139,7 +139,7 @@ fn read(input: File, recording: &Recording, runtime: &Handle, queue: &Queue) -> 
     }
 }
 
-/// Reads up to a line's end, or a bit more than the longest message. Memory that cannot be had is an error.
+/// Reads up to the end of a line, or slightly more than the longest message. A failed allocation is an error.
 fn read_line(input: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<()> {
     while line.len() <= MAX_MESSAGE {
         let buffer = match input.fill_buf() {

@@ -1,5 +1,5 @@
-//! The built-in demonstration: a stand-in server on a private unix socket that plays a recorded session of a real
-//! LXD 5.0.2 over a real WebSocket, to the ordinary client.
+//! The built-in demonstration: a stand-in server on a private Unix socket replays a session, recorded from a real LXD
+//! 5.0.2, over a WebSocket to the ordinary client code.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -22,19 +22,19 @@ use crate::event::RemoteId;
 use crate::queue::Queue;
 use crate::remote::{Address, Flavour, Remote};
 
-/// What the server sends, one event a line.
+/// What the server sends, one event per line.
 const SESSION: &str = include_str!("session.ndjson");
 
-/// Follows the stand-in server until it has played the session.
+/// Follows the stand-in server until it has replayed the session.
 ///
 /// # Errors
-/// It cannot be started, or followed.
+/// The server cannot be started or followed.
 pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Result<()> {
     let demo = Demo::new()?;
     let remote = Remote {
         name: "demo".into(),
         flavour: Flavour::Lxd,
-        why: "the recorded server is one".into(),
+        why: "the recorded server is LXD".into(),
         address: Address::Unix(demo.socket()),
         project: None,
     };
@@ -53,7 +53,7 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
     let (served, followed) = tokio::join!(demo.serve(), follow.run(dial));
     served.context("the demonstration's server")?;
     match followed {
-        // The server's end is the session's end.
+        // The server closes the connection at the end of the session.
         Err(error) if error.is::<Lost>() => Ok(()),
         outcome => outcome.context("following the demonstration's server"),
     }
@@ -77,12 +77,12 @@ impl Demo {
         Ok(Self { listener, directory })
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     fn socket(&self) -> PathBuf {
         socket(&self.directory)
     }
 
-    /// Plays the session to the first client at the pace at which it was recorded, then closes the connection.
+    /// Replays the session to the first client at its recorded pace, then closes the connection.
     async fn serve(&self) -> anyhow::Result<()> {
         let (stream, _) = self.listener.accept().await?;
         play(stream).await
@@ -104,7 +104,8 @@ async fn play(stream: UnixStream) -> anyhow::Result<()> {
     for line in SESSION.lines() {
         let stamped: Stamped<'_> = serde_json::from_str(line)?;
         let time = DateTime::parse_from_rfc3339(stamped.timestamp)?;
-        // The servers' goroutines change places of neighbours: those are sent as they came.
+        // The server's goroutines swap neighbouring events. An event that is earlier than its predecessor is sent at
+        // once.
         let after = (time - *first.get_or_insert(time)).to_std().unwrap_or(Duration::ZERO);
         tokio::time::sleep_until(started + after).await;
         socket.send(Message::text(format!("{line}\n"))).await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Waits that double, each shortened by a random part of up to a half, so that many clients of one restarted server do
-/// not come back at the same moment.
+/// Exponential back-off with jitter: waits double, and each is shortened by a random part of up to one half, so that
+/// the clients of a restarted server do not all reconnect at the same moment.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -15,8 +15,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// For a server on this machine, whose socket costs little to try and whose first events are missed meanwhile, or for
-    /// one that is elsewhere.
+    /// Waits for a server on this machine (`is_local`) do not grow: trying its socket is cheap, and a long wait would
+    /// miss the first events after its restart.
     #[must_use]
     pub fn new(is_local: bool) -> Self {
         Self { next: FIRST, cap: if is_local { FIRST } else { LONGEST } }
@@ -29,8 +29,8 @@ impl Backoff {
         wait.mul_f64(1.0 - fastrand::f64() / 2.0)
     }
 
-    /// A connection lived for so long. If that is longer than the longest wait, waits begin anew. A server that ends
-    /// every connection soon after it began is tried less and less often.
+    /// Resets the waits if the last connection lasted longer than the longest wait. A server that closes each
+    /// connection soon after it was opened is tried less and less often.
     pub fn lived(&mut self, time: Duration) {
         if time > self.cap {
             self.next = FIRST;

@@ -28,16 +28,16 @@ use crate::remote::{Address, Flavour, Host, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
-/// How long the addresses of a host may take together to answer.
+/// The timeout for connecting to a host, over all its addresses.
 const ADDRESSES: Duration = Duration::from_secs(8);
 
-/// How long the client's files may take to be read.
+/// The timeout for reading the client's files.
 const FILES: Duration = Duration::from_secs(5);
 
-/// How long one address is waited for before the next one is tried too (RFC 8305, section 8).
+/// The delay before the next address is tried as well: the Connection Attempt Delay of RFC 8305, section 8.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
-/// How long the other end's system may acknowledge nothing.
+/// A connection fails once the peer's kernel has acknowledged nothing for this long.
 const DEAD: Duration = Duration::from_secs(30);
 
 /// A connection to a server.
@@ -49,7 +49,7 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A connection on which the request can be made.
+/// A connection that is ready for the request.
 #[derive(Debug)]
 pub struct Dialed<S = Stream> {
     /// The connection.
@@ -58,14 +58,14 @@ pub struct Dialed<S = Stream> {
     pub host: String,
     /// The path before `/1.0`.
     pub prefix: String,
-    /// The `Authorization` header's value, if that is how we log in.
+    /// The value of the `Authorization` header, if that is how we log in.
     pub authorization: Option<Secret>,
-    /// How we log in, in words.
+    /// How we log in, as text for the user.
     pub login: String,
 }
 
-/// Connects to the server of `remote`. Sets `is_accepted` once the server has accepted the connection, and may take its
-/// time for the rest.
+/// Connects to the server of `remote`. Sets `is_accepted` once the server has accepted the connection; from then on the
+/// connect timeout does not apply.
 pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell<bool>) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {
@@ -99,9 +99,9 @@ pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell
     }
 }
 
-/// Reads the client's files for a remote. A file system that hangs costs this remote its connection, and no other.
+/// Reads the client's files for a remote. If the file system hangs, only this remote fails to connect.
 async fn credentials(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Credentials> {
-    /// A read that hangs keeps its thread for ever, and each attempt to reconnect makes one more.
+    /// A read that hangs blocks its thread for ever, and each attempt to reconnect would start one more.
     static READERS: Semaphore = Semaphore::const_new(16);
     let (remote, https, environment) = (remote.clone(), https.clone(), environment.clone());
     let directory = https.directories.user.display().to_string();
@@ -119,7 +119,7 @@ async fn credentials(remote: &Remote, https: &Https, environment: &Environment) 
     })
 }
 
-/// Runs what may block, and cannot be interrupted, beside everything else. The process does not wait for it to end.
+/// Runs blocking, uninterruptible work on a thread of its own. The process does not wait for the thread to end.
 async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let (report, reported) = oneshot::channel();
     let thread = std::thread::Builder::new().name(name.to_owned());
@@ -128,7 +128,7 @@ async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + S
     reported.await.map_err(|_| Fault::failed(format!("the thread {name} died")))
 }
 
-/// Connects to the first of the host's addresses that answers.
+/// Connects to the first address of the host that answers.
 async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
     let (name, port) = (host.name.clone(), host.port);
     let found = match name.parse::<IpAddr>() {
@@ -147,23 +147,23 @@ async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
             "is the server up, and does core.https_address listen there? Other members of a cluster are not tried",
         )
     })?;
-    // Requests and pongs are short and must not wait for more.
+    // Requests and pongs are short and must not be delayed (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     notice_dead_peers(&stream);
     Ok(stream)
 }
 
-/// Lets the system end a connection whose other end is gone. A server that has accepted the connection is waited for,
-/// and its system acknowledges what we send even while the server hangs (tcp(7)).
+/// Makes the kernel end a connection whose peer is gone, because there is no timeout for the answer of a server that
+/// has accepted the connection. The peer's kernel acknowledges what we send even while the server hangs (tcp(7)).
 fn notice_dead_peers(stream: &TcpStream) {
-    // Without it, only a server that vanishes before it has answered is waited for in vain.
+    // Failure is ignored: then only a server that vanishes before it has answered is waited for in vain.
     let _ = sockopt::set_socket_keepalive(stream, true)
         .and_then(|()| sockopt::set_tcp_keepidle(stream, DEAD / 2))
         .and_then(|()| sockopt::set_tcp_keepintvl(stream, DEAD / 6))
         .and_then(|()| sockopt::set_tcp_user_timeout(stream, u32::try_from(DEAD.as_millis()).unwrap_or(u32::MAX)));
 }
 
-/// The addresses in the order of RFC 8305, section 4: the system's order, but the two families by turns.
+/// The addresses in the order of RFC 8305, section 4: the system's order, with the two address families alternating.
 fn interleaved(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut families: [VecDeque<_>; 2] = Default::default();
     let mut known = HashSet::new();
@@ -184,11 +184,11 @@ fn interleaved(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-/// Connects to the first address that answers (RFC 8305, section 5): each gets a head start of [`NEXT_ADDRESS`] before
-/// the next one is tried beside it, which is tried at once when one fails.
+/// Connects to the first address that answers (RFC 8305, section 5): each has a head start of [`NEXT_ADDRESS`] before
+/// the next one is tried concurrently. When an attempt fails, the next address is tried at once.
 ///
 /// # Errors
-/// Each address that was tried, with the reason of its failure.
+/// Each address that was tried, with the reason for its failure.
 async fn race<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> Result<T, Vec<String>>
 where
     F: Future<Output = io::Result<T>>,
@@ -224,7 +224,7 @@ where
     Err(tried.into_iter().map(|(address, begun, error)| format!("{address}: {}", why(begun, error))).collect())
 }
 
-/// Asks a proxy for a way to `host`.
+/// Asks a proxy for a tunnel to `host`.
 async fn tunnel(proxy: &Proxy, host: &Host) -> anyhow::Result<TcpStream> {
     let stream = tcp(&proxy.host).await.with_context(|| format!("proxy {}", proxy.host))?;
     debug!("asking the proxy {}", proxy.host);
@@ -233,26 +233,27 @@ async fn tunnel(proxy: &Proxy, host: &Host) -> anyhow::Result<TcpStream> {
         Err(error) => error,
     };
     let failed = |what: String| {
-        Fault::failed(format!("proxy {}: {what}", proxy.host)).hint("HTTPS_PROXY names it, NO_PROXY makes exceptions")
+        Fault::failed(format!("proxy {}: {what}", proxy.host))
+            .hint("HTTPS_PROXY names the proxy, NO_PROXY lists exceptions")
     };
     let fault = match error.downcast_ref::<Refusal>() {
         None => failed(format!("{error:#}")),
-        Some(Refusal { status: 407, .. }) => {
-            failed("it wants a login (407)".into()).hint("write HTTPS_PROXY=http://user:password@host:port").permanent()
-        }
+        Some(Refusal { status: 407, .. }) => failed("it requires a login (407)".into())
+            .hint("write HTTPS_PROXY=http://user:password@host:port")
+            .permanent(),
         Some(refusal) => {
             let Refusal { status, reason, text, .. } = refusal;
             let separator = if text.is_empty() { "" } else { ": " };
-            let fault = failed(format!("it refuses the way to {host}: {status} {reason}{separator}{text}"));
+            let fault = failed(format!("it refuses to connect to {host}: {status} {reason}{separator}{text}"));
             if refusal.is_permanent() { fault.permanent() } else { fault }
         }
     };
     Err(fault.into())
 }
 
-/// What a failed connect to a local socket means.
+/// Explains why connecting to a local socket failed.
 fn unix_fault(path: &Path, error: &io::Error, remote: &Remote) -> Fault {
-    // The name of `unix:PATH` says where already.
+    // The remote name `unix:PATH` contains the path already.
     let shown = path.display().to_string();
     let at = if remote.name.ends_with(&shown) { String::new() } else { format!("{shown}: ") };
     let (flavour, group) = match remote.flavour {
@@ -315,7 +316,8 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// Whom a race takes, with addresses that answer after so many milliseconds, refuse (`!`) or do not answer (`-`).
+    /// The winner of a race and its duration in milliseconds. Each address answers after the given milliseconds,
+    /// refuses (`!`) or does not answer (`-`).
     async fn winner(answers: &[&'static str]) -> (Result<usize, Vec<String>>, u128) {
         let addresses =
             (0..answers.len()).map(|number| SocketAddr::from(([10, 0, 0, 1], u16::try_from(number).unwrap())));
@@ -382,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn a_listener_with_a_full_queue_is_a_black_hole() {
         let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        // Of a second call the system takes the new length of the queue (listen(2)).
+        // A second call sets a new length of the queue (listen(2)).
         rustix::net::listen(&full, 0).unwrap();
         let address = full.local_addr().unwrap();
         let mut waiting = Vec::new();

@@ -1,4 +1,4 @@
-//! Follows one server: subscribes, reads, and comes back when the connection is lost.
+//! Follows one server: subscribes, reads, and reconnects when the connection is lost.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -23,31 +23,31 @@ use crate::report::notice;
 use crate::system::clock::local_now;
 use crate::system::clock::{Moment, Resumed};
 
-/// How long connecting may take. A server that has accepted the connection is waited for.
+/// The timeout for connecting. It does not apply to a server that has accepted the connection and is slow to answer.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// After this long without a byte the server is asked for a sign of life; after as long again without one it counts as
-/// gone. LXD and Incus ping every 10 s.
+/// After this time without a received byte the server is sent a ping; after the same time again without a byte the
+/// connection counts as lost. LXD and Incus ping every 10 s.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// One server and how it is followed.
+/// A server and how it is followed.
 #[derive(Clone, Copy, Debug)]
 pub struct Follow<'a> {
     /// The server.
     pub remote: &'a Remote,
     /// Its number.
     pub id: RemoteId,
-    /// What is asked of it.
+    /// What the server is asked for.
     pub request: &'a Request,
-    /// Where its messages go.
+    /// Receives its messages.
     pub queue: &'a Queue,
-    /// What happens when it cannot be followed.
+    /// What happens when the server cannot be followed.
     pub conduct: Conduct,
-    /// How many connections are read in turn with this one.
+    /// How many connections are read in turn, this one included.
     pub connections: usize,
-    /// How the first attempts of all servers end.
+    /// The outcomes of the first attempts to connect to all servers.
     pub starts: &'a Starts,
-    /// Shows that the machine was suspended.
+    /// Reports that the machine was suspended.
     pub resumed: &'a Resumed,
 }
 
@@ -56,13 +56,13 @@ pub struct Follow<'a> {
 pub struct Conduct {
     /// Whether to try again when the first connection fails.
     pub retry: bool,
-    /// Whether to come back when the connection is lost.
+    /// Whether to reconnect when the connection is lost.
     pub reconnect: bool,
-    /// `--fail-on-gap`: the first gap ends the program, so there is nothing to come back for.
+    /// `--fail-on-gap`: the first gap ends the program, so there is no point in reconnecting.
     pub fail_on_gap: bool,
 }
 
-/// Counts the first attempts to connect, of all servers that are followed together.
+/// Counts the first attempts to connect to all servers that are followed together.
 #[derive(Debug)]
 pub struct Starts {
     pending: Cell<usize>,
@@ -71,7 +71,7 @@ pub struct Starts {
 }
 
 impl Starts {
-    /// For so many servers.
+    /// For this number of servers.
     #[must_use]
     pub fn new(servers: usize) -> Self {
         Self { pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
@@ -85,7 +85,7 @@ impl Starts {
         }
     }
 
-    /// Waits until all first attempts have ended and none has succeeded; for ever if one has.
+    /// Waits until all first attempts have failed; for ever if one of them succeeds.
     pub async fn all_failed(&self) {
         self.all_ended.notified().await;
         if self.any_live.get() {
@@ -97,16 +97,17 @@ impl Starts {
 /// The end of a connection.
 struct Disconnected {
     lost: Lost,
-    /// How long no byte had come by then.
+    /// The time since the last received byte.
     silence: Duration,
 }
 
 impl Follow<'_> {
-    /// Follows until there is no way on. `dial` opens a connection, and sets its argument once the server has accepted it.
+    /// Follows the server until that is impossible. `dial` opens a connection, and sets its argument once the server
+    /// has accepted the connection.
     ///
     /// # Errors
-    /// The first attempt to connect failed, or a later one in a way that trying again does not mend, or the connection
-    /// was lost and is not to be made again.
+    /// The first attempt to connect failed and is not retried, a later one failed permanently, or the connection was
+    /// lost and `reconnect` is off.
     pub async fn run<S>(self, dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>) -> anyhow::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -130,7 +131,7 @@ impl Follow<'_> {
             let Disconnected { lost, silence } = self.read(&mut subscription, &mut last_message).await;
             backoff.lived(connected.elapsed());
             drop(subscription);
-            // After a silence that is longer than a server's, it was lost when it became silent.
+            // Servers ping every 10 s, so after a longer silence the connection was lost when the silence began.
             let before = if silence > SILENCE { silence } else { Duration::ZERO };
             let Lost(reason) = &lost;
             let gap = Gap {
@@ -143,7 +144,7 @@ impl Follow<'_> {
             };
             let since = Moment::before_now(before);
             if !self.conduct.reconnect {
-                // Then the loss is an error, whatever gaps mean.
+                // The loss itself is the error, so no gap is queued that `--fail-on-gap` would report in its place.
                 if !self.conduct.fail_on_gap {
                     self.queue.open_gap(gap, since);
                 }
@@ -151,7 +152,7 @@ impl Follow<'_> {
             }
             self.queue.open_gap(gap.clone(), since);
             if self.conduct.fail_on_gap {
-                // The pipeline ends the program when it comes to the gap. The server may never come back.
+                // Do not reconnect, as that may never succeed: the pipeline ends the program at the gap.
                 warn!("{name}: {gap}");
                 return std::future::pending().await;
             }
@@ -207,8 +208,8 @@ impl Follow<'_> {
         Ok(Subscription::new(stream, early.into(), self.connections))
     }
 
-    /// Tries again and again, until it works or cannot work any more. Meanwhile the events that were dropped before are
-    /// reported as soon as there is room again.
+    /// Retries until an attempt succeeds or fails permanently. Meanwhile, events that were dropped before are reported
+    /// as soon as memory is free again.
     async fn resubscribe<S>(
         &self,
         dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
@@ -237,7 +238,7 @@ impl Follow<'_> {
         }
     }
 
-    /// Waits until there is room again for events that were dropped, if there were any, and reports how many.
+    /// If events were dropped, waits for free memory and reports how many.
     pub async fn end_dropping(&self) {
         if self.queue.is_dropping(self.id) {
             let gap = self.queue.end_dropping(self.id).await;
@@ -245,8 +246,8 @@ impl Follow<'_> {
         }
     }
 
-    /// Reads until the connection is lost. Everything that came before has been queued then, and the last message is in
-    /// `last_message`.
+    /// Reads until the connection is lost. By then every received message has been pushed to the queue, and the last
+    /// one is in `last_message`.
     async fn read<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         subscription: &mut Subscription<S>,
@@ -303,7 +304,7 @@ impl Follow<'_> {
             }
             match outcome {
                 Ok(false) => {}
-                // Other connections, and the pipeline, have their turn before more of this one is read.
+                // Let the readers of other connections and the pipeline's task run before the next read.
                 Ok(true) => tokio::task::yield_now().await,
                 Err(lost) => return Disconnected { lost, silence: subscription.silence() },
             }
@@ -315,12 +316,13 @@ impl Follow<'_> {
             warn!("{}: {gap}", self.remote.name);
         }
     }
-    /// Adds to a refusal what mends it.
+
+    /// Adds a hint to a refusal, and an explanation to a TLS error.
     fn with_hint(&self, error: anyhow::Error, login: &str) -> anyhow::Error {
         let Some(refusal) = error.downcast_ref::<Refusal>() else { return tls::in_words(error, self.remote) };
         let (client, name) = (self.remote.flavour.client(), &self.remote.name);
         let text = refusal.text.to_ascii_lowercase();
-        // LXD 5.0 says it with a 500.
+        // LXD 5.0 denies access with status 500.
         let denied = matches!(refusal.status, 401 | 403) || text == "forbidden" || text == "not authorized";
         let what = if denied { format!("{refusal} (tried: {login})") } else { refusal.to_string() };
         let fault = Fault::failed(what);
@@ -345,12 +347,12 @@ impl Follow<'_> {
     }
 }
 
-/// Whether trying again is in vain.
+/// Whether a retry cannot succeed.
 fn is_permanent(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<Fault>()).any(Fault::is_permanent)
 }
 
-/// Following over byte streams within the process, on paused time: constants of many seconds pass in milliseconds.
+/// These tests use in-process byte streams and tokio's paused clock: timeouts of many seconds pass in milliseconds.
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -378,7 +380,7 @@ mod tests {
         tokio_tungstenite::accept_async(stream).await.unwrap()
     }
 
-    /// A server that lives elsewhere, so that waits for it grow.
+    /// A server on another machine, for which the back-off grows.
     fn elsewhere() -> Remote {
         let https = Https {
             url: "https://host:8443".into(),
@@ -398,12 +400,12 @@ mod tests {
         }
     }
 
-    /// What came of following.
+    /// The result of following a server.
     struct Followed {
-        /// How it ended, if it did within the time.
+        /// The outcome, if there was one within the time limit.
         outcome: Option<anyhow::Result<()>>,
         items: Vec<Item>,
-        /// When each connection was made.
+        /// When each connection was opened, from the start of the test.
         connections: Vec<Duration>,
     }
 
@@ -419,7 +421,7 @@ mod tests {
 
     const STAY: Conduct = Conduct { retry: false, reconnect: true, fail_on_gap: false };
 
-    /// Follows a server as `dial` reaches it, for so long at most; how that ended, and what was queued.
+    /// Follows the server that `dial` connects to, for at most `time`. Returns the outcome and the queued items.
     async fn follow_by<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         time: Duration,
         conduct: Conduct,
@@ -428,7 +430,7 @@ mod tests {
         follow_into(&Queue::new(64 << 20, false), time, conduct, dial).await
     }
 
-    /// The same with a queue of the test's own.
+    /// Like [`follow_by`], with a given queue.
     async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         queue: &Queue,
         time: Duration,
@@ -451,7 +453,7 @@ mod tests {
         (outcome, std::iter::from_fn(|| queue.take()).collect())
     }
 
-    /// Follows a server whose `number`th connection plays a script, for so long.
+    /// Follows a server for at most `time`. `script` gets the number of each connection and plays the server's side.
     async fn follow(time: Duration, conduct: Conduct, script: impl Fn(usize, DuplexStream) -> Script) -> Followed {
         let begun = Instant::now();
         let connections = RefCell::new(Vec::new());
@@ -479,7 +481,7 @@ mod tests {
         .await;
         assert_eq!(followed.gaps()[0].reason, "no sign of life for 30 s");
         assert_eq!(followed.gaps()[0].last_event.as_deref(), Some("2026-11-25T12:00:00Z"));
-        // At once after the first half minute, and again after the second.
+        // The first reconnect comes after 30 s, the second after a further 30 s.
         assert!((2..=3).contains(&followed.connections.len()), "{:?}", followed.connections);
     }
 
@@ -491,7 +493,7 @@ mod tests {
         let dial = async |_: &Cell<bool>| {
             attempts.set(attempts.get() + 1);
             if attempts.get() > 1 {
-                // Away for good.
+                // The server is never reachable again.
                 return Err(Fault::failed("no such host").into());
             }
             let (ours, theirs) = duplex(64 << 10);
@@ -512,7 +514,7 @@ mod tests {
             })
         };
         let gaps = async {
-            // The connection is lost, and much later the output moves again.
+            // Long after the connection is lost, the output accepts data again.
             sleep(5 * MINUTE).await;
             let mut items: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
             items.retain(|item| matches!(item, Item::Gap(_)));
@@ -531,7 +533,7 @@ mod tests {
         let followed = follow(10 * MINUTE, STAY, |_, stream| {
             Box::pin(async move {
                 let mut server = accept(stream).await;
-                // Reading is what answers.
+                // Reading makes the library answer pings.
                 while server.next().await.is_some() {}
             })
         })
@@ -564,7 +566,7 @@ mod tests {
             Box::pin(async move {
                 let mut server = accept(stream).await;
                 sleep(Duration::from_millis(300)).await;
-                // The thirteenth lives for a minute, the others for a moment.
+                // The thirteenth connection lasts a minute, the others only a moment.
                 for _ in 0..if number == 12 { 6 } else { 0 } {
                     sleep(Duration::from_secs(10)).await;
                     server.send(Frame::text(event(0))).await.unwrap();
@@ -577,7 +579,7 @@ mod tests {
         assert!(waits[..12].iter().any(|wait| *wait > Duration::from_secs(14)), "{waits:?}");
         assert!(waits[8..12].iter().all(|wait| *wait > Duration::from_secs(10)), "{waits:?}");
         assert!(waits[12] < MINUTE + Duration::from_secs(1) && waits[13] < Duration::from_secs(1), "{waits:?}");
-        // Each loss and each return has its record.
+        // Each loss and each reconnect has its own record.
         assert!(followed.gaps().len() >= 2 * waits.len());
     }
 
@@ -642,7 +644,7 @@ mod tests {
                 resumed: &resumed,
             };
             let dial = async |_: &Cell<bool>| {
-                // Everything that is sent can be read at once.
+                // The pipe is large enough for everything that is sent.
                 let (stream, theirs) = duplex(4 << 20);
                 tokio::spawn(async move {
                     let mut server = accept(theirs).await;
@@ -663,7 +665,8 @@ mod tests {
         while let Some(item) = queue.take() {
             let Item::Messages { remote: RemoteId(remote), block, .. } = item else { continue };
             read[usize::from(remote)] += block.text_len();
-            // Once one is at its end, the other has nobody to wait for.
+            // Compare only while both have much left: once one connection has been read to its end, the other is read
+            // alone.
             if read.iter().all(|read| *read < EVENTS * event(0).len() / 2) {
                 ahead = ahead.max(read[0].abs_diff(read[1]));
             }

@@ -1,6 +1,6 @@
-//! Every HTTP exchange with a server or a proxy: one request over any byte stream, and its answer.
+//! All HTTP exchanges with servers and proxies: one request over any byte stream, and its answer.
 //!
-//! hyper makes the request and reads the answer; what an answer means is decided here.
+//! hyper writes the request and parses the answer; this module interprets the answer.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -26,18 +26,18 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 
 use crate::remote::login::Secret;
 
-/// The longest answer that is read where none of its body is wanted but an error, in bytes. It bounds everything:
-/// interim answers, heads, bodies, trailers.
+/// The size limit for an answer whose body is read only for its error, in bytes. It covers interim answers, heads,
+/// bodies and trailers together.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// The most headers of an answer. Servers send ten, gateways in front of them a few dozen.
+/// The maximum number of headers. Servers send ten, gateways in front of them a few dozen.
 const MAX_HEADERS: usize = 4096;
 
-/// How long the body of a refusal may take. Its status is known already; a gateway that sends neither a length nor an
-/// end must not turn it into a time-out.
+/// The timeout for the body of a refusal. The status is known by then, and a gateway that sends neither a length nor an
+/// end must not turn the refusal into a timeout.
 const BODY: Duration = Duration::from_secs(3);
 
-/// The longest text of an answer that is shown, in characters.
+/// How much of an answer's text is shown, in characters.
 const MAX_SHOWN: usize = 300;
 
 /// A server or a proxy answered, but not with what was asked for.
@@ -45,17 +45,17 @@ const MAX_SHOWN: usize = 300;
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The status in words.
+    /// The reason phrase of the status.
     pub reason: String,
-    /// What was said besides, as one line; empty where nothing was.
+    /// The error text or page text of the body, as one line; empty if there is none.
     pub text: String,
-    /// Whether it looks like an answer of LXD or Incus, or of a gateway in front of one.
+    /// Whether the answer looks like one from LXD or Incus, or from a gateway in front of them.
     pub is_servers: bool,
 }
 
 impl Refusal {
-    /// Whether the same request would be refused again: it is the client's fault (RFC 9110, 15.5), and has nothing to
-    /// do with time (408 Request Timeout, 425 Too Early, 429 Too Many Requests).
+    /// Whether the same request would be refused again: a client error (RFC 9110, section 15.5), except those that
+    /// depend on time (408 Request Timeout, 425 Too Early, 429 Too Many Requests).
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         matches!(self.status, 400..=499) && !matches!(self.status, 408 | 425 | 429)
@@ -66,7 +66,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, reason, text, is_servers } = self;
         match (&**text, is_servers) {
-            ("", true) => write!(f, "the server refuses ({status}): {reason} without a reason"),
+            ("", true) => write!(f, "the server refuses ({status}): {reason}, without giving a reason"),
             (text, true) => write!(f, "the server refuses ({status}): {text}"),
             ("", false) => write!(f, "not an LXD or Incus server: it answers {status} {reason}"),
             (text, false) => write!(f, "not an LXD or Incus server: it answers {status} {reason}: {text}"),
@@ -76,7 +76,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The other end speaks no HTTP, or not that of an LXD or Incus server.
+/// The peer's answer is not HTTP, or not one of an LXD or Incus server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAServer(&'static str);
 
@@ -88,17 +88,17 @@ impl fmt::Display for NotAServer {
 
 impl std::error::Error for NotAServer {}
 
-/// Why there is no answer.
+/// Why there is no complete answer.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
-    /// What came is no HTTP, or breaks off.
+    /// The received bytes are not HTTP, or the answer is incomplete.
     Garbage(&'static str),
     /// Reading or writing failed.
     Io(io::Error),
 }
 
 impl NoAnswer {
-    /// As an error of a server, whose answer was expected to be that of LXD or Incus.
+    /// Converts it to an error about a server that was expected to be LXD or Incus.
     fn of_server(self) -> anyhow::Error {
         match self {
             Self::Garbage(what) => NotAServer(what).into(),
@@ -116,7 +116,8 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// Asks a server to turn the connection into a WebSocket. The stream, and what the server sent behind its consent.
+/// Asks a server to upgrade the connection to a WebSocket. Returns the stream, and what the server has sent after its
+/// answer.
 ///
 /// # Errors
 /// [`Refusal`], [`NotAServer`], or an [`io::Error`].
@@ -138,12 +139,12 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let accept = answer.head.headers.get(header::SEC_WEBSOCKET_ACCEPT);
     if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
-        return Err(NotAServer("it accepts a WebSocket with the wrong key").into());
+        return Err(NotAServer("its Sec-WebSocket-Accept header does not match the key").into());
     }
     answer.into_stream().await.map_err(NoAnswer::of_server)
 }
 
-/// Asks a server for a document of at most `limit` bytes, head included.
+/// Gets a document from a server. `limit` is the maximum size of the answer in bytes, head included.
 ///
 /// # Errors
 /// [`Refusal`], [`NotAServer`], or an [`io::Error`].
@@ -166,10 +167,10 @@ pub(crate) async fn get<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(body)
 }
 
-/// Asks a proxy for a way to `host` (RFC 9110, 9.3.6).
+/// Asks a proxy for a tunnel to `host` (RFC 9110, section 9.3.6).
 ///
 /// # Errors
-/// [`Refusal`], or a [`NoAnswer`] in words.
+/// [`Refusal`], or the text of a [`NoAnswer`].
 pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &str,
@@ -182,8 +183,8 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(answer.refusal().await.into());
     }
     let (stream, rest) = answer.into_stream().await.map_err(no_answer)?;
-    // In TLS the client speaks first, so that the server cannot have said this.
-    anyhow::ensure!(rest.is_empty(), "it sends more than an answer");
+    // In TLS the client sends the first message, so these bytes are not from the server.
+    anyhow::ensure!(rest.is_empty(), "it sent data after its answer");
     Ok(stream)
 }
 
@@ -208,7 +209,7 @@ fn request(
             });
             match value {
                 Ok(value) => request.header(login, value),
-                // The builder keeps this error, which does not show the value.
+                // An invalid value, so that the builder returns an error that does not contain the secret.
                 Err(_) => request.header(login, "\n"),
             }
         }
@@ -216,14 +217,14 @@ fn request(
     }
 }
 
-/// The answer to a request: its head, and the connection that its body comes from.
+/// The answer to a request: its head, and the connection that its body is read from.
 struct Answer<S: AsyncRead + AsyncWrite + Unpin> {
     head: Parts,
     body: Incoming,
     driver: Driver<S>,
 }
 
-/// Polls hyper's connection, which does the reading and writing, beside what is waited for.
+/// Polls hyper's connection, which does the I/O, along with the future that is waited for.
 struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
     connection: Connection<Transport<S>, String>,
     has_ended: bool,
@@ -231,21 +232,21 @@ struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, context: &mut Context<'_>) {
-        // Errors reach what is waited for too, which is where they are wanted.
+        // Errors are ignored here, because the future that is waited for returns them too.
         self.has_ended = self.has_ended || self.connection.poll_without_shutdown(context).is_ready();
     }
 
-    /// Why hyper gave up.
+    /// Explains why hyper failed.
     fn failure(self, error: &hyper::Error) -> NoAnswer {
         let Transport { failure, read, limit, .. } = self.connection.into_parts().io;
         debug!("no answer: {error} ({:?})", std::error::Error::source(error));
         match failure {
-            // The other end closed with our request unread.
+            // The peer closed the connection before it had read our request.
             Some(error) if read == 0 && error.kind() == io::ErrorKind::ConnectionReset => {
                 NoAnswer::Garbage("it closes the connection without an answer")
             }
             Some(error) => NoAnswer::Io(error),
-            None if read >= limit => NoAnswer::Garbage("its answer has no end"),
+            None if read >= limit => NoAnswer::Garbage("its answer is too long"),
             None if read == 0 => NoAnswer::Garbage("it closes the connection without an answer"),
             None if error.is_parse() => NoAnswer::Garbage("it does not answer in HTTP"),
             None => NoAnswer::Garbage("it closes the connection within its answer"),
@@ -254,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
-    /// Sends `request` and waits for the head of the final answer. The outer error is about the request.
+    /// Sends `request` and waits for the head of the final answer. The outer error means that the request is invalid.
     async fn to(request: request::Builder, stream: S, limit: usize) -> anyhow::Result<Result<Self, NoAnswer>> {
         let request = request.body(String::new()).context("the request cannot be made")?;
         let transport = Transport { stream, limit, read: 0, is_sent: false, failure: None };
@@ -262,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
         options
             .title_case_headers(true)
             .max_headers(MAX_HEADERS)
-            // More than the transport gives, so that it alone decides.
+            // More than the transport reads, so that only the transport's limit applies.
             .max_buf_size(limit + (64 << 10))
             .allow_obsolete_multiline_headers_in_responses(true);
         let (mut sender, connection) = options.handshake(transport).await?;
@@ -282,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
         Ok(Ok(answer))
     }
 
-    /// The status in words.
+    /// The reason phrase of the status.
     fn reason(&self) -> String {
         match self.head.extensions.get::<ReasonPhrase>() {
             Some(reason) => one_line(reason.as_bytes()),
@@ -290,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
         }
     }
 
-    /// Adds to `body` what comes of it.
+    /// Appends the body to `body`, as much of it as arrives.
     async fn read_body(&mut self, body: &mut Vec<u8>) -> Result<(), NoAnswer> {
         loop {
             let frame = poll_fn(|context| {
@@ -299,30 +300,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
             });
             match frame.await {
                 None => return Ok(()),
-                // Trailers say nothing about events.
+                // Trailers are ignored.
                 Some(Ok(frame)) => body.extend(frame.into_data().ok().into_iter().flatten()),
                 Some(Err(_)) => return Err(NoAnswer::Garbage("it closes the connection within its answer")),
             }
         }
     }
 
-    /// What the server says in place of what it was asked for. A body that breaks off is better than none.
+    /// Reads the answer as a refusal. An incomplete body is better than none.
     async fn refusal(mut self) -> Refusal {
         let mut body = Vec::new();
         let read = timeout(BODY, self.read_body(&mut body)).await;
         if !matches!(read, Ok(Ok(()))) {
-            debug!("the answer's body breaks off after {} bytes", body.len());
+            debug!("the answer's body is incomplete after {} bytes", body.len());
         }
         let (status, reason) = (self.head.status, self.reason());
         let error = error_text(&body);
-        // What a gateway says of itself when it does not reach the server, or of who may reach it.
+        // The statuses of a gateway that cannot reach the server, or does not allow the client to.
         let is_gateways = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429 | 500..);
         let is_servers = error.is_some() || is_gateways || is_json(&self.head);
         let text = error.unwrap_or_else(|| page_text(&body));
         Refusal { status: status.as_u16(), reason, text, is_servers }
     }
 
-    /// The stream behind an answer that makes it something else than HTTP, and what came behind the answer's head.
+    /// For an answer that switches the connection from HTTP to another protocol: the stream, and what was received
+    /// after the answer's head.
     async fn into_stream(self) -> Result<(S, Bytes), NoAnswer> {
         let Self { mut driver, body, .. } = self;
         drop(body);
@@ -354,7 +356,7 @@ fn error_text(body: &[u8]) -> Option<String> {
     Some(one_line(body.error.as_bytes())).filter(|error| !error.is_empty())
 }
 
-/// What a page says, without its markup.
+/// The text of a page, without its markup.
 fn page_text(body: &[u8]) -> String {
     if !body.trim_ascii_start().starts_with(b"<") {
         return one_line(body);
@@ -375,8 +377,8 @@ fn page_text(body: &[u8]) -> String {
     one_line(&text)
 }
 
-/// Text of a stranger as one line of bounded length. Other characters that a terminal must not get are escaped where
-/// the line is printed.
+/// Untrusted text as one line of bounded length. Other characters that are unsafe on a terminal are escaped when the
+/// line is printed.
 fn one_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
@@ -392,22 +394,22 @@ fn one_line(text: &[u8]) -> String {
     line
 }
 
-/// A byte stream as hyper wants it, of which at most so much is read.
+/// Adapts a byte stream to hyper's traits, with a limit on the bytes that are read.
 struct Transport<S> {
     stream: S,
     limit: usize,
     read: usize,
-    /// Whether the request has left, or cannot.
+    /// Whether the request was written, or writing it failed.
     is_sent: bool,
-    /// hyper keeps errors to itself.
+    /// The error of a failed read, of which hyper gets only the kind.
     failure: Option<io::Error>,
 }
 
 impl<S: AsyncRead + Unpin> hyper::rt::Read for Transport<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper fails when bytes arrive before its request is written, but a server may refuse at once. Writing wakes
-        // the task.
+        // hyper fails if bytes arrive before its request is written, but a server can refuse at once. Writing wakes the
+        // task.
         if !this.is_sent {
             return Poll::Pending;
         }
@@ -419,7 +421,7 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for Transport<S> {
         let mut bytes = ReadBuf::new(&mut bytes[..room]);
         match ready!(Pin::new(&mut this.stream).poll_read(context, &mut bytes)) {
             Ok(()) => {}
-            // TLS that ends without close_notify. HTTP knows whether the answer was complete.
+            // TLS ended without close_notify. The HTTP framing shows whether the answer is complete.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Err(error) => {
                 let kind = error.kind();
@@ -440,7 +442,8 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Transport<S> {
         this.is_sent = true;
         context.waker().wake_by_ref();
         match outcome {
-            // A server may refuse and close before it has read the request: what it sent says more than this error.
+            // A server can refuse and close the connection before it has read the request. Its answer says more than
+            // this error.
             Err(error) => {
                 debug!("sending the request: {error}");
                 Poll::Ready(Ok(bytes.len()))
@@ -450,7 +453,7 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Transport<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // As for writing.
+        // Errors are ignored, as in `poll_write`.
         Pin::new(&mut self.get_mut().stream).poll_flush(context).map(|_| Ok(()))
     }
 

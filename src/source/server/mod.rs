@@ -1,4 +1,4 @@
-//! Servers: how one is reached, asked and followed, and how several are followed at once.
+//! Servers: how to connect to one, subscribe and follow it, and how to follow several at once.
 
 pub mod backoff;
 pub mod dial;
@@ -24,24 +24,24 @@ use crate::report::notice;
 use crate::system::clock::Resumed;
 use crate::system::environment::Environment;
 
-/// What is the same for all servers that are followed.
+/// The settings that all followed servers share.
 #[derive(Debug)]
 pub struct Connecting {
-    /// The environment, which may hold logins.
+    /// The environment, which may contain credentials.
     pub environment: Environment,
-    /// What servers are asked for.
+    /// What the servers are asked for.
     pub request: Request,
-    /// What happens when one cannot be followed.
+    /// What happens when a server cannot be followed.
     pub conduct: Conduct,
-    /// Shows that the machine was suspended.
+    /// Reports that the machine was suspended.
     pub resumed: Resumed,
 }
 
-/// Follows all remotes at once. One that fails is reported and does not stop the others.
+/// Follows all remotes at once. The failure of one is reported and does not stop the others.
 pub(super) async fn follow_all(remotes: &[Remote], connecting: &Connecting, queue: &Queue) -> anyhow::Result<()> {
     let Connecting { environment, request, conduct, resumed } = connecting;
     let starts = Starts::new(remotes.len());
-    // One of several that fails at the start is tried again like one that is lost later.
+    // With several remotes, one that fails at the start is retried like one that is lost later.
     let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..*conduct };
     let follow = |(number, remote)| {
         let follow = Follow {

@@ -2,34 +2,34 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What is escaped in the value of a query: all but the unreserved characters (RFC 3986, section 2.3) and the comma that
-/// joins types.
+/// The characters that are escaped in a query value: all except the unreserved ones (RFC 3986, section 2.3) and the
+/// comma that separates types.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
 
-/// What is asked of a server.
+/// What a server is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Event types; none asks for all that are permitted.
+    /// Event types; if empty, the server sends all that are permitted.
     pub types: Vec<String>,
     /// The projects.
     pub projects: Projects,
 }
 
-/// Which projects' events are asked for.
+/// The projects whose events are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Projects {
-    /// The remote's own project, else the server's default.
+    /// The remote's own project, or else the server's default.
     #[default]
     Default,
-    /// This one.
+    /// This project.
     One(String),
-    /// All of them.
+    /// All projects.
     All,
 }
 
 impl Request {
-    /// The path and query; `default_project` is the remote's own project. Sent even where it is the server's default
-    /// anyway, as an answer to what was asked.
+    /// The path and query. `default_project` is the remote's own project; if given, it is sent even if it is the
+    /// server's default too.
     #[must_use]
     pub fn target(&self, prefix: &str, default_project: Option<&str>) -> String {
         let mut target = format!("{prefix}/1.0/events");

@@ -1,8 +1,9 @@
-//! A live subscription: the WebSocket's messages, copied into blocks as they come.
+//! A live subscription: the WebSocket's messages, copied into blocks as they arrive.
 //!
-//! tungstenite reads the frames (RFC 6455). Its messages are slices of its read buffer, which it can use again only when
-//! they are gone: so each is copied at once, and an event pins nothing but its block. It is given the bytes that have come,
-//! and not the asynchronous stream: to register a wake-up for each message costs as much as to read one.
+//! tungstenite parses the frames (RFC 6455). Its messages are slices of its read buffer, which it can reuse only after
+//! they are dropped. So each message is copied at once, and an event pins nothing but its block. tungstenite reads from
+//! the bytes that have arrived, not from the asynchronous stream: registering a wake-up for each message costs as much
+//! as reading the message.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
@@ -20,42 +21,43 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, WebSocket};
 use crate::event::message::{BLOCK, Block, MAX_MESSAGE};
 use crate::system::clock::Moment;
 
-/// How much is read of all connections together before each has its next turn, in bytes.
+/// How much all connections together read in one round, in bytes.
 const READ: usize = 128 << 10;
 
-/// How much tungstenite reads at once, in bytes. It clears so much memory before each read, however little there is to
-/// read: much of it would cost more than an event does, and the processor's cache with it.
+/// tungstenite's read size, in bytes. It zeroes that much memory before each read, however little there is to read:
+/// with a large size, that would cost more than the event itself and evict other data from the CPU's cache.
 const PIECE: usize = 8 << 10;
 
-/// No connection's share of that is less.
+/// The minimum of one connection's share of [`READ`], in bytes.
 const LEAST: usize = 16 << 10;
 
-/// Pings that are not answered yet wait as at most so many bytes of pongs; a flood is answered in part, as the RFC allows.
+/// If more than this many bytes of frames are unsent, further pongs are dropped. RFC 6455, section 5.5.3, permits
+/// answering only some of a flood of pings.
 const MAX_UNSENT: usize = 4 << 10;
 
-/// After so many messages that are not text, another connection has its turn.
+/// After this many messages that are not text, another connection is read.
 const MAX_BINARY: u64 = 1024;
 
 /// A live subscription.
 #[derive(Debug)]
 pub struct Subscription<S> {
     socket: WebSocket<Line<S>>,
-    /// How many bytes are read before another connection has its turn.
+    /// How many bytes are read before another connection is read.
     share: usize,
 }
 
-/// What one read brought.
+/// What one read has received.
 #[derive(Debug, Default)]
 pub struct Received {
     /// Text messages.
     pub block: Block,
-    /// How many messages were not text: none of the servers sends these.
+    /// The number of messages that are not text. No known server sends any.
     pub binary: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
-    /// Begins with what was read behind the answer to the request. It is one of so many `connections`: none is read so far
-    /// ahead of the others that the sort window could not merge what they bring.
+    /// `early` is what was received after the upgrade response. With several `connections` each read is smaller, so
+    /// that no connection gets further ahead of the others than the sort window can merge.
     pub fn new(stream: S, early: Vec<u8>, connections: usize) -> Self {
         let share = (READ / connections.max(1)).max(LEAST);
         let config = WebSocketConfig::default()
@@ -75,15 +77,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
         Self { socket: WebSocket::from_partially_read(line, early, Role::Client, Some(config)), share }
     }
 
-    /// Waits for messages and adds those that have come, up to this connection's share. Whether there may be more. May be
-    /// cancelled at any time.
+    /// Waits for messages and adds those that have arrived, up to this connection's share. Returns whether there may be
+    /// more. Cancel safe.
     ///
     /// # Errors
-    /// Why the connection is lost. What came before is in `received`.
+    /// Why the connection is lost. The messages that arrived before are in `received`.
     pub async fn read(&mut self, received: &mut Received) -> Result<bool, Lost> {
         poll_fn(|context| {
             let outcome = self.poll_messages(received, context);
-            // A pong must not wait for the next read: that may be long in coming.
+            // Send pongs now: the next read can be much later.
             self.socket.get_mut().send(context);
             outcome
         })
@@ -123,17 +125,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
         }
     }
 
-    /// How long no byte has come.
+    /// The time since the last received byte.
     pub fn silence(&self) -> Duration {
         self.socket.get_ref().last_byte.elapsed()
     }
 
-    /// Asks the server for a sign of life with the next read, once until there is one.
+    /// Queues a ping, which the next read sends. Does nothing if no byte has arrived since the last call.
     pub fn ping(&mut self) {
         if std::mem::replace(&mut self.socket.get_mut().is_asked, true) {
             return;
         }
-        // The line accepts everything at once; whether the server is there shows in what it sends.
+        // `Line` buffers every write, so this cannot fail. Only received bytes show that the server is alive.
         let _ = self.socket.send(Message::Ping(Bytes::new()));
     }
 }
@@ -144,27 +146,27 @@ impl Received {
     }
 }
 
-/// The connection's byte stream, as one that never waits: it has the bytes that have come. Writing to it never fails
-/// either: a server that does not read, now or ever, must not keep us from reading what it has sent.
+/// The connection's byte stream as a non-blocking one: reads return what has arrived, writes are buffered. Writes never
+/// fail: a server that does not read must not stop us from reading what it has sent.
 #[derive(Debug)]
 struct Line<S> {
     stream: S,
-    /// What was last read of the stream, and which part of it has not been processed.
+    /// The bytes of the last read, of which `unread` have not been processed.
     incoming: Box<[u8]>,
     unread: Range<usize>,
     /// Whether the stream has ended.
     is_at_end: bool,
     /// Frames that the stream has not accepted yet.
     unsent: Vec<u8>,
-    /// Whether the stream has sent all that it has accepted.
+    /// Whether the stream has been flushed since the last write.
     is_flushed: bool,
     last_byte: Moment,
-    /// Whether a sign of life has been asked for since then.
+    /// Whether a ping has been queued since `last_byte`.
     is_asked: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    /// Reads what has come, when all that came before has been processed.
+    /// Reads from the stream. Everything that was read before must have been processed.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send(context);
         let mut buffer = ReadBuf::new(&mut self.incoming);
@@ -179,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends as much of what is unsent as the stream accepts now.
+    /// Writes as much of `unsent` as the stream accepts now.
     fn send(&mut self, context: &mut Context<'_>) {
         if self.unsent.is_empty() && self.is_flushed {
             return;
@@ -189,12 +191,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 Poll::Pending => break,
                 Poll::Ready(Ok(sent @ 1..)) => _ = self.unsent.drain(..sent),
                 Poll::Ready(outcome) => {
-                    debug!("the server accepts nothing any more: {outcome:?}");
+                    debug!("writing to the server fails: {outcome:?}");
                     self.unsent.clear();
                 }
             }
         }
-        // TLS may have accepted what the socket has not; where flushing fails, the next read does too.
+        // TLS buffers what the socket does not accept. An error is ignored, as the next read fails too.
         self.is_flushed = Pin::new(&mut self.stream).poll_flush(context).is_ready();
     }
 }
@@ -212,7 +214,7 @@ impl<S> Read for Line<S> {
 
 impl<S> Write for Line<S> {
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        // Whole frames are dropped: tungstenite writes all that it has at once.
+        // This drops whole frames only, because tungstenite writes all its frames in one call.
         if self.unsent.len() <= MAX_UNSENT {
             self.unsent.extend_from_slice(frames);
             self.is_flushed = false;
@@ -225,7 +227,7 @@ impl<S> Write for Line<S> {
     }
 }
 
-/// Why a connection is lost, in words.
+/// Why a connection is lost, as text for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost(pub String);
 
@@ -237,7 +239,7 @@ impl std::fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// The Close frame in words (RFC 6455, section 5.5.1): a code and a reason, or nothing.
+/// Describes a Close frame (RFC 6455, section 5.5.1): it has a code and a reason, or nothing.
 fn closed(frame: Option<&CloseFrame>) -> Lost {
     Lost(match frame {
         Some(CloseFrame { code, reason }) if reason.is_empty() => {
@@ -252,18 +254,19 @@ fn closed(frame: Option<&CloseFrame>) -> Lost {
 
 fn lost(error: Error) -> Lost {
     Lost(match error {
-        // The servers end without a Close frame; so does everything that dies. TLS misses its own end then.
+        // The servers close the connection without a Close frame, as does a process that dies. With TLS, close_notify
+        // is missing then.
         Error::ConnectionClosed
         | Error::AlreadyClosed
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             return closed(None);
         }
         Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => return closed(None),
-        // So does one that dies while something of ours is unread.
+        // A process that dies before it has read all of our bytes resets the connection.
         Error::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => return closed(None),
         Error::Io(error) => error.to_string(),
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            format!("the server sent a message of {size} bytes; the longest that is read has {max_size}")
+            format!("the server sent a message of {size} bytes; the limit is {max_size}")
         }
         Error::Utf8(_) => "the server sent a message that is not UTF-8".into(),
         Error::Protocol(error) => format!("the server broke the WebSocket protocol: {error}"),
@@ -275,7 +278,7 @@ fn lost(error: Error) -> Lost {
 mod tests {
     use super::*;
 
-    /// As TLS over a socket that is full: it accepts what is written, and sends it later. There are two pings to read.
+    /// Like TLS over a full socket: it accepts writes and sends them later. Two pings can be read from it.
     #[derive(Default)]
     struct Holding {
         read: usize,
@@ -319,7 +322,7 @@ mod tests {
             assert!(std::pin::pin!(subscription.read(&mut received)).poll(&mut context).is_pending());
         }
         let stream = &subscription.socket.get_ref().stream;
-        // Two masked pongs of a byte; then no flush more than it takes.
+        // Two masked pongs of one byte, and no flush after the one that succeeds.
         assert_eq!((stream.accepted, stream.flushes), (14, 10));
     }
 }

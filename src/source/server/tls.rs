@@ -1,4 +1,4 @@
-//! The TLS handshake: which certificate is good enough, and how we show ours.
+//! The TLS handshake: how the server's certificate is verified, and which one we present.
 
 use std::fmt;
 use std::io;
@@ -25,19 +25,19 @@ use crate::remote::{Address, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
-/// How a server's certificate is judged.
+/// How a server's certificate is verified.
 #[derive(Debug)]
 pub enum Trust {
-    /// It must be this one.
+    /// It must be this certificate.
     Pin(CertificateDer<'static>, PathBuf),
-    /// This authority must have signed it, for the name.
+    /// It must be signed by this authority and valid for the host name.
     Authority(Vec<CertificateDer<'static>>, PathBuf),
-    /// An authority that the system trusts must have signed it, for the name.
+    /// It must be signed by an authority that the system trusts and valid for the host name.
     System,
 }
 
 impl Trust {
-    /// What the client configuration has for the remote.
+    /// Finds in the client configuration how to verify the remote's certificate.
     pub fn find(https: &Https, name: &str) -> Result<Self, Fault> {
         if let Some((certificate, file)) = login::pinned(&https.directories, name)? {
             return Ok(Self::Pin(certificate, file));
@@ -61,10 +61,10 @@ impl fmt::Display for Trust {
     }
 }
 
-/// What the client's files say about a remote: whom to trust, who we are.
+/// What the client's files contain for a remote: whom to trust and how to log in.
 #[derive(Debug)]
 pub struct Credentials {
-    /// How its certificate is judged.
+    /// How the server's certificate is verified.
     pub trust: Trust,
     /// How we log in.
     pub login: Login,
@@ -72,10 +72,10 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads them. Blocks for as long as the file system does.
+    /// Reads the client's files. Blocks for as long as the file system does.
     ///
     /// # Errors
-    /// A file cannot be read, or holds something else than it should.
+    /// A file cannot be read, or does not contain what it should.
     pub fn read(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Self> {
         let trust = Trust::find(https, &remote.name)?;
         let Https { directories, auth_type, .. } = https;
@@ -85,7 +85,7 @@ impl Credentials {
     }
 }
 
-/// Makes the handshake over `stream`.
+/// Performs the handshake over `stream`.
 pub async fn handshake(
     stream: TcpStream,
     https: &Https,
@@ -128,7 +128,7 @@ fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientC
         }
         Login::Token { .. } | Login::Nobody { .. } => builder.with_no_client_auth(),
     };
-    // Both servers offer h2, and refuse WebSocket over it.
+    // LXD and Incus offer h2, but refuse WebSocket over it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -160,14 +160,14 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> anyhow::Result<Arc
     Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?)
 }
 
-/// Takes one certificate and no other, within its dates, whatever name is in it.
+/// Accepts exactly one certificate, within its validity period, and ignores the name in it.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
 }
 
-/// The server has another certificate than the one that was accepted.
+/// The server's certificate differs from the pinned one.
 #[derive(Debug)]
 struct Changed {
     pinned: String,
@@ -176,7 +176,11 @@ struct Changed {
 
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server's certificate has changed: accepted was {}, now it is {}", self.pinned, self.presented)
+        write!(
+            f,
+            "the server's certificate has changed: the accepted one was {}, now it is {}",
+            self.pinned, self.presented
+        )
     }
 }
 
@@ -207,7 +211,7 @@ impl ServerCertVerifier for Pinned {
         Ok(ServerCertVerified::assertion())
     }
 
-    // Having the certificate is not having its key: the signatures are what proves that.
+    // Anybody can present the certificate. Only the handshake signature proves that the server has its key.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
@@ -231,8 +235,8 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// An error on a connection to `remote` in words, where TLS knows more than what the error says: in TLS 1.3 a server
-/// judges our certificate only when the handshake is over for us.
+/// Explains an error on a connection to `remote` if TLS caused it: in TLS 1.3 a server verifies our certificate only
+/// after our side has completed the handshake.
 #[must_use]
 pub fn in_words(error: anyhow::Error, remote: &Remote) -> anyhow::Error {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
@@ -246,7 +250,7 @@ fn of_tls(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// What a failed handshake means and what can be done about it.
+/// Explains why a handshake failed, with a hint.
 fn explain(error: &io::Error, remote: &Remote, https: &Https, trust: &Trust) -> Fault {
     match (of_tls(error), error.kind()) {
         (Some(tls), _) => explain_tls(tls, remote, https, matches!(trust, Trust::Pin(..))),
@@ -264,7 +268,7 @@ fn explain_tls(error: &Error, remote: &Remote, https: &Https, is_pinned: bool) -
         Error::InvalidCertificate(error) => explain_certificate(error, remote, https, is_pinned),
         Error::AlertReceived(alert) => explain_alert(*alert, remote, https),
         Error::PeerIncompatible(lack) => explain_lack(lack, remote, https),
-        Error::NoCertificatesPresented => failed("the server shows no certificate".into())
+        Error::NoCertificatesPresented => failed("the server sent no certificate".into())
             .hint(format!("is {} the address of an LXD or Incus server?", https.url)),
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType
@@ -281,30 +285,30 @@ fn explain_tls(error: &Error, remote: &Remote, https: &Https, is_pinned: bool) -
         }
         Error::DecryptError => broken_rules("a message cannot be decrypted"),
         Error::PeerSentOversizedRecord => broken_rules("a record is too long"),
-        Error::NoApplicationProtocol => failed("the server speaks no HTTP/1.1 on this port".into())
+        Error::NoApplicationProtocol => failed("the server does not support HTTP/1.1 on this port".into())
             .hint(format!("is {} the address of an LXD or Incus server?", https.url)),
         Error::FailedToGetCurrentTime => {
-            failed("this machine's clock is before 1970, so that no certificate can be judged".into())
+            failed("this machine's clock is before 1970, so that no certificate can be verified".into())
                 .hint("set the clock")
         }
-        Error::FailedToGetRandomBytes => failed("this machine has no random numbers for TLS".into()),
+        Error::FailedToGetRandomBytes => failed("the system provides no random numbers for TLS".into()),
         error => failed(format!("TLS: {error}")),
     }
 }
 
-/// The server, or whoever is between, does not keep to TLS.
+/// The server, or a middlebox, violates the TLS protocol.
 fn broken_rules(what: &str) -> Fault {
-    Fault::failed(format!("what the server sends breaks the rules of TLS: {what}"))
+    Fault::failed(format!("what the server sends violates the TLS protocol: {what}"))
         .hint("does a proxy or firewall on the way change what is sent?")
 }
 
-/// A command that makes client and server know each other anew.
+/// A command that removes the remote and adds it again, so that client and server accept each other's certificates.
 fn add_again(remote: &Remote, https: &Https) -> String {
     let (client, name) = (remote.flavour.client(), &remote.name);
     format!("{client} remote remove {name} && {client} remote add {name} {}", https.url)
 }
 
-/// Why the server's certificate is not taken.
+/// Explains why the server's certificate is rejected.
 fn explain_certificate(error: &CertificateError, remote: &Remote, https: &Https, is_pinned: bool) -> Fault {
     let accept = || format!("accept the certificate itself: {}", add_again(remote, https));
     let certificate = |what: &str| Fault::failed(format!("the server's certificate {what}"));
@@ -339,37 +343,37 @@ fn explain_certificate(error: &CertificateError, remote: &Remote, https: &Https,
             certificate("is signed in a way that lxmon does not know").hint(renew)
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            certificate("is none for a server").hint(accept())
+            certificate("is not a server certificate").hint(accept())
         }
-        // Those of the library that checks chains have no other type here.
+        // Errors of webpki, which verifies chains, come as this variant if rustls has none of its own for them.
         CertificateError::Other(OtherError(other)) => match &*words(other) {
             "ca used as end entity" => certificate("is that of an authority, not of a server").hint(accept()),
-            other => certificate(&format!("is not good: {other}")).hint(accept()),
+            other => certificate(&format!("is rejected: {other}")).hint(accept()),
         },
-        error => certificate(&format!("is not good: {}", words(error))).hint(accept()),
+        error => certificate(&format!("is rejected: {}", words(error))).hint(accept()),
     };
     fault.permanent()
 }
 
-/// Why the server refuses us.
+/// Explains an alert that the server has sent.
 fn explain_alert(alert: AlertDescription, remote: &Remote, https: &Https) -> Fault {
     let trust = || format!("have the server trust this client: {}", add_again(remote, https));
     let ours = |what: &str| {
-        Fault::failed(format!("the server does not take this client's certificate: {what}")).hint(trust()).permanent()
+        Fault::failed(format!("the server does not accept this client's certificate: {what}")).hint(trust()).permanent()
     };
     match alert {
         AlertDescription::ProtocolVersion => no_version(https),
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-            Fault::failed("the server and lxmon have no way of encryption in common").hint(if https.allow_tls12 {
+            Fault::failed("the server and lxmon have no encryption method in common").hint(if https.allow_tls12 {
                 "update the server"
             } else {
                 "update the server; INCUS_INSECURE_TLS=1 allows TLS 1.2 too"
             })
         }
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
-            Fault::failed("the server wants a client certificate, and there is none").hint(trust()).permanent()
+            Fault::failed("the server requires a client certificate, and there is none").hint(trust()).permanent()
         }
-        AlertDescription::BadCertificate => ours("it is not good"),
+        AlertDescription::BadCertificate => ours("it is invalid"),
         AlertDescription::UnsupportedCertificate => ours("it is of a kind that the server does not know"),
         AlertDescription::CertificateRevoked => ours("it has been revoked"),
         AlertDescription::CertificateExpired => ours("it has expired, or one of the clocks is wrong"),
@@ -377,11 +381,11 @@ fn explain_alert(alert: AlertDescription, remote: &Remote, https: &Https) -> Fau
         AlertDescription::UnknownCA => ours("no authority that the server trusts has signed it"),
         AlertDescription::AccessDenied => ours("access denied"),
         AlertDescription::UnrecognisedName => {
-            Fault::failed(format!("there is no server of the name {:?} at this address", https.host.name))
+            Fault::failed(format!("there is no server named {:?} at this address", https.host.name))
                 .hint("use the name that the server goes by")
                 .permanent()
         }
-        AlertDescription::NoApplicationProtocol => Fault::failed("the server speaks no HTTP/1.1 on this port")
+        AlertDescription::NoApplicationProtocol => Fault::failed("the server does not support HTTP/1.1 on this port")
             .hint(format!("is {} the address of an LXD or Incus server?", https.url)),
         AlertDescription::InternalError => {
             Fault::failed("the server has an internal error in the TLS handshake").hint("its log says more")
@@ -398,24 +402,24 @@ fn explain_alert(alert: AlertDescription, remote: &Remote, https: &Https) -> Fau
     }
 }
 
-/// What the server's TLS lacks.
+/// Explains what the server's TLS does not support.
 fn explain_lack(lack: &PeerIncompatible, remote: &Remote, https: &Https) -> Fault {
     match lack {
         PeerIncompatible::ServerDoesNotSupportTls12Or13 => {
-            Fault::failed("the server speaks neither TLS 1.3 nor TLS 1.2").hint("update the server").permanent()
+            Fault::failed("the server supports neither TLS 1.3 nor TLS 1.2").hint("update the server").permanent()
         }
         PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled => no_version(https),
         PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon => {
-            Fault::failed("the server and lxmon have no way of encryption in common")
+            Fault::failed("the server and lxmon have no encryption method in common")
                 .hint("update the server")
                 .permanent()
         }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
-            Fault::failed("the server takes no signature of the kind that this client's key makes")
+            Fault::failed("the server accepts no signature that this client's key can make")
                 .hint(format!("make a new key: put client.crt and client.key away, then {}", add_again(remote, https)))
                 .permanent()
         }
@@ -425,18 +429,18 @@ fn explain_lack(lack: &PeerIncompatible, remote: &Remote, https: &Https) -> Faul
     }
 }
 
-/// The server speaks no version that is allowed.
+/// The server supports no TLS version that is allowed.
 fn no_version(https: &Https) -> Fault {
     if https.allow_tls12 {
-        Fault::failed("the server speaks neither TLS 1.3 nor TLS 1.2").hint("update the server").permanent()
+        Fault::failed("the server supports neither TLS 1.3 nor TLS 1.2").hint("update the server").permanent()
     } else {
-        Fault::failed("the server speaks no TLS 1.3")
+        Fault::failed("the server does not support TLS 1.3")
             .hint("INCUS_INSECURE_TLS=1 allows TLS 1.2; better update the server")
             .permanent()
     }
 }
 
-/// The name of a variant as words: rustls has no other text for most of them.
+/// The name of a variant as separate words: rustls has no other text for most variants.
 fn words(variant: impl fmt::Debug) -> String {
     let name = format!("{variant:?}");
     let name = name.split(['(', '{', ' ']).next().unwrap_or_default();
@@ -452,7 +456,7 @@ fn words(variant: impl fmt::Debug) -> String {
     words
 }
 
-/// The time, unless the clock is so wrong that it has none: rustls' own clock panics then.
+/// The system's time, `None` before 1970: rustls' own clock panics then.
 #[derive(Debug)]
 struct Clock;
 
@@ -490,7 +494,7 @@ mod tests {
             let fault = explained(&Error::AlertReceived(AlertDescription::from(number)), false);
             let text = fault.to_string();
             assert!(text.contains("server") && text.contains(' '), "{number}: {text}");
-            // No name of a variant.
+            // The text contains no name of a variant.
             let has_inner_capital = |word: &str| word.chars().skip(1).any(char::is_uppercase);
             let odd = text.split([' ', '/']).find(|word| has_inner_capital(word) && !["TLS", "HTTP"].contains(word));
             assert_eq!(odd, None, "{number}: {text}");
@@ -500,13 +504,13 @@ mod tests {
     #[test]
     fn versions_are_told_apart() {
         for (lack, allow_tls12, says) in [
-            (PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig, false, "the server speaks no TLS 1.3"),
-            (PeerIncompatible::ServerDoesNotSupportTls12Or13, false, "the server speaks neither TLS 1.3 nor TLS 1.2"),
-            (PeerIncompatible::ServerDoesNotSupportTls12Or13, true, "the server speaks neither TLS 1.3 nor TLS 1.2"),
+            (PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig, false, "the server does not support TLS 1.3"),
+            (PeerIncompatible::ServerDoesNotSupportTls12Or13, false, "the server supports neither TLS 1.3 nor TLS 1.2"),
+            (PeerIncompatible::ServerDoesNotSupportTls12Or13, true, "the server supports neither TLS 1.3 nor TLS 1.2"),
             (
                 PeerIncompatible::NoCipherSuitesInCommon,
                 false,
-                "the server and lxmon have no way of encryption in common",
+                "the server and lxmon have no encryption method in common",
             ),
             (
                 PeerIncompatible::ExtendedMasterSecretExtensionRequired,
@@ -517,11 +521,11 @@ mod tests {
             let fault = explained(&Error::PeerIncompatible(lack), allow_tls12);
             assert_eq!(fault.to_string(), says);
             let names_variable = fault.hint_text().is_some_and(|hint| hint.contains("INSECURE"));
-            assert_eq!(names_variable, says == "the server speaks no TLS 1.3", "{says}");
+            assert_eq!(names_variable, says == "the server does not support TLS 1.3", "{says}");
         }
         let refused = Error::AlertReceived(AlertDescription::ProtocolVersion);
-        assert_eq!(explained(&refused, false).to_string(), "the server speaks no TLS 1.3");
-        assert_eq!(explained(&refused, true).to_string(), "the server speaks neither TLS 1.3 nor TLS 1.2");
+        assert_eq!(explained(&refused, false).to_string(), "the server does not support TLS 1.3");
+        assert_eq!(explained(&refused, true).to_string(), "the server supports neither TLS 1.3 nor TLS 1.2");
     }
 
     #[test]
@@ -529,26 +533,26 @@ mod tests {
         for (error, says) in [
             (
                 Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments),
-                "what the server sends breaks the rules of TLS: too many empty fragments",
+                "what the server sends violates the TLS protocol: too many empty fragments",
             ),
             (
                 Error::InvalidMessage(InvalidMessage::InvalidDhParams),
-                "what the server sends breaks the rules of TLS: invalid dh params",
+                "what the server sends violates the TLS protocol: invalid dh params",
             ),
             (
                 Error::InvalidCertificate(CertificateError::InvalidOcspResponse),
-                "the server's certificate is not good: invalid ocsp response",
+                "the server's certificate is rejected: invalid ocsp response",
             ),
             (
                 Error::InvalidCertificate(CertificateError::ExpiredRevocationListContext {
                     time: UnixTime::now(),
                     next_update: UnixTime::now(),
                 }),
-                "the server's certificate is not good: expired revocation list context",
+                "the server's certificate is rejected: expired revocation list context",
             ),
             (
                 Error::FailedToGetCurrentTime,
-                "this machine's clock is before 1970, so that no certificate can be judged",
+                "this machine's clock is before 1970, so that no certificate can be verified",
             ),
         ] {
             assert_eq!(explained(&error, false).to_string(), says);
