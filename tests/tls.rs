@@ -424,7 +424,7 @@ fn keys_that_cannot_be_used_are_named() {
         ("encrypted-legacy", "the key is encrypted, and lxmon does not ask for pass phrases\nhint: openssl pkey -in "),
         ("encrypted-pkcs8", "the key is encrypted, and lxmon does not ask for pass phrases\nhint: openssl pkey -in "),
         ("public", "there is no private key in it but a public key\nhint: "),
-        ("der", "there is no private key in it: it is in DER, and PEM is wanted\nhint: "),
+        ("der", "there is no private key in it: it is in DER format, and PEM is required\nhint: "),
     ];
     for (name, says) in named {
         let key = fs::read(keys.join(format!("{name}.key"))).unwrap();
@@ -601,14 +601,14 @@ fn tokens_are_sent_and_never_shown() {
         ("secrét", "a character that is not ASCII"),
     ] {
         let outcome = finish(client.command(&["--debug"]).env("LXD_AUTH_BEARER_TOKEN", token));
-        let says = format!("lxmon: n1: $LXD_AUTH_BEARER_TOKEN: it holds {what}, which no token does\nhint: ");
+        let says = format!("lxmon: n1: $LXD_AUTH_BEARER_TOKEN: it is not a token: it contains {what}\nhint: ");
         assert!(outcome.status == 1 && outcome.stderr.contains(&says), "{token:?}: {}", outcome.stderr);
         assert!(!outcome.stderr.contains("sec"), "{}", outcome.stderr);
         assert!(server.requests.try_recv().is_err(), "{token:?}");
     }
     client
         .file("oidctokens/n1.json", "{\"access_token\":\"a\\nb\"}")
-        .refuse("n1.json: its access token holds a line end");
+        .refuse("n1.json: its access token contains a line end");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The clients' configuration files, of every age.
+//! The clients' configuration files, in the forms of all client versions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use super::{Flavour, read, without_login};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
-/// What a user and a system have configured for one client. None of it is for `Debug`: addresses may hold logins.
+/// The user's and the system's configuration of one client. Not `Debug`, because addresses can contain passwords.
 pub(super) struct ClientConfig {
     /// The user's file, whether it exists or not.
     pub(super) file: PathBuf,
-    /// Where the other files are.
+    /// The directories of the other files.
     pub(super) directories: Directories,
-    /// The remote to use where none is named.
+    /// The remote to use if none is named.
     pub(super) default_remote: Option<String>,
     remotes: BTreeMap<String, Entry>,
 }
 
-/// A remote as the file has it. Fields that say nothing about events are not read.
+/// A remote in the file. Fields that are not needed for following events are not read.
 #[derive(Default, Deserialize)]
 pub(super) struct Entry {
     pub(super) addr: Option<String>,
@@ -40,7 +40,7 @@ struct File {
     remotes: Option<BTreeMap<String, Option<Entry>>>,
 }
 
-/// YAML 1.1 booleans, which Go's clients write and read, in a YAML 1.2 reader.
+/// Reads YAML 1.1 booleans, which the Go clients read and write, from a YAML 1.2 parser.
 fn yes_or_no<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -57,14 +57,14 @@ fn yes_or_no<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, 
 }
 
 impl ClientConfig {
-    /// Reads the user's file and the system-wide one; a missing file is an empty one.
+    /// Reads the user's file and the system-wide file. A missing file counts as empty.
     pub(super) fn read(flavour: Flavour, environment: &Environment) -> Result<Self, Fault> {
         let directories =
             Directories { user: directory(flavour, environment), system: system_directory(flavour, environment) };
         let file = directories.user.join("config.yml");
         let user = parse(&file)?;
         let system = parse(&directories.system.join("config.yml"))?;
-        // The user's remotes hide the system's of the same name.
+        // A remote of the user overrides one of the system with the same name.
         let remotes = [system.remotes, user.remotes].into_iter().flatten().flatten();
         Ok(Self {
             file,
@@ -78,7 +78,7 @@ impl ClientConfig {
         self.remotes.get(name)
     }
 
-    /// The names of all remotes that could be followed.
+    /// The names of all remotes that can be followed.
     pub(super) fn names(&self) -> Vec<String> {
         let followed = |entry: &Entry| !entry.public && entry.protocol.as_deref() != Some("simplestreams");
         let mut names: Vec<_> =
@@ -124,7 +124,7 @@ fn parse(path: &Path) -> Result<File, Fault> {
         return Ok(File::default());
     }
     serde_yaml::from_str::<Option<File>>(text).map(Option::unwrap_or_default).map_err(|error| {
-        // The library puts the place at the end of its text; we put it first.
+        // The library puts the position at the end of its message; move it to the front.
         let place = error.location().map(|place| format!("line {}: ", place.line())).unwrap_or_default();
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or(&text);

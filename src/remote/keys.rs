@@ -1,4 +1,4 @@
-//! Private keys: which ones can be used, and what the others are.
+//! Private keys: reads those that can be used, and says what the others are.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use x509_cert::der::{Decode as _, Header, Reader as _, SliceReader};
 use super::Flavour;
 use crate::report::exit::Fault;
 
-/// The private key in the PEM file `file`, which holds `text`.
+/// The private key in the PEM file `file`, whose contents are `text`.
 pub(super) fn private(file: &Path, text: &[u8], flavour: Flavour) -> Result<PrivateKeyDer<'static>, Fault> {
     let shown = file.display();
     let labels = labels(text);
-    // The clients take the first block of a name like this (crypto/tls, X509KeyPair).
+    // The clients use the first block whose label ends like this (Go's crypto/tls, X509KeyPair).
     let label = labels.iter().find(|label| label.ends_with("PRIVATE KEY")).map(String::as_str);
     let is_encrypted = label == Some("ENCRYPTED PRIVATE KEY") || memmem::find(text, b"4,ENCRYPTED").is_some();
     if label.is_some() && is_encrypted {
@@ -31,7 +31,7 @@ pub(super) fn private(file: &Path, text: &[u8], flavour: Flavour) -> Result<Priv
         let client = flavour.client();
         Fault::failed(format!("{shown}: {what}, which cannot be used")).hint(format!(
             "usable are EC keys on P-256 and P-384, Ed25519, and RSA keys of 2048 to 4096 bits; `{client} remote add` \
-             makes one when client.crt and client.key are out of its way"
+             makes one once client.crt and client.key have been moved away"
         ))
     };
     match label {
@@ -51,14 +51,16 @@ pub(super) fn private(file: &Path, text: &[u8], flavour: Flavour) -> Result<Priv
     }
 }
 
-/// What `text` holds where a PEM block `wanted` was looked for, as the end of a sentence.
+/// What `text` contains instead of a PEM block labelled `wanted`, as the end of a sentence.
 pub(super) fn instead(wanted: &str, text: &[u8]) -> String {
     let labels = labels(text);
     let article = |label: &str| if label.starts_with(['A', 'E', 'O', 'R']) { "an" } else { "a" };
     match (&labels[..], text) {
         ([], text) if text.trim_ascii().is_empty() => ": it is empty".to_owned(),
-        // A sequence, as certificates and keys are.
-        ([], [0x30, ..]) if !text.is_ascii() || text.contains(&0) => ": it is in DER, and PEM is wanted".to_owned(),
+        // 0x30 is the tag of a DER sequence, with which certificates and keys begin.
+        ([], [0x30, ..]) if !text.is_ascii() || text.contains(&0) => {
+            ": it is in DER format, and PEM is required".to_owned()
+        }
         ([], _) => String::new(),
         ([label, ..], _) => {
             let label = match &**label {
@@ -74,7 +76,7 @@ pub(super) fn instead(wanted: &str, text: &[u8]) -> String {
     }
 }
 
-/// The names of the PEM blocks that begin in `text`; damaged ones too, which parsers leave out.
+/// The labels of the PEM blocks that begin in `text`, including damaged blocks, which parsers skip.
 fn labels(text: &[u8]) -> Vec<String> {
     let begin = b"-----BEGIN ";
     memmem::find_iter(text, begin)
@@ -87,10 +89,10 @@ fn labels(text: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// What a key is that cannot be used.
+/// The kind of a key that cannot be used.
 fn kind(key: &PrivateKeyDer<'_>) -> String {
-    /// Object identifiers as they are encoded (RFC 5480, 8410, 8017, 3279, 5639; NIST's arcs for the newest), the more
-    /// special first.
+    /// Encoded object identifiers (RFC 5480, 8410, 8017, 3279, 5639; NIST's arcs for the newest), the more specific
+    /// ones first.
     const KINDS: [(&[u8], &str); 21] = [
         (b"\x06\x05\x2b\x81\x04\x00\x23", "an EC P-521 key"),
         (b"\x06\x05\x2b\x81\x04\x00\x21", "an EC P-224 key"),
@@ -123,7 +125,7 @@ fn kind(key: &PrivateKeyDer<'_>) -> String {
             None => "a damaged RSA key".to_owned(),
         };
     }
-    // In PKCS#8 they stand in front of the key itself, in SEC 1 behind it.
+    // In PKCS#8 the identifiers precede the key itself, in SEC 1 they follow it.
     let known = KINDS.into_iter().find(|(identifier, _)| memmem::find(der, identifier).is_some());
     match (known, key) {
         (Some((_, name)), _) => name.to_owned(),

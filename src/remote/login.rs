@@ -1,4 +1,4 @@
-//! How a remote verifies and who we say we are: what the client configuration keeps for it, read from its files.
+//! The files of the client configuration that verify a remote and log in to it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,25 +13,25 @@ use super::read::read;
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
-/// Where the files of a client are.
+/// The directories of a client's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directories {
-    /// The user's configuration.
+    /// The user's configuration directory.
     pub user: PathBuf,
-    /// The system-wide configuration, which has `servercerts/` only.
+    /// The system-wide configuration directory, of which only `config.yml` and `servercerts/` are read.
     pub system: PathBuf,
 }
 
-/// Who we say we are.
+/// How we authenticate.
 #[derive(Debug)]
 pub enum Login {
     /// A client certificate and its key.
     Certificate {
-        /// The certificate, and those that lead to its authority.
+        /// The certificate and the intermediate certificates of its chain.
         chain: Vec<CertificateDer<'static>>,
         /// Its key.
         key: PrivateKeyDer<'static>,
-        /// The file of the key, for errors.
+        /// The key's file, for error messages.
         key_file: PathBuf,
     },
     /// A bearer token.
@@ -40,17 +40,17 @@ pub enum Login {
         token: Secret,
         /// Where it comes from.
         source: String,
-        /// As whom, where the token tells.
+        /// The user, if the saved login names one.
         user: Option<String>,
     },
-    /// Nobody: there is nothing to log in with.
+    /// No credentials were found.
     Nobody {
-        /// Where a certificate was looked for.
+        /// The missing certificate file.
         looked_for: PathBuf,
     },
 }
 
-/// A text that no notice shows.
+/// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -86,7 +86,7 @@ pub fn fingerprint(certificate: &[u8]) -> String {
     })
 }
 
-/// The certificate that the user has accepted for the remote, and its file.
+/// The pinned certificate of the remote and its file.
 pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(CertificateDer<'static>, PathBuf)>, Fault> {
     for directory in [&directories.user, &directories.system] {
         let file = directory.join("servercerts").join(format!("{name}.crt"));
@@ -105,7 +105,7 @@ pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(Certifica
     Ok(None)
 }
 
-/// The authority that alone may vouch for servers.
+/// The certificate authority (`client.ca`) and its file. If it exists, it is the only one that is trusted.
 pub fn authority(directories: &Directories) -> Result<Option<(Vec<CertificateDer<'static>>, PathBuf)>, Fault> {
     let file = directories.user.join("client.ca");
     let Some(text) = read(&file)? else { return Ok(None) };
@@ -113,7 +113,8 @@ pub fn authority(directories: &Directories) -> Result<Option<(Vec<CertificateDer
 }
 
 impl Login {
-    /// What the environment and the files have, in the clients' own order: token, saved OIDC login, certificate.
+    /// Finds a login in the environment and the files, in the same order as the clients: token, saved OIDC login,
+    /// certificate.
     pub fn find(
         environment: &Environment,
         flavour: Flavour,
@@ -125,7 +126,7 @@ impl Login {
         if let Some(text) = environment.var(TOKEN).filter(|_| flavour == Flavour::Lxd) {
             let source = format!("${TOKEN}");
             let token = token(&text.to_string_lossy()).map_err(|what| {
-                Fault::failed(format!("{source}: it holds {what}, which no token does"))
+                Fault::failed(format!("{source}: it is not a token: it contains {what}"))
                     .hint("set it to the token alone, or unset it")
                     .permanent()
             })?;
@@ -148,7 +149,7 @@ impl Login {
         Ok(Self::Certificate { chain, key, key_file })
     }
 
-    /// The header that logs in, if it is a header that does.
+    /// The value of the `Authorization` header, if this login uses one.
     #[must_use]
     pub fn authorization(&self) -> Option<Secret> {
         match self {
@@ -158,7 +159,7 @@ impl Login {
     }
 }
 
-/// A login that `lxc` or `incus` saved (`oidc.Tokens` of github.com/zitadel/oidc, as JSON).
+/// An OIDC login that `lxc` or `incus` has saved (`oidc.Tokens` of github.com/zitadel/oidc, as JSON).
 fn oidc(file: &Path, flavour: Flavour, name: &str) -> Result<Login, Fault> {
     #[derive(Deserialize)]
     struct Tokens {
@@ -182,15 +183,15 @@ fn oidc(file: &Path, flavour: Flavour, name: &str) -> Result<Login, Fault> {
         return Err(Fault::failed(format!("{shown}: there is no access token in it")).hint(again));
     };
     let token = token(&text)
-        .map_err(|what| Fault::failed(format!("{shown}: its access token holds {what}")).hint(again.clone()))?;
+        .map_err(|what| Fault::failed(format!("{shown}: its access token contains {what}")).hint(again.clone()))?;
     let user = tokens.claims.and_then(|claims| claims.email.or(claims.sub));
     Ok(Login::Token { token, source: shown.to_string(), user })
 }
 
-/// The token in `text`, without the line ends that `$(cat FILE)` or an editor leave at its end.
+/// The token in `text`, without trailing line ends: an editor adds one, and `$(cat FILE)` keeps a carriage return.
 ///
 /// # Errors
-/// What is in it that a header cannot hold, or that would begin another header.
+/// What `text` contains that is not allowed in a header value or would begin another header.
 fn token(text: &str) -> Result<Secret, &'static str> {
     let token = text.trim_end_matches(['\r', '\n']);
     match token.chars().find(|c| !c.is_ascii_graphic()) {

@@ -1,6 +1,6 @@
-//! Which servers the words on the command line mean: the client configuration of LXD and Incus, and their sockets.
+//! Resolves the `REMOTE:` arguments to servers, by the client configuration of LXD and Incus and by their sockets.
 //!
-//! Nothing here connects, and nothing is ever written.
+//! This module opens no connection and writes no file.
 
 mod files;
 mod keys;
@@ -22,7 +22,7 @@ use crate::system::environment::Environment;
 use log::info;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-/// The two servers, which share a protocol and little else.
+/// The two kinds of server. They share a protocol and little else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// LXD, with the client `lxc`.
@@ -32,10 +32,10 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    /// Both, in the order in which they are looked for.
+    /// Both kinds, in the order in which they are searched for.
     pub const ALL: [Self; 2] = [Self::Lxd, Self::Incus];
 
-    /// The client's command.
+    /// The name of the client's command.
     #[must_use]
     pub fn client(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Flavour {
         }
     }
 
-    /// A variable that is set and says which server is meant.
+    /// A variable that is set and implies this kind of server.
     fn set_variable(self, environment: &Environment) -> Option<&'static str> {
         let names: &[&str] = match self {
             Self::Lxd => &["LXD_SOCKET", "LXD_DIR", "LXD_CONF", "LXC_REMOTE"],
@@ -53,7 +53,7 @@ impl Flavour {
         names.iter().copied().find(|name| environment.is_set(name))
     }
 
-    /// The project that the environment asks for.
+    /// The project that the environment selects.
     fn project(self, environment: &Environment) -> Result<Option<String>, Fault> {
         match self {
             Self::Lxd => Ok(None),
@@ -80,34 +80,34 @@ pub struct Wanted<'a> {
     pub flavour: Option<Flavour>,
     /// `--force-local`
     pub force_local: bool,
-    /// Whether the command line says which projects, so that those of the remotes do not count.
+    /// Whether the command line selects projects, which overrides the projects of the remotes.
     pub names_projects: bool,
 }
 
 /// A server to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
-    /// What it is called: its name in the configuration, or `unix:PATH`.
+    /// Its name: the one in the configuration, or `unix:PATH`.
     pub name: String,
-    /// What it is taken for.
+    /// The assumed kind of server.
     pub flavour: Flavour,
-    /// Why.
+    /// Why that kind is assumed.
     pub why: String,
-    /// Where it is.
+    /// Its address.
     pub address: Address,
-    /// The project to follow where none is asked for.
+    /// The project to follow if the command line selects none. `None` is the server's default project.
     pub project: Option<String>,
 }
 
 impl Remote {
-    /// The project to follow where none is asked for, by its name.
+    /// The name of the project to follow if the command line selects none.
     #[must_use]
     pub fn project(&self) -> &str {
         self.project.as_deref().unwrap_or("default")
     }
 }
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A local socket.
@@ -116,26 +116,26 @@ pub enum Address {
     Https(Box<Https>),
 }
 
-/// An HTTPS server, and what the client configuration and the environment have for it.
+/// An HTTPS server, with its settings from the client configuration and the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Https {
-    /// Its address as the configuration has it.
+    /// Its address in the configuration, without user and password.
     pub url: String,
-    /// Host and port of it.
+    /// Its host and port.
     pub host: Host,
-    /// The path before `/1.0`, without a slash at its end.
+    /// The path before `/1.0`, without a trailing slash.
     pub prefix: String,
-    /// `auth_type`: how one logs in there.
+    /// `auth_type`: how to log in.
     pub auth_type: Option<String>,
-    /// Where the client's files are.
+    /// The directories of the client's files.
     pub directories: Directories,
-    /// The proxy on the way, if any.
+    /// The proxy to connect through, if any.
     pub proxy: Option<Proxy>,
-    /// Whether TLS 1.2 will do.
+    /// Whether TLS 1.2 is accepted.
     pub allow_tls12: bool,
 }
 
-/// A host's name or address, without brackets, and a port.
+/// A host name or address, without brackets, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Name or address.
@@ -145,7 +145,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The host of a URL; none when it names none, or a port that is none.
+    /// The host and port of a URL; `None` if there is no host or the port is invalid.
     fn of(uri: &Uri, default_port: u16) -> Option<Self> {
         let authority = uri.authority()?;
         let name = authority.host().trim_matches(['[', ']']);
@@ -176,13 +176,13 @@ impl fmt::Display for Address {
     }
 }
 
-/// The word that stands for a socket's path.
+/// The prefix of an argument or address that is the path of a socket.
 const UNIX: &str = "unix:";
 
-/// Finds the servers that are meant.
+/// Finds the servers that the arguments mean.
 ///
 /// # Errors
-/// A word is no remote, or the configuration is broken: a [`Fault`] that says what to do.
+/// An argument is not a remote, or the configuration is invalid: a [`Fault`] with a hint.
 pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result<Vec<Remote>> {
     if wanted.force_local {
         let choice = Choice::new(None, wanted.flavour, environment)?;
@@ -201,7 +201,7 @@ pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result
             let name = name_of(word)?;
             Choice::new(Some(name), wanted.flavour, environment)?.remote(environment, name)?
         };
-        // What is asked of them is then the same, and everything would come twice.
+        // The requests would be equal, so every event would arrive twice.
         let is_same = |known: &&Remote| {
             known.address == remote.address && (wanted.names_projects || known.project() == remote.project())
         };
@@ -216,7 +216,7 @@ pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result
     Ok(remotes)
 }
 
-/// The names of all remotes that could be followed, of both clients; configurations that cannot be read have none.
+/// The names of all remotes of both clients that can be followed. Configurations that cannot be read are skipped.
 #[must_use]
 pub fn names(environment: &Environment) -> Vec<String> {
     let configs = Flavour::ALL.into_iter().filter_map(|flavour| ClientConfig::read(flavour, environment).ok());
@@ -243,8 +243,8 @@ fn name_of(word: &str) -> Result<&str, Fault> {
     }
 }
 
-/// `text` without what may be a user and a password: from the scheme, or the quote before it, to the last `@`. Where it
-/// is no valid URL, nothing else says where a password begins and ends.
+/// `text` with everything that can be user and password replaced: from the scheme, or else the first quote, to the last
+/// `@`. In an invalid URL nothing else shows where a password begins and ends.
 pub(super) fn without_login(text: &str) -> Cow<'_, str> {
     let Some((before, host)) = text.rsplit_once('@') else { return Cow::Borrowed(text) };
     let scheme = before.find("://").map(|at| at + "://".len());
@@ -252,12 +252,15 @@ pub(super) fn without_login(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}***@{host}", &before[..begin]))
 }
 
-/// The path in the address of a socket, which the clients write as a URL too.
+/// The path in the address of a socket. The clients also write it as a URL (`unix://`).
 fn socket_path(address: &str) -> Result<&Path, Fault> {
     let path = address.strip_prefix("//").unwrap_or(address);
     if !path.starts_with('/') && path.contains('@') {
-        return Err(Fault::usage(format!("\"unix:{}\" names no socket: there is no login in it", without_login(path)))
-            .hint("write unix:/path/to/unix.socket"));
+        return Err(Fault::usage(format!(
+            "\"unix:{}\" names no socket: a socket address has no login",
+            without_login(path)
+        ))
+        .hint("write unix:/path/to/unix.socket"));
     }
     Ok(Path::new(path))
 }
@@ -270,14 +273,14 @@ fn unix(word: &str, path: &str, flavour: Option<Flavour>, environment: &Environm
     let names_incus = path.components().any(|part| part.as_os_str() == "incus");
     let (flavour, why) = match flavour {
         Some(flavour) => (flavour, "asked for".to_owned()),
-        None if names_incus => (Flavour::Incus, "its path says so".to_owned()),
-        None => (Flavour::Lxd, "the path says nothing else".to_owned()),
+        None if names_incus => (Flavour::Incus, "its path names Incus".to_owned()),
+        None => (Flavour::Lxd, "its path does not name Incus".to_owned()),
     };
     let project = flavour.project(environment)?;
     Ok(Remote { name: word.to_owned(), flavour, why, address: Address::Unix(path.to_owned()), project })
 }
 
-/// The server kind that was decided for, why, and its client configuration.
+/// The chosen kind of server, the reason for the choice, and the client configuration of that kind.
 struct Choice {
     flavour: Flavour,
     why: String,
@@ -285,8 +288,8 @@ struct Choice {
 }
 
 impl Choice {
-    /// The asked-for kind; else the only one whose environment variables are set; else the one whose configuration
-    /// knows the remote; else the one whose socket can be opened, LXD first.
+    /// Chooses the requested kind; else the only one whose environment variables are set; else the one whose
+    /// configuration contains the remote; else the one whose socket can be opened, or else exists. LXD comes first.
     fn new(name: Option<&str>, asked: Option<Flavour>, environment: &Environment) -> Result<Self, Fault> {
         let choose =
             |flavour, why: String| Ok(Self { flavour, why, config: ClientConfig::read(flavour, environment)? });
@@ -299,7 +302,8 @@ impl Choice {
             Ok(config.remote(name).is_some().then_some(config))
         };
         let set = Flavour::ALL.into_iter().filter_map(|flavour| Some((flavour, flavour.set_variable(environment)?)));
-        // With the variables of both, or a remote that only the other one knows, they decide nothing.
+        // If variables of both kinds are set, or only the other client's configuration contains the remote, the
+        // variables do not decide.
         if let [(flavour, variable)] = set.collect::<Vec<_>>()[..] {
             let other = if flavour == Flavour::Lxd { Flavour::Incus } else { Flavour::Lxd };
             if knows(flavour)?.is_some() || knows(other)?.is_none() {
@@ -321,7 +325,7 @@ impl Choice {
                 return choose(flavour, format!("its socket {} exists", path.display()));
             }
         }
-        choose(Flavour::Lxd, "nothing here tells of Incus".into())
+        choose(Flavour::Lxd, "there is no sign of Incus".into())
     }
 
     fn default_remote(&self, environment: &Environment) -> Result<String, Fault> {
@@ -391,11 +395,11 @@ impl Choice {
         let uri: Uri = addr.parse().map_err(|_| broken())?;
         let host = Host::of(&uri, 443).ok_or_else(broken)?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
-        // The servers know no such login, and the clients do not send it either.
+        // User and password are ignored: the servers do not support such a login, and the clients do not send it.
         let (login, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
         let rest = addr.strip_prefix("https://").and_then(|rest| rest.strip_prefix(login)).ok_or_else(broken)?;
         let url = format!("https://{}", rest.trim_start_matches('@'));
-        // A password may hold what ends a host.
+        // A password can contain a character that ends the host in a URL.
         if url.contains('@') || !url["https://".len()..].starts_with(authority) {
             return Err(broken());
         }
@@ -430,5 +434,5 @@ impl Choice {
     }
 }
 
-/// The remote that needs no configuration: the server on this machine.
+/// The remote that exists without configuration: the server on this machine.
 const LOCAL: &str = "local";

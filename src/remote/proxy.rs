@@ -1,4 +1,4 @@
-//! Which proxy leads to a server: `HTTPS_PROXY` and `NO_PROXY`, by the rules of Go's `httpproxy`, which the clients use.
+//! The proxy for a server, from `HTTPS_PROXY` and `NO_PROXY` by the rules of Go's `httpproxy`, which the clients use.
 
 use std::net::IpAddr;
 
@@ -15,9 +15,9 @@ use crate::system::environment::Environment;
 /// An HTTP proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// Where it is.
+    /// Its host and port.
     pub host: Host,
-    /// The `Proxy-Authorization` header's value, if it asks for a login.
+    /// The value of the `Proxy-Authorization` header, if the URL contains a user.
     pub authorization: Option<Secret>,
 }
 
@@ -32,7 +32,7 @@ impl Proxy {
         if is_excepted(host, &either("NO_PROXY", "no_proxy")?.unwrap_or_default()) {
             return Ok(None);
         }
-        // The URL may hold a password: errors do not show it.
+        // The URL can contain a password, so errors do not show the URL.
         let broken =
             |why: &str| Fault::usage(format!("HTTPS_PROXY: {why}")).hint("write http://[user:password@]host:port");
         let url = if url.contains("://") { url } else { format!("http://{url}") };
@@ -52,7 +52,7 @@ impl Proxy {
     }
 }
 
-/// Whether a server is reached without the proxy: this machine always is.
+/// Whether to connect to a server without the proxy. Always true for this machine.
 fn is_excepted(host: &Host, no_proxy: &str) -> bool {
     let address: Option<IpAddr> = host.name.parse().ok();
     if host.name == "localhost" || address.is_some_and(|address| address.is_loopback()) {

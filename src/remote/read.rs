@@ -1,4 +1,4 @@
-//! Reads a file of the client configuration: a regular one, of bounded length.
+//! Reads a file of the client configuration. It must be a regular file of limited size.
 
 use std::fs::{FileType, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -9,10 +9,10 @@ use rustix::fs::OFlags;
 
 use crate::report::exit::Fault;
 
-/// The longest file that is read, in bytes. Real ones have a few KiB.
+/// The maximum size of a file in bytes. Real files have a few KiB.
 const LONGEST: u64 = 1 << 20;
 
-/// A file's contents; none where it does not exist. Blocks for as long as the file system does.
+/// The contents of a file; `None` if it does not exist. Blocks for as long as the file system does.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
     let shown = path.display();
     let failed = |error: std::io::Error| match error.kind() {
@@ -21,12 +21,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
             .hint(format!("make it readable for you: sudo chown $USER {shown}"))),
         _ => Err(Fault::failed(format!("{shown}: {error}"))),
     };
-    // Before it is opened: opening a FIFO or a device does something to whoever uses it.
+    // Check the type before opening: opening a FIFO or a device has side effects.
     match path.metadata() {
         Ok(metadata) => regular(path, metadata.file_type())?,
         Err(error) => return failed(error),
     }
-    // It may have become a FIFO since.
+    // It can have been replaced by a FIFO since then.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file,
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
     let mut text = Vec::new();
     match file.take(LONGEST + 1).read_to_end(&mut text) {
         Ok(_) if text.len() as u64 > LONGEST => {
-            Err(Fault::failed(format!("{shown}: longer than 1 MiB; this is no file of a client configuration")))
+            Err(Fault::failed(format!("{shown}: longer than 1 MiB; this is not a client configuration file")))
         }
         Ok(_) => Ok(Some(text)),
         Err(error) => failed(error),

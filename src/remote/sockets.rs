@@ -1,4 +1,4 @@
-//! Where the local servers listen.
+//! The sockets of the local servers.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::Flavour;
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
-/// The places in the order in which they are looked at. One that the environment names is the only one.
+/// The paths to try, in order. A path from the environment is the only one.
 fn places(flavour: Flavour, environment: &Environment) -> Vec<PathBuf> {
     let (socket, directory, usual) = match flavour {
         Flavour::Lxd => ("LXD_SOCKET", "LXD_DIR", ["/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket"]),
@@ -21,14 +21,14 @@ fn places(flavour: Flavour, environment: &Environment) -> Vec<PathBuf> {
     usual.into_iter().map(PathBuf::from).collect()
 }
 
-/// The first place where something can be connected to.
+/// The first path that can be connected to.
 pub(super) fn usable(flavour: Flavour, environment: &Environment) -> Option<PathBuf> {
-    // The permission to write is the permission to connect (unix(7)).
+    // Connecting requires write permission (unix(7)).
     let writable = |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     places(flavour, environment).into_iter().find(writable)
 }
 
-/// The first place where there is something.
+/// The first path that exists.
 pub(super) fn existing(flavour: Flavour, environment: &Environment) -> Option<PathBuf> {
     places(flavour, environment).into_iter().find(|path| path.symlink_metadata().is_ok())
 }
@@ -36,7 +36,7 @@ pub(super) fn existing(flavour: Flavour, environment: &Environment) -> Option<Pa
 /// The socket to connect to.
 ///
 /// # Errors
-/// There is none; the places that were looked at are told.
+/// There is no socket; the error lists the paths that were tried.
 pub(super) fn find(flavour: Flavour, environment: &Environment) -> Result<PathBuf, Fault> {
     if let Some(path) = usable(flavour, environment).or_else(|| existing(flavour, environment)) {
         return Ok(path);
