@@ -1,4 +1,4 @@
-//! Time that passed, time asleep included: neither a clock that is set nor a suspended machine falsifies it.
+//! Elapsed time that includes time in suspend. Neither setting the clock nor suspending the machine makes it wrong.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-/// How often a suspended machine's wake-up is looked for while the machine is awake.
+/// The interval of the timer that detects a resume from suspend.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// A point in time that durations are measured from.
+/// A point in time from which durations are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     awake: Instant,
@@ -28,37 +28,37 @@ impl Moment {
     /// This moment.
     #[must_use]
     pub fn now() -> Self {
-        // Tokio's clock, so that tests can pause it.
+        // Tokio's clock, because tests can pause it.
         Self { awake: Instant::now(), asleep: asleep() }
     }
 
-    /// The moment that was this long ago.
+    /// The moment `ago` before now.
     #[must_use]
     pub fn before_now(ago: Duration) -> Self {
         let now = Self::now();
-        // What the monotonic clock cannot express is left to the time asleep.
+        // If the monotonic clock cannot represent the moment, shift the time in suspend instead.
         match now.awake.checked_sub(ago) {
             Some(awake) => Self { awake, ..now },
             None => Self { asleep: now.asleep.saturating_sub(ago), ..now },
         }
     }
 
-    /// The time since then.
+    /// The time since this moment.
     #[must_use]
     pub fn elapsed(self) -> Duration {
         self.awake.elapsed() + asleep().saturating_sub(self.asleep)
     }
 }
 
-/// The time of day. (chrono's own panics where the clock is before 1970.)
+/// The local time. (`chrono::Local::now` panics if the clock is before 1970.)
 #[must_use]
 pub fn local_now() -> DateTime<Local> {
     SystemTime::now().into()
 }
 
-/// This moment by the monotonic clock, and by the system's in nanoseconds since 1970 (0 before that).
-/// Between two readings the processor may be taken away for milliseconds: of several pairs, the one that was read most
-/// quickly.
+/// The current time by the monotonic clock, and by the system clock in nanoseconds since 1970 (0 before that). The
+/// scheduler can preempt us between the two readings for milliseconds, so several pairs are read and the one with the
+/// least delay between its readings is returned.
 #[must_use]
 pub fn both_clocks() -> (std::time::Instant, i64) {
     const PAIRS: usize = 8;
@@ -72,37 +72,36 @@ pub fn both_clocks() -> (std::time::Instant, i64) {
     (monotonic, system)
 }
 
-/// How long the machine has been suspended since it was started: `CLOCK_BOOTTIME` counts that, `CLOCK_MONOTONIC` does
-/// not (`clock_gettime(2)`).
+/// The total time in suspend since boot: `CLOCK_BOOTTIME` includes it, `CLOCK_MONOTONIC` does not (`clock_gettime(2)`).
 fn asleep() -> Duration {
     let nanoseconds = |id| {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(id);
         i128::from(tv_sec) * 1_000_000_000 + i128::from(tv_nsec)
     };
-    // In this order, so that the time between the two readings is no sleep.
+    // In this order, so that the time between the two readings does not count as suspend.
     let boot = nanoseconds(ClockId::Boottime);
     let slept = boot - nanoseconds(ClockId::Monotonic);
     Duration::from_nanos(u64::try_from(slept).unwrap_or(0))
 }
 
-/// Notices that the machine was suspended and runs again.
+/// Detects that the machine was suspended and has resumed.
 #[derive(Debug, Default)]
 pub struct Resumed {
     resumed: Notify,
 }
 
 impl Resumed {
-    /// Waits for the next time that the machine runs again, counted from the call.
+    /// Waits for the next resume after this call.
     pub fn wait(&self) -> Notified<'_> {
         self.resumed.notified()
     }
 
-    /// Looks for it for ever. Where the system has no such timer, it is never noticed.
+    /// Watches for resumes for ever. If the system has no such timer, none is detected.
     pub async fn watch(&self) {
         let Ok(timer) = timer() else { return std::future::pending().await };
         let mut known = asleep();
         loop {
-            // A timer of this clock expires at once when the machine runs again.
+            // A timer of this clock that was due during suspend expires at once after the resume.
             let expired = timer.readable().await;
             let Ok(mut guard) = expired else { return std::future::pending().await };
             let _ = rustix::io::read(timer.get_ref(), &mut [0; 8]);

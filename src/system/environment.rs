@@ -1,4 +1,4 @@
-//! The environment variables, as one value, so that everything that depends on them can be tested.
+//! The environment variables as a value, so that code that depends on them can be tested.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::report::exit::Fault;
 
-/// The process's environment variables. Empty ones count as not set, as in Go's clients.
+/// The process's environment variables. An empty one counts as unset, as in the Go clients.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: HashMap<String, OsString>,
 }
 
-/// Names only: values may be logins.
+/// Shows names only, because values can be credentials.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
@@ -21,13 +21,13 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// Those of this process. No variable that is read has a name that is not UTF-8.
+    /// The variables of this process. Those whose names are not UTF-8 are skipped, as lxmon reads none of them.
     #[must_use]
     pub fn current() -> Self {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
     }
 
-    /// The value of a variable, whatever bytes it is made of.
+    /// The value of a variable, not necessarily UTF-8.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
@@ -39,10 +39,10 @@ impl Environment {
         self.var(name).is_some()
     }
 
-    /// The value of a variable that must be text.
+    /// The value of a variable that must be UTF-8.
     ///
     /// # Errors
-    /// It is not UTF-8. The value is not shown, as it may be a secret.
+    /// It is not UTF-8. The error does not contain the value, which can be a secret.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Fault> {
         let Some(value) = self.var(name) else { return Ok(None) };
         value.to_str().map(Some).ok_or_else(|| {

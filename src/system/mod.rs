@@ -1,4 +1,4 @@
-//! What the operating system provides and the rest of the program uses through one place.
+//! Access to the operating system for the rest of the program.
 
 pub mod clock;
 pub(crate) mod descriptors;
@@ -12,10 +12,10 @@ use std::io;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Lets the runtime watch a descriptor.
+/// Registers a descriptor with the runtime.
 ///
 /// # Errors
-/// It cannot be watched: regular files cannot (`epoll_ctl(2)`).
+/// The descriptor cannot be watched, such as that of a regular file (`epoll_ctl(2)`).
 #[expect(deprecated, reason = "unsound only for types that can change their descriptor; its successor is unsafe")]
 pub fn watched(file: File, interest: Interest) -> io::Result<AsyncFd<File>> {
     AsyncFd::with_interest(file, interest)

@@ -1,11 +1,11 @@
-//! The signals that end the program, and one that must not.
+//! The signals that end the program, and SIGXFSZ, which must not.
 
 use std::io;
 
 use signal_hook::consts::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT, SIGTERM and SIGHUP, but for those that whoever started us has told us to ignore (`nohup`).
+/// SIGINT, SIGTERM and SIGHUP, except those that were ignored when the program started (`nohup`).
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Option<Signal>,
@@ -14,9 +14,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches the signals from now on.
     pub fn new() -> io::Result<Self> {
-        // Once it is caught, a file that may not grow any more (`ulimit -f`) is an error of the write, not a death.
+        // With SIGXFSZ caught, a write beyond the file size limit (`ulimit -f`) fails instead of killing the process.
         let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
         let ignored = ignored();
         let caught = |kind: SignalKind| {
@@ -30,7 +30,7 @@ impl Signals {
         })
     }
 
-    /// The number of the next one.
+    /// Waits for the next signal and returns its number.
     pub async fn next(&mut self) -> i32 {
         tokio::select! {
             () = arrival(self.interrupt.as_mut()) => SignalKind::interrupt().as_raw_value(),
@@ -47,21 +47,21 @@ async fn arrival(signal: Option<&mut Signal>) {
     }
 }
 
-/// The mask of ignored signals, from the one place where it can be read without unsafe code (`proc_pid_status(5)`).
-/// Where that is missing, none counts as ignored.
+/// The mask of ignored signals, read from the only source that needs no unsafe code (`proc_pid_status(5)`). Without
+/// that source, no signal counts as ignored.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Dies by the signal, as a program does that never caught it: a shell and a supervisor see the truth.
+/// Dies by the signal as if it had never been caught, so that shells and supervisors see the cause of death.
 ///
-/// Not as the first process of a container: the kernel keeps such a one from dying by its own signal.
+/// Returns in the first process of a container: the kernel does not let PID 1 die by a signal that it sends to itself.
 pub fn die_by(signal: i32) {
     if std::process::id() == 1 {
         return;
     }
-    // It returns only where the signal does not kill; the caller then exits with the status that a shell would report.
+    // This returns only if the signal does not kill. The caller then exits with the status that a shell would report.
     let _ = signal_hook::low_level::emulate_default_handler(signal);
 }

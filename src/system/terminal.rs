@@ -1,20 +1,20 @@
-//! What the process's terminals can show.
+//! The properties of the process's terminal.
 
 use std::io::{IsTerminal as _, stdout};
 
 use rustix::termios::tcgetwinsize;
 
-/// Standard output as it is when the program starts.
+/// Standard output at the start of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
     /// Whether it is a terminal.
     pub is_terminal: bool,
-    /// How many columns it has.
+    /// The number of columns, if it is a terminal.
     pub width: Option<usize>,
 }
 
 impl Terminal {
-    /// Looks at standard output.
+    /// Examines standard output.
     #[must_use]
     pub fn of_stdout() -> Self {
         let is_terminal = stdout().is_terminal();
