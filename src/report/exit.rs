@@ -1,26 +1,26 @@
-//! How the program ends: exit statuses, and errors that know their status and what mends them.
+//! How the program ends: exit statuses, and errors that have an exit status and a hint.
 
 use std::fmt;
 
-/// Why the program ends; its number is the exit status.
+/// Why the program ends, which determines the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The end that was asked for: count reached, replay over, nobody reads our output any more.
+    /// The requested end: count reached, replay over, or the reader of our output gone.
     Success,
-    /// Something failed, and an error said what.
+    /// Something failed, and an error was printed.
     Failed,
-    /// The command line or the configuration cannot be meant so.
+    /// The command line or the configuration is invalid.
     Usage,
     /// Events were lost, and `--fail-on-gap` was given.
     Gap,
     /// `--timeout` passed before `--count` was reached.
     Timeout,
-    /// A signal ended it; the process dies by the same signal.
+    /// A signal ended the program; the process dies by the same signal.
     Signal(i32),
 }
 
 impl Exit {
-    /// The process's exit status; for a signal what a shell reports for it.
+    /// The process's exit status; for a signal, the status that a shell reports.
     #[must_use]
     pub fn status(self) -> u8 {
         match self {
@@ -34,7 +34,7 @@ impl Exit {
     }
 }
 
-/// The root of an error chain: what is wrong, whose fault it is and what mends it.
+/// The root of an error chain: what is wrong, which exit status it causes, and how to correct it.
 ///
 /// Printed as `lxmon: context: what`, then `hint: …` where there is a hint.
 #[derive(Debug)]
@@ -51,38 +51,38 @@ impl Fault {
         Self { what: what.into(), hint: None, exit: Exit::Failed, permanent: false }
     }
 
-    /// The user asked for something that makes no sense: exit status 2.
+    /// The command line, the environment or the configuration is invalid: exit status 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { what: what.into(), hint: None, exit: Exit::Usage, permanent: true }
     }
 
-    /// Adds what the user can do about it, best a command.
+    /// Adds a hint: what the user can do about it, preferably a command.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Trying again is in vain until somebody does something.
+    /// Marks the fault as one that a retry cannot correct.
     #[must_use]
     pub fn permanent(mut self) -> Self {
         self.permanent = true;
         self
     }
 
-    /// Whether trying again is in vain.
+    /// Whether a retry cannot succeed.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.permanent
     }
 
-    /// What the user can do about it.
+    /// The hint: what the user can do about it.
     #[must_use]
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// How the program ends because of it.
+    /// How the program ends because of this fault.
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.exit

@@ -1,4 +1,4 @@
-//! Keeps account of messages that are no events: each kind is told once, with an example, and counted.
+//! Counts messages that are not events. The first of each kind is reported with an excerpt.
 
 use log::warn;
 
@@ -8,15 +8,15 @@ use crate::event::{Malformed, RemoteId};
 /// How much of a message is shown, in characters.
 const EXCERPT: usize = 60;
 
-/// What was skipped so far.
+/// The messages skipped so far.
 #[derive(Debug)]
 pub struct Skipped {
-    /// What the source is called, by remote.
+    /// The name of each remote, indexed by its number.
     names: Vec<String>,
     counts: Vec<(RemoteId, Class, u64)>,
 }
 
-/// What is wrong with a message, without the particulars.
+/// What is wrong with a message, without details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     NotJson,
@@ -42,7 +42,7 @@ impl Class {
         match self {
             Self::NotJson => "not JSON",
             Self::TooDeep => "nested too deep",
-            Self::NoMemory => "too long for the memory there is",
+            Self::NoMemory => "too long for the available memory",
             Self::NotAnEvent => "not a JSON object",
             Self::NoType => "without a \"type\"",
             Self::Binary => "binary",
@@ -51,13 +51,13 @@ impl Class {
 }
 
 impl Skipped {
-    /// Nothing skipped yet, of remotes with these names.
+    /// Starts with nothing skipped, for remotes with these names.
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         Self { names, counts: Vec::new() }
     }
 
-    /// A message is no event. Lines of a recording are all told, by their number.
+    /// Counts a message that is not an event. For a recording, each such line is reported with its number instead.
     pub fn malformed(&mut self, remote: RemoteId, line: Option<u64>, why: Malformed, text: &str) {
         let excerpt = excerpt(text);
         if let Some(number) = line {
@@ -67,14 +67,14 @@ impl Skipped {
         }
     }
 
-    /// So many messages are not text, which events always are.
+    /// Counts messages that are not text, and so cannot be events.
     pub fn binary(&mut self, remote: RemoteId, messages: u64) {
         if self.count(remote, Class::Binary, messages) == messages {
             warn!("{}: skipped a message that is {}", self.name(remote), Class::Binary.name());
         }
     }
 
-    /// Reports how many there were of each kind of which there was more than the one that was shown.
+    /// Reports the count of each kind of which more than the first message was skipped.
     pub fn report(&self) {
         for (remote, class, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
             warn!("{}: skipped {count} messages that are {}", self.name(*remote), class.name());
@@ -85,7 +85,7 @@ impl Skipped {
         self.names.get(usize::from(remote.0)).map_or("", String::as_str)
     }
 
-    /// Counts so many more messages; how many there are now.
+    /// Adds to the count of a kind, and returns the new count.
     fn count(&mut self, remote: RemoteId, class: Class, messages: u64) -> u64 {
         let known = self.counts.iter_mut().find(|(of, what, _)| (*of, *what) == (remote, class));
         if let Some((_, _, count)) = known {

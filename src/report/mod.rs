@@ -1,4 +1,4 @@
-//! What the program says beside its events: how it ends, errors and their hints, notices.
+//! What the program reports besides events: exit status, errors with hints, notices.
 
 pub mod exit;
 pub mod malformed;

@@ -1,7 +1,7 @@
-//! What the program says on stderr beside its events: errors, notices, `-v`, `--debug`.
+//! Output on stderr: errors, notices, and the messages of `-v` and `--debug`.
 //!
-//! `warn!` is for notices, silent with `--quiet`; `info!` for `--verbose`, `debug!` for `--debug`. Nothing that a
-//! server sent reaches the terminal as a control character.
+//! `warn!` is for notices, which `--quiet` suppresses, `info!` for `--verbose`, `debug!` for `--debug`. Control
+//! characters are escaped, because messages contain text from servers.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::render::sanitize;
 use crate::report::exit::{Exit, Fault};
 
-/// How much is said.
+/// Which messages are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// Errors only.
@@ -31,7 +31,7 @@ pub enum Verbosity {
 
 struct Notices;
 
-/// Lets notices through from now on. Only the first call counts.
+/// Enables notices. Only the first call has an effect.
 pub fn start(verbosity: Verbosity) {
     static NOTICES: Notices = Notices;
     if log::set_logger(&NOTICES).is_ok() {
@@ -46,7 +46,7 @@ pub fn start(verbosity: Verbosity) {
 
 impl Log for Notices {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Other crates' traces may hold secrets and explain nothing to our users.
+        // The logs of other crates can contain secrets and do not help our users.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
@@ -60,7 +60,7 @@ impl Log for Notices {
     fn flush(&self) {}
 }
 
-/// Prints the error that ends the program, with its hint, and says how to end.
+/// Prints the error that ends the program, with its hint, and returns the exit status for it.
 #[must_use]
 pub fn fail(error: &anyhow::Error) -> Exit {
     show(error);
@@ -79,7 +79,7 @@ fn fault(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
 
-/// Prints what clap has to say of a command line, in the form of all errors.
+/// Prints clap's error about the command line in the same form as other errors.
 #[must_use]
 pub fn misuse(error: &clap::Error) -> Exit {
     let text = error.render().to_string();
@@ -87,7 +87,7 @@ pub fn misuse(error: &clap::Error) -> Exit {
     let what = paragraphs.next().unwrap_or_default().strip_prefix("error: ").unwrap_or(&text);
     say(&format!("lxmon: {}", what.split_whitespace().collect::<Vec<_>>().join(" ")));
     let tips = paragraphs.filter_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    // There is no option here that would take such a value.
+    // Omit clap's tip `use '-- VALUE'`: no argument here takes such a value.
     for tip in tips.filter(|tip| !tip.contains("use '--")) {
         say(&format!("hint: {tip}"));
     }
@@ -95,7 +95,7 @@ pub fn misuse(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// Rust puts the system's number behind the text of an error; it tells users nothing.
+/// Removes the error number that Rust appends to the text of a system error, as it does not help users.
 fn without_numbers(line: &str) -> Cow<'_, str> {
     let Some((before, rest)) = line.split_once(" (os error ") else {
         return Cow::Borrowed(line);
@@ -120,18 +120,18 @@ fn say(line: &str) {
     STDERR.push(out);
 }
 
-/// How much of a notice is shown, in characters: a server's text in it may be of any length.
+/// How much of a notice is shown, in characters. It can contain text of any length from a server.
 const MAX_NOTICE: usize = 4096;
 
-/// How many bytes of notices may wait for standard error. The longest notice is a small part of that, so that one is never
-/// dropped while nothing else waits.
+/// How many bytes of notices can wait for standard error. The longest notice is much smaller, so a notice is never
+/// dropped while no other waits.
 const MAX_WAITING: usize = 1 << 20;
 
-/// How long standard error may accept nothing at the end of the program, before what waits for it is given up.
+/// At the end of the program, pending notices are discarded once standard error has accepted nothing for this long.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What waits for standard error. A thread of its own writes it, so that a standard error which nobody reads, or a
-/// stopped terminal, blocks nothing else.
+/// The queue of standard error. A separate thread writes it, so that a pipe that nobody reads or a stopped terminal
+/// blocks nothing else.
 static STDERR: Waiting = Waiting { state: Mutex::new(State::new()), changed: Condvar::new() };
 
 struct Waiting {
@@ -142,11 +142,11 @@ struct Waiting {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// How many lines were dropped, because too much waited.
+    /// The number of lines that were dropped because the queue was full.
     dropped: u64,
-    /// Whether the thread runs.
+    /// Whether the thread has been started.
     has_thread: bool,
-    /// Whether the thread is inside a write.
+    /// Whether the thread is in a write call.
     is_writing: bool,
 }
 
@@ -173,7 +173,7 @@ impl Waiting {
             state.has_thread = true;
             let thread = std::thread::Builder::new().name("notices".into()).stack_size(64 << 10);
             if thread.spawn(|| self.write_all()).is_err() {
-                // Without a thread a write that may block is better than silence.
+                // Without a thread, a write that can block is better than no output.
                 state.has_thread = false;
                 while let Some(line) = state.lines.pop_front() {
                     write(&line);
@@ -217,15 +217,15 @@ pub fn flush() {
         let waited = STDERR.changed.wait_timeout(state, LAST_WORDS);
         let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         state = after;
-        // A thread that has not come to writing is not blocked: the machine is busy.
+        // A thread that is not in a write call is not blocked by standard error, only by a busy machine.
         if timeout.timed_out() && state.is_writing && before == (true, state.lines.len()) {
             return;
         }
     }
 }
 
-/// Writes a line. Standard error may be shared with someone who made it non-blocking; where it is gone, nobody can be
-/// informed.
+/// Writes a line. Another process that shares standard error can have made it non-blocking. Other errors are ignored,
+/// as there is nowhere to report them.
 fn write(mut line: &[u8]) {
     let stderr = std::io::stderr();
     while !line.is_empty() {
@@ -234,7 +234,7 @@ fn write(mut line: &[u8]) {
             Ok(written) => line = &line[written..],
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
-                // Interrupted or not, the write is tried again.
+                // The write is retried even if the wait was interrupted.
                 let _ = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None);
             }
             Err(_) => return,

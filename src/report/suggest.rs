@@ -1,8 +1,8 @@
-//! Names that were perhaps meant.
+//! Suggestions for misspelled names.
 
-/// Up to three of `names` that resemble `word`, the likeliest first.
+/// Up to three of `names` that resemble `word`, the most similar first.
 pub(crate) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
-    /// Below this two words have little more than letters in common.
+    /// Names below this similarity have little more than letters in common.
     const ALIKE: f64 = 0.75;
     let likeness = |name: &str| strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase());
     let mut near: Vec<_> =
