@@ -1,4 +1,4 @@
-//! Where rendered events go. Only this step writes.
+//! Where rendered events are written. Only this step writes events.
 
 pub mod stdout;
 
@@ -11,40 +11,40 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// What the thread that writes and the one that ends the program know of one output: whether it moves, and when writing
-/// is to end.
+/// The state that the writing thread shares with the thread that ends the program: what has been written, and when to
+/// stop writing.
 #[derive(Debug)]
 pub struct Flow {
-    /// Interrupts the wait for an output that accepts nothing.
+    /// Interrupts a wait for an output that accepts nothing.
     interrupt: OwnedFd,
     finish: Mutex<Option<Finish>>,
-    /// Events that were rendered, and those of them that are completely written.
+    /// The number of rendered events, and of those that have been written completely.
     rendered: AtomicU64,
     written: AtomicU64,
 }
 
-/// When writing ends although not everything is written.
+/// When writing stops although not everything has been written.
 #[derive(Clone, Copy, Debug)]
 pub struct Finish {
-    /// At this time, whatever the output does.
+    /// The deadline, whatever the output does.
     by: Instant,
-    /// Before that once the output has accepted nothing for `patience` since `moved_at`.
+    /// Writing stops earlier if the output has accepted nothing for `patience` since `moved_at`.
     moved_at: Instant,
     patience: Duration,
 }
 
 impl Finish {
-    /// How long there is still time to write.
+    /// The time that is left for writing.
     fn time_left(self, now: Instant) -> Duration {
         self.by.min(self.moved_at + self.patience).saturating_duration_since(now)
     }
 }
 
 impl Flow {
-    /// An output that moves.
+    /// A flow without a deadline.
     ///
     /// # Errors
-    /// No descriptor is to be had.
+    /// No file descriptor is available.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
@@ -54,29 +54,29 @@ impl Flow {
         })
     }
 
-    /// Writing ends `within` that time, and before that once the output accepts nothing for `patience`.
+    /// Makes writing stop after `within`, or earlier once the output has accepted nothing for `patience`.
     pub fn finish(&self, within: Duration, patience: Duration) {
         let now = Instant::now();
-        // Far enough for a duration that no clock can be added to.
+        // A day is far enough if the clock cannot represent the sum.
         let by = now.checked_add(within).unwrap_or_else(|| now + Duration::from_secs(86_400));
         *self.finish.lock().unwrap_or_else(PoisonError::into_inner) = Some(Finish { by, moved_at: now, patience });
         let _ = rustix::io::write(&self.interrupt, &1u64.to_ne_bytes());
     }
 
-    /// How long there is still time to write; none while writing is not to end.
+    /// The time that is left for writing; `None` without a deadline.
     fn time_left(&self) -> Option<Duration> {
         let finish = *self.finish.lock().unwrap_or_else(PoisonError::into_inner);
         finish.map(|finish| finish.time_left(Instant::now()))
     }
 
-    /// The output has accepted something.
+    /// Records that the output has accepted something.
     fn moved(&self) {
         if let Some(finish) = &mut *self.finish.lock().unwrap_or_else(PoisonError::into_inner) {
             finish.moved_at = Instant::now();
         }
     }
 
-    /// How many events were rendered and not completely written so far.
+    /// The number of events that were rendered and have not been written completely.
     #[must_use]
     pub fn unwritten(&self) -> u64 {
         self.rendered.load(Ordering::Relaxed).saturating_sub(self.written.load(Ordering::Relaxed))

@@ -1,4 +1,4 @@
-//! Standard output: large writes of whole lines, no write that cannot be interrupted, and knowing when nobody reads.
+//! Standard output: large writes of whole lines, waits that can be interrupted, and detection that the reader is gone.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Write as _};
@@ -14,66 +14,67 @@ use tokio::io::Interest;
 use super::Flow;
 use crate::system::{descriptors, watched};
 
-/// How much is gathered for one write.
+/// How many bytes are collected for one write.
 const CHUNK: usize = 64 << 10;
 
-/// What a pipe accepts or refuses as a whole (`PIPE_BUF`, pipe(7)).
+/// Writes to a pipe up to this size are atomic (`PIPE_BUF`, pipe(7)).
 const ATOMIC: usize = 4 << 10;
 
-/// How long a line that is half written may take to be completed once writing has ended.
+/// The timeout for completing a partly written line after the deadline.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// What poll(2) reports once nobody reads any more: files never have either.
+/// What poll(2) reports once the reader is gone. Regular files report neither.
 const GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
 
-/// Standard output and what waits to be written to it.
+/// Standard output and its buffer.
 #[derive(Debug)]
 pub struct Stdout {
     file: File,
     target: Target,
     buffer: Vec<u8>,
-    /// Where each event in the buffer ends.
+    /// The end offset of each event in the buffer.
     ends: Vec<usize>,
-    /// How much of the buffer is written.
+    /// How many bytes of the buffer have been written.
     written: usize,
-    /// Whether the output has refused the last write, so that the next ones are small.
+    /// Whether the output did not accept a write at once, so that the next writes are small.
     is_slow: bool,
-    /// Whether writes can be made that return at once (`RWF_NOWAIT`, pwritev2(2)): not on all kinds of files.
+    /// Whether non-blocking writes are possible (`RWF_NOWAIT`, pwritev2(2)). Not all kinds of files support them.
     returns_at_once: bool,
     flow: Arc<Flow>,
 }
 
-/// What standard output is.
+/// The kind of file that standard output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
-    /// A pipe that holds so many bytes.
+    /// A pipe of this capacity in bytes.
     Pipe(usize),
-    /// A terminal, opened a second time so that our writes return at once and nobody else's do.
+    /// A terminal, opened a second time so that only our own writes are non-blocking.
     Terminal,
     /// A file, a socket, a device.
     Other,
 }
 
-/// Whether everything is written.
+/// Whether everything has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything is.
+    /// Everything has been written.
     All,
-    /// The rest is not, because the output does not accept it now.
+    /// A part has not been written, because the output does not accept it now.
     Part,
 }
 
 impl Stdout {
-    /// Reports to `flow` how writing goes.
+    /// Opens standard output. Counts of events are reported to `flow`, and its deadline is observed.
     ///
     /// # Errors
-    /// There is no standard output.
+    /// Standard output cannot be used.
     pub fn new(flow: Arc<Flow>) -> io::Result<Self> {
         let mut descriptor = descriptors::stdout()?;
         let mut target = Target::Other;
         let file_type = FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode);
         if rustix::termios::isatty(&descriptor) {
-            // Not permitted where another user's terminal is used (su); then a stopped terminal blocks our writes.
+            // Permission is denied if the terminal belongs to another user (su). Then a stopped terminal blocks our
+            // writes.
             let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             if let Ok(own) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
                 (descriptor, target) = (own, Target::Terminal);
@@ -88,34 +89,34 @@ impl Stdout {
             ends: Vec::new(),
             written: 0,
             is_slow: false,
-            // Polled, a regular file always accepts more, even while a write that must not wait is refused.
+            // poll(2) always reports a regular file as writable, even while non-blocking writes fail.
             returns_at_once: file_type != FileType::RegularFile,
             flow,
         })
     }
 
-    /// Where to append what is to be written.
+    /// The buffer, to append output to.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// An event ends here.
+    /// Marks the end of an event in the buffer.
     pub fn end_event(&mut self) {
         self.ends.push(self.buffer.len());
     }
 
-    /// An event is not going to be written.
+    /// Counts an event that will not be written.
     pub fn skip_event(&self) {
         self.flow.rendered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether enough waits to be worth a write.
+    /// Whether the buffer is large enough to be written.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= CHUNK
     }
 
-    /// Writes what waits, and waits for the output as long as the flow allows.
+    /// Writes the buffer, and waits for the output until the deadline of the flow.
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
@@ -132,7 +133,7 @@ impl Stdout {
     }
 
     fn write_all(&mut self) -> io::Result<Flushed> {
-        // One line that is half written may still be completed when writing is to end.
+        // After the deadline, one partly written line can still be completed.
         let mut grace = GRACE;
         while self.written < self.buffer.len() {
             let is_late = self.flow.time_left().is_some_and(|left| left.is_zero());
@@ -156,7 +157,7 @@ impl Stdout {
         Ok(Flushed::All)
     }
 
-    /// Writes what waits as far as the output accepts it at once.
+    /// Writes as much of the buffer as the output accepts at once.
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
@@ -180,11 +181,12 @@ impl Stdout {
         Ok(Flushed::All)
     }
 
-    /// One write of whole lines, where they fit.
+    /// Makes one write, of whole lines if they fit.
     fn write_some(&mut self, may_wait: bool) -> io::Result<()> {
         let rest = &self.buffer[self.written..];
         let limit = match self.target {
-            // Written as a whole or not at all, so that what a stopped reader finds in the pipe ends with a line.
+            // An atomic write, or one that fits into an empty pipe, so that what a stopped reader finds in the pipe
+            // ends with a line.
             Target::Pipe(capacity) if rest.len() > ATOMIC => match rustix::io::ioctl_fionread(&self.file) {
                 Ok(0) => capacity,
                 _ => ATOMIC,
@@ -217,14 +219,14 @@ impl Stdout {
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
-            // A terminal that is gone fails writes with EIO, which is not its reader's fault or ours.
+            // Writes to a terminal that is gone fail with EIO, which is an ordinary end.
             Err(_) if is_hung_up(&self.file) => Err(ErrorKind::BrokenPipe.into()),
             Err(error) => Err(error),
         }
     }
 
-    /// Waits until the output accepts something, writing is to end, or the time is up; whether the output accepts
-    /// something. Of a `grace` what was waited is taken off.
+    /// Waits until the output accepts something, a deadline is set, or the time is up. Returns whether the output
+    /// accepts something. If not, sets `grace` to zero.
     fn wait_for_output(&self, grace: Option<&mut Duration>) -> io::Result<bool> {
         let output = PollFd::new(&self.file, PollFlags::OUT);
         let interrupt = PollFd::new(&self.flow.interrupt, PollFlags::IN);
@@ -232,7 +234,7 @@ impl Stdout {
             Some(grace) => Some(**grace),
             None => self.flow.time_left(),
         };
-        // The interrupt stays raised once writing is to end, and has been heard then.
+        // The eventfd stays readable once a deadline is set, so it is polled only before that.
         let mut descriptors = [output, interrupt];
         let heard = if timeout.is_some() { &mut descriptors[..1] } else { &mut descriptors[..] };
         let timespec = timeout.map(|timeout| Timespec {
@@ -254,7 +256,7 @@ impl Stdout {
         self.written == 0 || self.buffer[self.written - 1] == b'\n'
     }
 
-    /// Counts the events that are completely written, and starts a new list.
+    /// Counts the events that have been written completely, and clears `ends`.
     fn count_written(&mut self) {
         let written = self.ends.partition_point(|end| *end <= self.written);
         self.flow.written.fetch_add(written as u64, Ordering::Relaxed);
@@ -262,15 +264,15 @@ impl Stdout {
     }
 }
 
-/// Whether nobody is left at the other end.
+/// Whether the other end has been closed.
 fn is_hung_up(file: &File) -> bool {
     let mut descriptors = [PollFd::new(file, PollFlags::empty())];
     poll(&mut descriptors, Some(&Timespec::default())).is_ok() && descriptors[0].revents().intersects(GONE)
 }
 
-/// Waits until nobody reads standard output any more, which no write would show while there is nothing to write.
+/// Waits until the reader of standard output is gone. While there is nothing to write, no write would fail and show it.
 pub async fn reader_gone() {
-    // Files have no readers, and the system says so by refusing to watch them.
+    // Regular files have no readers, and the kernel refuses to watch them.
     let output = descriptors::stdout().and_then(|stdout| watched(File::from(stdout), Interest::ERROR));
     let Ok(output) = output else { return std::future::pending().await };
     loop {
