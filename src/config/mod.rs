@@ -1,4 +1,5 @@
-//! What to do, from the command line, the environment and the client configuration together. Reads files, changes none.
+//! Combines the command line, the environment and the client configuration into [`Config`]. Reads files but changes
+//! none.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -21,47 +22,47 @@ use crate::system::clock::Resumed;
 use crate::system::environment::Environment;
 use crate::system::terminal::Terminal;
 
-/// Everything that was decided before the first event.
+/// All settings, fixed before the first event.
 #[derive(Debug)]
 pub struct Config {
     /// Where events come from.
     pub source: Source,
-    /// How servers are connected to.
+    /// How to connect to servers.
     pub connecting: Connecting,
-    /// What is wanted of what they send.
+    /// Which of the received events are selected.
     pub filter: Filter,
     /// The output format.
     pub format: Format,
-    /// What standard output can take.
+    /// The capabilities of standard output.
     pub surface: Surface,
-    /// What only the pretty format knows.
+    /// Options of the pretty format.
     pub pretty: pretty::Options,
-    /// What ends the output, and what is in it beside events.
+    /// What ends the output, and which records other than events it contains.
     pub limits: Limits,
-    /// The end after so long.
+    /// The value of `--timeout`.
     pub timeout: Option<Duration>,
-    /// How long an event may be held to be put in order.
+    /// How long an event can be held for reordering.
     pub sort_window: Duration,
-    /// How many bytes of memory may be taken by all that waits.
+    /// The memory limit of all waiting events, in bytes.
     pub buffer: usize,
 }
 
-/// What ends the output, and what is in it beside events.
+/// What ends the output, and which records other than events it contains.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The end after so many events.
+    /// The value of `--count`.
     pub count: Option<NonZeroU64>,
-    /// Whether gaps are put into the stream.
+    /// Whether gap records are put into the stream.
     pub gap_events: bool,
-    /// Whether the first gap is the end.
+    /// Whether the first gap ends the program.
     pub fail_on_gap: bool,
 }
 
 impl Config {
-    /// Decides.
+    /// Determines all settings.
     ///
     /// # Errors
-    /// The options contradict each other, or the client configuration is broken or does not know a remote.
+    /// The options contradict each other, or the client configuration is invalid or does not contain a remote.
     pub fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
@@ -129,7 +130,7 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
     remote::resolve(&wanted, environment).map(Source::Servers)
 }
 
-/// What the command line says, else the environment, else YAML.
+/// The format from the command line, else from the environment, else YAML.
 fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
     let asked = if cli.pretty { Some(Format::Pretty) } else { cli.format };
     if let Some(format) = asked {
@@ -140,13 +141,13 @@ fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
         Some(name) => Format::from_str(name, true).map_err(|_| {
             let names = Format::value_variants().iter().filter_map(Format::to_possible_value);
             let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
-            Fault::usage(format!("LXMON_FORMAT is {name:?}, which is no format"))
+            Fault::usage(format!("LXMON_FORMAT is {name:?}, which is not a format"))
                 .hint(format!("formats: {}", names.join(", ")))
         }),
     }
 }
 
-/// Which events are wanted.
+/// The selection of events by the command line.
 fn selection(cli: &Cli) -> Selection {
     Selection {
         types: cli.types.clone(),
@@ -160,15 +161,15 @@ fn selection(cli: &Cli) -> Selection {
     }
 }
 
-/// The types to ask a server for. Exclusions cannot be asked for; a positive action can only be that of a lifecycle
-/// event, so nothing else need be sent.
+/// The event types to request. Exclusions cannot be requested. Only lifecycle events have an action, so a positive
+/// action pattern needs no other type.
 fn types(cli: &Cli) -> Vec<String> {
     let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).cloned().collect();
     let asks_for_actions = cli.actions.iter().any(|action| !excludes(action));
     if types.is_empty() && asks_for_actions { vec![Type::Lifecycle.name().to_owned()] } else { types }
 }
 
-/// The projects to ask a server for: it takes one by its name or all, the filter does the rest.
+/// The projects to request: a server can be asked for one by name or for all. The filter does the rest.
 fn projects(cli: &Cli) -> Projects {
     match &cli.projects[..] {
         [] if cli.all_projects => Projects::All,
@@ -178,7 +179,8 @@ fn projects(cli: &Cli) -> Projects {
     }
 }
 
-/// Whether to colour: the option decides, then `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether it is a terminal.
+/// Whether to use colours: the option decides, then `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether standard
+/// output is a terminal.
 pub(crate) fn colors(when: When, environment: &Environment, terminal: Terminal) -> bool {
     let set = |name| environment.is_set(name);
     match when {
@@ -191,14 +193,14 @@ pub(crate) fn colors(when: When, environment: &Environment, terminal: Terminal) 
     }
 }
 
-/// Whether the locale's characters are UTF-8 (locale(7): the first of these that is set decides).
+/// Whether the locale's encoding is UTF-8 (locale(7): the first of these variables that is set decides).
 fn speaks_utf8(environment: &Environment) -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.var(name));
     let charset = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     charset.contains("utf-8") || charset.contains("utf8")
 }
 
-/// What is wrong with an option but not with its form: told, and no reason to stop.
+/// Warnings about options that are valid but probably a mistake.
 #[must_use]
 pub fn doubts(cli: &Cli) -> Vec<String> {
     let unknown = cli.actions.iter().map(|action| action.strip_prefix('!').unwrap_or(action));
