@@ -64,8 +64,8 @@ pub struct Dialed<S = Stream> {
     pub login: String,
 }
 
-/// Connects to the server of `remote`. Sets `is_accepted` once the server has accepted the connection; from then on the
-/// connect timeout does not apply.
+/// Connects to the server of `remote`. Over TCP, sets `is_accepted` before the TLS handshake: from then on the connect
+/// timeout does not apply.
 pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell<bool>) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {

@@ -102,8 +102,8 @@ struct Disconnected {
 }
 
 impl Follow<'_> {
-    /// Follows the server until that is impossible. `dial` opens a connection, and sets its argument once the server
-    /// has accepted the connection.
+    /// Follows the server until that is impossible. `dial` opens a connection. It can set its argument as soon as the
+    /// server has accepted the connection.
     ///
     /// # Errors
     /// The first attempt to connect failed and is not retried, a later one failed permanently, or the connection was
