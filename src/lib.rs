@@ -51,8 +51,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     for doubt in config::doubts(cli) {
         warn!("{doubt}");
     }
-    descriptors::check_stdout()?;
-    descriptors::check_supply()?;
+    check_stdout()?;
+    descriptors::check_supply()
+        .map_err(|error| Fault::failed(format!("starting: {error}")).hint("raise the limit: ulimit -n 64"))?;
     pipeline::run(Config::new(cli, &Environment::current(), Terminal::of_stdout())?)
 }
 
@@ -68,7 +69,7 @@ pub fn show(help: &clap::Error) -> anyhow::Result<Exit> {
 
 /// Prints what is not an event. That nobody reads it to its end is no error.
 fn print(text: &[u8]) -> anyhow::Result<Exit> {
-    descriptors::check_stdout()?;
+    check_stdout()?;
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -76,4 +77,13 @@ fn print(text: &[u8]) -> anyhow::Result<Exit> {
         }
         _ => Ok(Exit::Success),
     }
+}
+
+/// # Errors
+/// Standard output was closed when the program started.
+fn check_stdout() -> Result<(), Fault> {
+    if descriptors::stdout_was_closed() {
+        return Err(Fault::failed("standard output is closed").hint("to print nothing: >/dev/null"));
+    }
+    Ok(())
 }

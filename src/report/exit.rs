@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::system::environment::NotUtf8;
+
 /// Why the program ends, which determines the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -96,3 +98,9 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<NotUtf8> for Fault {
+    fn from(NotUtf8 { name }: NotUtf8) -> Self {
+        Self::usage(format!("${name}: its value is not UTF-8")).hint(format!("set it anew, or unset {name}"))
+    }
+}

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{Errno, fcntl_getfd};
 
-use crate::report::exit::Fault;
-
 static STDIN_CLOSED: AtomicBool = AtomicBool::new(false);
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -30,25 +28,20 @@ pub(crate) fn stdout() -> io::Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned()
 }
 
-/// # Errors
-/// Standard output was closed when the program started.
-pub(crate) fn check_stdout() -> Result<(), Fault> {
-    if STDOUT_CLOSED.load(Ordering::Relaxed) {
-        return Err(Fault::failed("standard output is closed").hint("to print nothing: >/dev/null"));
-    }
-    Ok(())
+/// Whether standard output was closed when the program started.
+pub(crate) fn stdout_was_closed() -> bool {
+    STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Enough for tokio's runtime, which panics if it cannot open a socket pair for signals, and for a connection and a
 /// recording. With fewer descriptors, some operations would fail later and less clearly.
 const NEEDED: usize = 16;
 
+/// Tries to open as many descriptors as the program needs.
+///
 /// # Errors
-/// The limit of open files leaves too few descriptors for the program.
-pub(crate) fn check_supply() -> Result<(), Fault> {
+/// The limit of open files leaves too few.
+pub(crate) fn check_supply() -> io::Result<()> {
     let descriptors: io::Result<Vec<OwnedFd>> = (0..NEEDED).map(|_| stderr().as_fd().try_clone_to_owned()).collect();
-    match descriptors {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Fault::failed(format!("starting: {error}")).hint("raise the limit: ulimit -n 64")),
-    }
+    descriptors.map(drop)
 }

@@ -5,7 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::report::exit::Fault;
+/// The value of an environment variable is not UTF-8.
+#[derive(Debug)]
+pub struct NotUtf8 {
+    /// The name of the variable.
+    pub name: String,
+}
 
 /// The process's environment variables. An empty one counts as unset, as in the Go clients.
 #[derive(Clone, Default)]
@@ -43,11 +48,9 @@ impl Environment {
     ///
     /// # Errors
     /// It is not UTF-8. The error does not contain the value, which can be a secret.
-    pub fn text(&self, name: &str) -> Result<Option<&str>, Fault> {
+    pub fn text(&self, name: &str) -> Result<Option<&str>, NotUtf8> {
         let Some(value) = self.var(name) else { return Ok(None) };
-        value.to_str().map(Some).ok_or_else(|| {
-            Fault::usage(format!("${name}: its value is not UTF-8")).hint(format!("set it anew, or unset {name}"))
-        })
+        value.to_str().map(Some).ok_or_else(|| NotUtf8 { name: name.to_owned() })
     }
 
     /// The value of a variable that holds a path.

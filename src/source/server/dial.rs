@@ -4,8 +4,6 @@ use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,11 +18,12 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
+use super::hints;
 use super::http::{self, Refusal};
 use super::tls::{self, Credentials};
 use crate::remote::login::Secret;
 use crate::remote::proxy::Proxy;
-use crate::remote::{Address, Flavour, Host, Https, Remote};
+use crate::remote::{Address, Host, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
@@ -69,7 +68,8 @@ pub struct Dialed<S = Stream> {
 pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell<bool>) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(|error| unix_fault(path, &error, remote))?;
+            let stream =
+                UnixStream::connect(path).await.map_err(|error| hints::of_unix_socket(path, &error, remote))?;
             Ok(Dialed {
                 stream: Stream::Unix(stream),
                 host: "localhost".into(),
@@ -249,29 +249,6 @@ async fn tunnel(proxy: &Proxy, host: &Host) -> anyhow::Result<TcpStream> {
         }
     };
     Err(fault.into())
-}
-
-/// Explains why connecting to a local socket failed.
-fn unix_fault(path: &Path, error: &io::Error, remote: &Remote) -> Fault {
-    // The remote name `unix:PATH` contains the path already.
-    let shown = path.display().to_string();
-    let at = if remote.name.ends_with(&shown) { String::new() } else { format!("{shown}: ") };
-    let (flavour, group) = match remote.flavour {
-        Flavour::Lxd => ("LXD", "lxd"),
-        Flavour::Incus => ("Incus", "incus-admin"),
-    };
-    let is_socket = path.metadata().map(|metadata| metadata.file_type().is_socket());
-    match (error.kind(), is_socket) {
-        (io::ErrorKind::NotFound, _) => Fault::failed(format!("{at}there is no such socket"))
-            .hint(format!("is {flavour} installed and running? `lxmon unix:PATH` follows a socket in another place")),
-        (io::ErrorKind::PermissionDenied, _) => Fault::failed(format!("{at}permission denied"))
-            .hint(format!("run it as root, or join the group that owns the socket: sudo usermod -aG {group} $USER")),
-        (_, Ok(false)) => Fault::failed(format!("{at}not a socket"))
-            .hint("name the server's unix.socket; `lxmon --replay FILE` reads recorded events"),
-        (io::ErrorKind::ConnectionRefused, _) => Fault::failed(format!("{at}nothing listens there"))
-            .hint(format!("start {flavour}; the server that made this socket is gone")),
-        _ => Fault::failed(format!("{at}{error}")),
-    }
 }
 
 impl AsyncRead for Stream {

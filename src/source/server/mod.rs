@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod dial;
 pub mod follow;
+mod hints;
 pub mod http;
 pub mod request;
 pub mod subscription;

@@ -1,0 +1,328 @@
+//! Follows one server: subscribes, reads, and reconnects when the connection is lost.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::backoff::Backoff;
+use super::dial::Dialed;
+use super::hints;
+use super::http;
+use super::request::Request;
+use super::subscription::{Lost, Received, Subscription};
+use crate::event::RemoteId;
+use crate::event::gap::{Gap, timestamp_of};
+use crate::queue::{Item, Pushed, Queue};
+use crate::remote::{Address, Remote};
+use crate::report::exit::Fault;
+use crate::report::notice;
+use crate::system::clock::local_now;
+use crate::system::clock::{Moment, Resumed};
+
+/// The timeout for connecting. It does not apply to a server that has accepted the connection and is slow to answer.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// After this time without a received byte the server is sent a ping; after the same time again without a byte the
+/// connection counts as lost. LXD and Incus ping every 10 s.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// A server and how it is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Follow<'a> {
+    /// The server.
+    pub remote: &'a Remote,
+    /// Its number.
+    pub id: RemoteId,
+    /// What the server is asked for.
+    pub request: &'a Request,
+    /// Receives its messages.
+    pub queue: &'a Queue,
+    /// What happens when the server cannot be followed.
+    pub conduct: Conduct,
+    /// How many connections are read in turn, this one included.
+    pub connections: usize,
+    /// The outcomes of the first attempts to connect to all servers.
+    pub starts: &'a Starts,
+    /// Reports that the machine was suspended.
+    pub resumed: &'a Resumed,
+}
+
+/// What happens when a server cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conduct {
+    /// Whether to try again when the first connection fails.
+    pub retry: bool,
+    /// Whether to reconnect when the connection is lost.
+    pub reconnect: bool,
+    /// `--fail-on-gap`: the first gap ends the program, so there is no point in reconnecting.
+    pub fail_on_gap: bool,
+}
+
+/// Counts the first attempts to connect to all servers that are followed together.
+#[derive(Debug)]
+pub struct Starts {
+    pending: Cell<usize>,
+    any_live: Cell<bool>,
+    all_ended: Notify,
+}
+
+impl Starts {
+    /// For this number of servers.
+    #[must_use]
+    pub fn new(servers: usize) -> Self {
+        Self { pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
+    }
+
+    fn report(&self, is_live: bool) {
+        self.pending.set(self.pending.get().saturating_sub(1));
+        self.any_live.set(self.any_live.get() || is_live);
+        if self.pending.get() == 0 {
+            self.all_ended.notify_one();
+        }
+    }
+
+    /// Waits until all first attempts have failed; for ever if one of them succeeds.
+    pub async fn all_failed(&self) {
+        self.all_ended.notified().await;
+        if self.any_live.get() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The end of a connection.
+struct Disconnected {
+    lost: Lost,
+    /// The time since the last received byte.
+    silence: Duration,
+}
+
+impl Follow<'_> {
+    /// Follows the server until that is impossible. `dial` opens a connection. It can set its argument as soon as the
+    /// server has accepted the connection.
+    ///
+    /// # Errors
+    /// The first attempt to connect failed and is not retried, a later one failed permanently, or the connection was
+    /// lost and `reconnect` is off.
+    pub async fn run<S>(self, dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>) -> anyhow::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Remote { name, flavour, why, address, .. } = self.remote;
+        info!("{name}: {flavour} ({why}) at {address}");
+        let mut backoff = Backoff::new(matches!(address, Address::Unix(_)));
+        let first = self.subscribe(&dial).await;
+        self.starts.report(first.is_ok());
+        let mut subscription = match first {
+            Err(error) if self.conduct.retry && !is_permanent(&error) => {
+                notice::show(&error.context(name.clone()));
+                warn!("{name}: trying again until it can be followed");
+                self.resubscribe(&dial, &mut backoff).await?
+            }
+            first => first?,
+        };
+        let mut last_message = String::new();
+        loop {
+            let connected = Moment::now();
+            let Disconnected { lost, silence } = self.read(&mut subscription, &mut last_message).await;
+            backoff.lived(connected.elapsed());
+            drop(subscription);
+            // Servers ping every 10 s, so after a longer silence the connection was lost when the silence began.
+            let before = if silence > SILENCE { silence } else { Duration::ZERO };
+            let Lost(reason) = &lost;
+            let gap = Gap {
+                remote: self.id,
+                last_event: timestamp_of(&last_message),
+                since: local_now() - before,
+                end: None,
+                reason: reason.clone(),
+                dropped: 0,
+            };
+            let since = Moment::before_now(before);
+            if !self.conduct.reconnect {
+                // The loss itself is the error, so no gap is queued that `--fail-on-gap` would report in its place.
+                if !self.conduct.fail_on_gap {
+                    self.queue.open_gap(gap, since);
+                }
+                return Err(lost.into());
+            }
+            self.queue.open_gap(gap.clone(), since);
+            if self.conduct.fail_on_gap {
+                // Do not reconnect, as that may never succeed: the pipeline ends the program at the gap.
+                warn!("{name}: {gap}");
+                return std::future::pending().await;
+            }
+            warn!("{name}: connection lost ({reason}); reconnecting");
+            subscription = match self.resubscribe(&dial, &mut backoff).await {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    let reason = format!("{reason}; not followed any more: {error:#}");
+                    self.queue.open_gap(Gap { reason, ..gap }, since);
+                    return Err(error.context(format!("reconnecting after: {}", lost.0)));
+                }
+            };
+            if let Some(gap) = self.queue.close_gap(self.id) {
+                warn!("{name}: {gap}");
+            }
+        }
+    }
+
+    async fn subscribe<S>(
+        &self,
+        dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+    ) -> anyhow::Result<Subscription<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let started = Moment::now();
+        let is_accepted = Cell::new(false);
+        let attempt = async {
+            let Dialed { stream, host, prefix, authorization, login } = dial(&is_accepted).await?;
+            is_accepted.set(true);
+            let target = self.request.target(&prefix, self.remote.project.as_deref());
+            let opened = http::upgrade(stream, &host, &target, authorization.as_ref()).await;
+            opened.map_err(|error| hints::of_answer(error, self.remote, &login))
+        };
+        tokio::pin!(attempt);
+        let name = &self.remote.name;
+        let seconds = CONNECT.as_secs();
+        let (stream, early) = match timeout(CONNECT, &mut attempt).await {
+            Ok(outcome) => outcome?,
+            Err(_) if is_accepted.get() => {
+                warn!(
+                    "{name}: the server has accepted the connection and not answered for {seconds} s; waiting for it"
+                );
+                attempt.await?
+            }
+            Err(_) => {
+                return Err(Fault::failed(format!("no answer within {seconds} s"))
+                    .hint("is it an LXD or Incus server, and does it hang?")
+                    .into());
+            }
+        };
+        info!("{name}: subscribed after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+        Ok(Subscription::new(stream, early.into(), self.connections))
+    }
+
+    /// Retries until an attempt succeeds or fails permanently. Meanwhile, events that were dropped before are reported
+    /// as soon as memory is free again.
+    async fn resubscribe<S>(
+        &self,
+        dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+        backoff: &mut Backoff,
+    ) -> anyhow::Result<Subscription<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let attempts = async {
+            loop {
+                sleep(backoff.wait()).await;
+                match self.subscribe(dial).await {
+                    Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.remote.name),
+                    outcome => return outcome,
+                }
+            }
+        };
+        let dropped = async {
+            self.end_dropping().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            outcome = attempts => outcome,
+            () = dropped => unreachable!("it waits for ever"),
+        }
+    }
+
+    /// If events were dropped, waits for free memory and reports how many.
+    pub async fn end_dropping(&self) {
+        if self.queue.is_dropping(self.id) {
+            let gap = self.queue.end_dropping(self.id).await;
+            self.report_dropped(gap);
+        }
+    }
+
+    /// Reads until the connection is lost. By then every received message has been pushed to the queue, and the last
+    /// one is in `last_message`.
+    async fn read<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        subscription: &mut Subscription<S>,
+        last_message: &mut String,
+    ) -> Disconnected {
+        let mut received = Received::default();
+        let mut next_message = String::new();
+        let mut is_dropping = self.queue.is_dropping(self.id);
+        let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
+        tokio::pin!(check, resumed);
+        loop {
+            self.queue.rest().await;
+            let outcome = tokio::select! {
+                biased;
+                outcome = subscription.read(&mut received) => outcome,
+                gap = self.queue.end_dropping(self.id), if is_dropping => {
+                    is_dropping = false;
+                    self.report_dropped(gap);
+                    continue;
+                }
+                () = async { tokio::select! { biased; () = &mut check => {} () = &mut resumed => {} } } => {
+                    let silence = subscription.silence();
+                    let next = match silence {
+                        silence if silence >= 2 * SILENCE => SILENCE,
+                        silence if silence >= SILENCE => {
+                            subscription.ping();
+                            (2 * SILENCE).saturating_sub(silence)
+                        }
+                        silence => SILENCE.saturating_sub(silence),
+                    };
+                    check.set(sleep(next));
+                    resumed.set(self.resumed.wait());
+                    if silence >= 2 * SILENCE {
+                        Err(Lost(format!("no sign of life for {} s", silence.as_secs())))
+                    } else {
+                        continue;
+                    }
+                }
+            };
+            if let binary @ 1.. = std::mem::take(&mut received.binary) {
+                self.queue.push_always(Item::Binary(self.id, binary));
+            }
+            if let Some(last) = received.block.len().checked_sub(1) {
+                next_message.clear();
+                next_message.push_str(received.block.text(last));
+                match self.queue.push(self.id, received.block.close(), Instant::now(), last_message) {
+                    Pushed::Dropped => is_dropping = true,
+                    Pushed::Queued(gap) => {
+                        is_dropping = false;
+                        self.report_dropped(gap);
+                    }
+                }
+                std::mem::swap(last_message, &mut next_message);
+            }
+            match outcome {
+                Ok(false) => {}
+                // Let the readers of other connections and the pipeline's task run before the next read.
+                Ok(true) => tokio::task::yield_now().await,
+                Err(lost) => return Disconnected { lost, silence: subscription.silence() },
+            }
+        }
+    }
+
+    fn report_dropped(&self, gap: Option<Gap>) {
+        if let Some(gap) = gap {
+            warn!("{}: {gap}", self.remote.name);
+        }
+    }
+}
+
+/// Whether a retry cannot succeed.
+fn is_permanent(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<Fault>()).any(Fault::is_permanent)
+}
+
+/// These tests use in-process byte streams and tokio's paused clock: timeouts of many seconds pass in milliseconds.
+#[cfg(test)]
+mod tests;
