@@ -8,10 +8,28 @@ use std::path::Path;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
 use super::http::Refusal;
-use super::tls::{Changed, Trust};
 use crate::event::Type;
 use crate::remote::{Address, Flavour, Https, Remote};
 use crate::report::exit::Fault;
+
+/// The server's certificate differs from the pinned one.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) pinned: String,
+    pub(super) presented: String,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the server's certificate has changed: the accepted one was {}, now it is {}",
+            self.pinned, self.presented
+        )
+    }
+}
+
+impl std::error::Error for Changed {}
 
 /// Explains why connecting to a local socket failed.
 pub(super) fn of_unix_socket(path: &Path, error: &io::Error, remote: &Remote) -> Fault {
@@ -80,9 +98,9 @@ fn of_tls(error: &io::Error) -> Option<&Error> {
 }
 
 /// Explains why a handshake failed, with a hint.
-pub(super) fn of_handshake(error: &io::Error, remote: &Remote, https: &Https, trust: &Trust) -> Fault {
+pub(super) fn of_handshake(error: &io::Error, remote: &Remote, https: &Https, is_pinned: bool) -> Fault {
     match (of_tls(error), error.kind()) {
-        (Some(tls), _) => explain_tls(tls, remote, https, matches!(trust, Trust::Pin(..))),
+        (Some(tls), _) => explain_tls(tls, remote, https, is_pinned),
         (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
             Fault::failed("the server ended the connection during the TLS handshake")
                 .hint("is it an LXD or Incus server, and is the port right?")

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_cert::der::Decode as _;
 
-use super::hints;
+use super::hints::{self, Changed};
 use crate::remote::login::{self, Login, fingerprint};
 use crate::remote::{Https, Remote};
 use crate::report::exit::Fault;
@@ -94,10 +94,10 @@ pub async fn handshake(
     let name = ServerName::try_from(https.host.name.clone())
         .map_err(|_| Fault::usage(format!("{:?} is neither a host name nor an address", https.host.name)))?;
     let connector = TlsConnector::from(Arc::clone(&credentials.config));
-    connector
-        .connect(name, stream)
-        .await
-        .map_err(|error| hints::of_handshake(&error, remote, https, &credentials.trust).into())
+    connector.connect(name, stream).await.map_err(|error| {
+        let is_pinned = matches!(credentials.trust, Trust::Pin(..));
+        hints::of_handshake(&error, remote, https, is_pinned).into()
+    })
 }
 
 fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientConfig> {
@@ -168,25 +168,6 @@ struct Pinned {
     certificate: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
 }
-
-/// The server's certificate differs from the pinned one.
-#[derive(Debug)]
-pub(super) struct Changed {
-    pinned: String,
-    presented: String,
-}
-
-impl fmt::Display for Changed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the server's certificate has changed: the accepted one was {}, now it is {}",
-            self.pinned, self.presented
-        )
-    }
-}
-
-impl std::error::Error for Changed {}
 
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
