@@ -88,7 +88,7 @@ fn variables_that_are_not_utf8_are_named_or_used() {
     let outcome = finish(command.env("LXD_CONF", directory.path()).env("LXD_AUTH_BEARER_TOKEN", bytes("secret")));
     assert_eq!(outcome.status, 1);
     assert!(
-        outcome.stderr.contains("$LXD_AUTH_BEARER_TOKEN: it holds a character that is not ASCII"),
+        outcome.stderr.contains("$LXD_AUTH_BEARER_TOKEN: it is not a token: it contains a character that is not ASCII"),
         "{}",
         outcome.stderr
     );

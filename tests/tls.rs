@@ -568,6 +568,10 @@ fn tokens_are_sent_and_never_shown() {
     client.pin(&identity).refuse("n1.json: there is no saved login\nhint: log in again: lxc list n1:");
     client.file("oidctokens/n1.json", "{").refuse("n1.json: EOF");
     client.file("oidctokens/n1.json", "{}").refuse("there is no access token in it");
+    let quoting = r#"{"access_token":"x","IDTokenClaims":"oidc-secret"}"#;
+    let refused =
+        client.file("oidctokens/n1.json", quoting).refuse("n1.json: not what a client saves: line 1, column ");
+    assert!(!refused.contains("oidc-secret"), "{refused}");
     client.file("oidctokens/n1.json", r#"{"access_token":"oidc-secret","token_type":"Bearer","IDTokenClaims":{"email":"me@example.org"},"IDToken":"x"}"#);
     let outcome = finish(&mut client.command(&["-v", "--debug"]));
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);

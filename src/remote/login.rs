@@ -177,8 +177,15 @@ fn oidc(file: &Path, flavour: Flavour, name: &str) -> Result<Login, Fault> {
     let Some(text) = read(file)? else {
         return Err(Fault::failed(format!("{shown}: there is no saved login")).hint(again));
     };
-    let tokens: Tokens = serde_json::from_slice(&text)
-        .map_err(|error| Fault::failed(format!("{shown}: {error}")).hint(again.clone()))?;
+    let tokens: Tokens = serde_json::from_slice(&text).map_err(|error| {
+        // An error of this kind quotes the value, which can be a token.
+        let what = if error.is_data() {
+            format!("not what a client saves: line {}, column {}", error.line(), error.column())
+        } else {
+            error.to_string()
+        };
+        Fault::failed(format!("{shown}: {what}")).hint(again.clone())
+    })?;
     let Some(text) = tokens.access_token.filter(|token| !token.is_empty()) else {
         return Err(Fault::failed(format!("{shown}: there is no access token in it")).hint(again));
     };
