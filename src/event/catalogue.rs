@@ -1,7 +1,7 @@
 //! Every lifecycle action that LXD and Incus are known to send.
 //!
-//! Names, context keys and where an action exists: LXD's `lxd/lifecycle` and Incus' `internal/server/lifecycle`, main
-//! branches of August 2026, and LXD's events documentation. The actions of old servers that are no more are not here.
+//! Source of the names, the context keys and the servers: LXD's `lxd/lifecycle` and Incus' `internal/server/lifecycle`,
+//! main branches of August 2026, and LXD's events documentation. Actions that only older servers send are not listed.
 
 use wildmatch::WildMatch;
 
@@ -19,13 +19,13 @@ pub enum Where {
 /// A lifecycle action.
 #[derive(Clone, Copy, Debug)]
 pub struct Action {
-    /// Its name on the wire.
+    /// Its name in the API.
     pub name: &'static str,
-    /// Who sends it.
+    /// The servers that send it.
     pub servers: Where,
     /// What has happened when it is sent.
     pub meaning: &'static str,
-    /// What `context` may hold beside what all events have; some keys only in some releases.
+    /// Keys that `context` may have in addition to those of all events. Some exist only in some releases.
     pub context: &'static [&'static str],
 }
 
@@ -36,7 +36,7 @@ pub fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
 }
 
 impl Where {
-    /// What people call them.
+    /// The name that is shown to users.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ const fn action(name: &'static str, servers: Where, meaning: &'static str, conte
     Action { name, servers, meaning, context }
 }
 
-/// All actions, by name.
+/// All actions, sorted by name.
 #[rustfmt::skip]
 pub static ACTIONS: &[Action] = &[
     action("auth-group-created", Where::Lxd, "A permission group was created", &[]),
@@ -61,9 +61,9 @@ pub static ACTIONS: &[Action] = &[
     action("certificate-created", Where::Both, "A certificate was added to the trust store", &[]),
     action("certificate-deleted", Where::Both, "A certificate was removed from the trust store", &[]),
     action("certificate-updated", Where::Both, "A trusted certificate was changed", &[]),
-    action("cluster-certificate-updated", Where::Both, "The certificate that the whole cluster shows was replaced", &[]),
-    action("cluster-disabled", Where::Both, "This server left clustering behind", &[]),
-    action("cluster-enabled", Where::Both, "This server became a cluster of its own", &[]),
+    action("cluster-certificate-updated", Where::Both, "The certificate of the cluster was replaced", &[]),
+    action("cluster-disabled", Where::Both, "Clustering was disabled on a server", &[]),
+    action("cluster-enabled", Where::Both, "A server became the first member of a new cluster", &[]),
     action("cluster-group-created", Where::Both, "A cluster group was created", &[]),
     action("cluster-group-deleted", Where::Both, "A cluster group was deleted", &[]),
     action("cluster-group-renamed", Where::Both, "A cluster group was renamed", &["old_name"]),
@@ -77,7 +77,7 @@ pub static ACTIONS: &[Action] = &[
     action("cluster-member-healed", Where::Both, "The instances of a dead cluster member were started elsewhere", &[]),
     action("cluster-member-removed", Where::Both, "A server left the cluster", &[]),
     action("cluster-member-renamed", Where::Both, "A cluster member was renamed", &["old_name"]),
-    action("cluster-member-restored", Where::Both, "The instances of an evacuated cluster member came back", &[]),
+    action("cluster-member-restored", Where::Both, "The instances of an evacuated cluster member were brought back", &[]),
     action("cluster-member-updated", Where::Both, "A cluster member was changed", &[]),
     action("cluster-token-created", Where::Both, "A token was issued with which a server can join the cluster", &[]),
     action("config-updated", Where::Both, "The configuration of the server was changed", &[]),
@@ -98,8 +98,8 @@ pub static ACTIONS: &[Action] = &[
     action("image-retrieved", Where::Both, "An image was downloaded, or sent to another server", &["target"]),
     action("image-secret-created", Where::Both, "A one-time secret was issued with which an image can be fetched", &[]),
     action("image-updated", Where::Both, "An image was changed", &[]),
-    action("instance-agent-started", Where::Incus, "The agent in a virtual machine came up", &[]),
-    action("instance-agent-stopped", Where::Incus, "The agent in a virtual machine went away", &[]),
+    action("instance-agent-started", Where::Incus, "The agent in a virtual machine was started", &[]),
+    action("instance-agent-stopped", Where::Incus, "The agent in a virtual machine stopped", &[]),
     action("instance-backup-created", Where::Both, "An instance backup was created", &[]),
     action("instance-backup-deleted", Where::Both, "An instance backup was deleted", &[]),
     action("instance-backup-renamed", Where::Both, "An instance backup was renamed", &["old_name"]),
@@ -115,18 +115,18 @@ pub static ACTIONS: &[Action] = &[
     action("instance-file-retrieved", Where::Both, "A file in an instance was downloaded", &["path", "file-source", "file-destination"]),
     action("instance-log-deleted", Where::Both, "An instance log file was deleted", &[]),
     action("instance-log-retrieved", Where::Both, "An instance log file was downloaded", &[]),
-    action("instance-metadata-retrieved", Where::Both, "An image metadata of an instance was downloaded", &[]),
+    action("instance-metadata-retrieved", Where::Both, "The image metadata of an instance was downloaded", &[]),
     action("instance-metadata-template-created", Where::Both, "An image template of an instance was created", &["path"]),
     action("instance-metadata-template-deleted", Where::Both, "An image template of an instance was deleted", &["path"]),
     action("instance-metadata-template-retrieved", Where::Both, "An image template of an instance was downloaded", &["path"]),
-    action("instance-metadata-updated", Where::Both, "An image metadata of an instance was changed", &[]),
+    action("instance-metadata-updated", Where::Both, "The image metadata of an instance was changed", &[]),
     action("instance-migrated", Where::Both, "An instance was moved to another server or cluster member", &[]),
     action("instance-paused", Where::Both, "An instance was frozen", &[]),
     action("instance-ready", Where::Both, "The guest in an instance reported that it is ready", &[]),
     action("instance-renamed", Where::Both, "An instance was renamed", &["old_name"]),
     action("instance-restarted", Where::Both, "An instance was restarted", &[]),
-    action("instance-restored", Where::Both, "An instance was put back to a snapshot", &["snapshot"]),
-    action("instance-resumed", Where::Both, "A frozen instance went on", &[]),
+    action("instance-restored", Where::Both, "An instance was restored from a snapshot", &["snapshot"]),
+    action("instance-resumed", Where::Both, "A frozen instance was resumed", &[]),
     action("instance-shutdown", Where::Both, "An instance shut itself down", &[]),
     action("instance-snapshot-created", Where::Both, "A snapshot was taken of an instance", &[]),
     action("instance-snapshot-deleted", Where::Both, "An instance snapshot was deleted", &[]),
@@ -207,7 +207,7 @@ pub static ACTIONS: &[Action] = &[
     action("storage-volume-file-pushed", Where::Incus, "A file was written into a storage volume", &["path"]),
     action("storage-volume-file-retrieved", Where::Incus, "A file in a storage volume was downloaded", &["path"]),
     action("storage-volume-renamed", Where::Both, "A storage volume was renamed", &["old_name"]),
-    action("storage-volume-restored", Where::Both, "A storage volume was put back to a snapshot", &["snapshot"]),
+    action("storage-volume-restored", Where::Both, "A storage volume was restored from a snapshot", &["snapshot"]),
     action("storage-volume-snapshot-created", Where::Both, "A snapshot was taken of a storage volume", &["type"]),
     action("storage-volume-snapshot-deleted", Where::Both, "A volume snapshot was deleted", &[]),
     action("storage-volume-snapshot-renamed", Where::Both, "A volume snapshot was renamed", &["old_name"]),

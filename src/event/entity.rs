@@ -1,12 +1,12 @@
-//! What an API path stands for: `source` of lifecycle events, `resources` of operations.
+//! The entity that an API path names: paths are in `source` of lifecycle events and in `resources` of operations.
 //!
-//! The forms are those that both servers build (LXD `lxd/lifecycle`, Incus `internal/server/lifecycle`).
+//! The forms of the paths are those that both servers build (LXD `lxd/lifecycle`, Incus `internal/server/lifecycle`).
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The kinds of things that paths name.
+/// The kinds of entities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntityKind {
     /// The server's own configuration.
@@ -31,7 +31,7 @@ pub enum EntityKind {
     Project,
     /// A network.
     Network,
-    /// An address of a network that is forwarded.
+    /// A forwarded address of a network.
     NetworkForward,
     /// A load balancer of a network.
     NetworkLoadBalancer,
@@ -71,9 +71,9 @@ pub enum EntityKind {
     Certificate,
     /// A group of identities.
     AuthGroup,
-    /// Someone who may log in.
+    /// A user or client that may log in.
     Identity,
-    /// A group that an identity provider knows.
+    /// A group of an identity provider.
     IdentityProviderGroup,
     /// A background operation.
     Operation,
@@ -87,24 +87,25 @@ pub enum EntityKind {
     Other,
 }
 
-/// A path, taken apart.
+/// The entity that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity<'a> {
-    /// What it names.
+    /// Its kind.
     pub kind: EntityKind,
-    /// Its name, with those of what it is part of before it: `db1/snap0`, `default/custom/vol1`. The whole path when
+    /// Its name, after the names of the entities that contain it: `db1/snap0`, `default/custom/vol1`. The whole path if
     /// the kind is [`EntityKind::Other`].
     pub name: Cow<'a, str>,
-    /// `?project=`
+    /// The value of `?project=`.
     pub project: Option<Cow<'a, str>>,
     instance: Option<Cow<'a, str>>,
 }
 
-/// More parts than any path of the API has.
+/// The maximum number of parts of a path. No path of the API has as many.
 const PARTS: usize = 8;
 
 impl<'a> Entity<'a> {
-    /// Takes `path` apart. Every text is a path of some kind; escapes that are none stay as they are.
+    /// Parses `path`. This never fails: a path of an unknown form is [`EntityKind::Other`], and invalid percent escapes
+    /// are not decoded.
     #[must_use]
     pub fn parse(path: &'a str) -> Self {
         let (plain, query) = path.split_once('?').unwrap_or((path, ""));
@@ -144,20 +145,20 @@ impl<'a> Entity<'a> {
         Self { kind, name, project, instance }
     }
 
-    /// The instance that it is, or is part of.
+    /// The name of the instance, if the entity is an instance or part of one.
     #[must_use]
     pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
 }
 
-/// The parts of a path that are names, still escaped.
+/// The parts of a path that are names, with their percent escapes.
 #[derive(Clone, Copy)]
 enum Names<'a> {
     One(&'a str),
     Two(&'a str, &'a str),
     Three(&'a str, &'a str, &'a str),
-    /// Pool, type, volume, and what of the volume.
+    /// Pool, type, volume, and the snapshot or backup of the volume.
     Volume(&'a str, &'a str, &'a str, Option<&'a str>),
 }
 
@@ -174,14 +175,14 @@ fn route<'a>(parts: &[&'a str]) -> (EntityKind, Names<'a>) {
             _ => (Kind::Instance, One(instance)),
         },
         ["images", "aliases", name] => (Kind::ImageAlias, One(name)),
-        // The names of aliases may hold slashes.
+        // The names of aliases may contain slashes.
         ["images", "aliases", first, second] => (Kind::ImageAlias, Two(first, second)),
         ["images", "aliases", first, second, third] => (Kind::ImageAlias, Three(first, second, third)),
         ["images", fingerprint, ..] => (Kind::Image, One(fingerprint)),
         ["profiles", name] => (Kind::Profile, One(name)),
         ["projects", name] => (Kind::Project, One(name)),
         ["networks", name] => (Kind::Network, One(name)),
-        // The servers put peers here too (a mistake of both).
+        // By mistake, both servers also put peers under `forwards`.
         ["networks", network, "forwards" | "peers", name] => (Kind::NetworkForward, Two(network, name)),
         ["networks", network, "load-balancers", name] => (Kind::NetworkLoadBalancer, Two(network, name)),
         ["network-acls", name] => (Kind::NetworkAcl, One(name)),
@@ -218,18 +219,18 @@ fn route<'a>(parts: &[&'a str]) -> (EntityKind, Names<'a>) {
     }
 }
 
-/// Undoes percent escapes; what they spell must be UTF-8.
+/// Decodes percent escapes. If the result is not UTF-8, returns `text` unchanged.
 fn unescape(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8().unwrap_or(Cow::Borrowed(text))
 }
 
-/// In a query a plus is a space as well.
+/// Decodes percent escapes in a query, where `+` stands for a space.
 fn unescape_query(text: &str) -> Cow<'_, str> {
     if text.contains('+') { unescape(&text.replace('+', " ")).into_owned().into() } else { unescape(text) }
 }
 
 impl EntityKind {
-    /// What people call it.
+    /// The name that is shown to users.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! A gap in the stream: events that a server sent and that lxmon does not print.
+//! A gap in the stream: a period in which events may be missing from the output, because the connection was lost or
+//! because received events were dropped.
 
 use std::fmt;
 
@@ -8,38 +9,40 @@ use serde::Serialize;
 use crate::event::json::Tape;
 use crate::event::{Event, Message, RemoteId};
 
-/// Where, for how long and why events are missing.
+/// From which remote, for how long and why events are missing.
 #[derive(Clone, Debug)]
 pub struct Gap {
-    /// Whose events are missing.
+    /// The remote whose events are missing.
     pub remote: RemoteId,
-    /// The server's timestamp of the last event that came before the gap.
+    /// The server's timestamp of the last event that was received before the gap.
     pub last_event: Option<String>,
-    /// When it began, by our clock.
+    /// When the gap began, by the local clock.
     pub since: DateTime<Local>,
-    /// How it ended; none while it goes on.
+    /// The end of the gap; `None` while it lasts.
     pub end: Option<End>,
     /// Why events are missing.
     pub reason: String,
-    /// How many events were received and then dropped. What a server sent while lxmon was not connected is in no count.
+    /// The number of events that were received and then dropped. Events that the server sent while lxmon was not
+    /// connected are not counted, as their number is unknown.
     pub dropped: u64,
 }
 
 /// The end of a gap.
 #[derive(Clone, Copy, Debug)]
 pub struct End {
-    /// When it ended, by our clock.
+    /// When the gap ended, by the local clock.
     pub until: DateTime<Local>,
-    /// How long it was, in seconds, by a clock that nobody sets.
+    /// The length of the gap in seconds, by a monotonic clock.
     pub seconds: f64,
-    /// Whether events come again; else lxmon ends.
+    /// Whether events are received again. If not, the gap ends because lxmon exits.
     pub is_over: bool,
 }
 
-/// The longest text that is taken for a timestamp, in bytes. RFC 3339 with nanoseconds has 35.
+/// The maximum length of a timestamp, in bytes. RFC 3339 with nanoseconds has 35.
 const MAX_TIMESTAMP: usize = 64;
 
-/// The timestamp of a message, for [`Gap::last_event`]; none when it is no event, or has none that could be one.
+/// The timestamp of a message, for [`Gap::last_event`]. `None` if the message is not an event, has no timestamp, or one
+/// that is too long.
 #[must_use]
 pub fn timestamp_of(message: &str) -> Option<String> {
     let event = Event::decode(Message::from(message), RemoteId::default(), Tape::default()).ok()?;
@@ -48,7 +51,7 @@ pub fn timestamp_of(message: &str) -> Option<String> {
 }
 
 impl Gap {
-    /// The record that `--gap-events` puts into the stream, in the form of an event.
+    /// The record that `--gap-events` adds to the stream. It has the form of an event.
     #[must_use]
     pub fn to_message(&self, remote: &str) -> Message {
         let time = |time: DateTime<Local>| time.to_rfc3339_opts(SecondsFormat::Nanos, true);
@@ -65,11 +68,12 @@ impl Gap {
                 dropped: self.dropped,
             },
         };
-        // Strings and numbers that are finite always have a form in JSON.
+        // This cannot fail: strings and finite numbers can always be serialized.
         Message::from(serde_json::to_string(&record).unwrap_or_default())
     }
 
-    /// The last event's timestamp as the notice shows it: the time of day where it is RFC 3339, else the server's text.
+    /// The timestamp of the last event as the notice shows it: the local time of day if it is RFC 3339, otherwise the
+    /// server's text. Without a last event, the beginning of the gap.
     fn last_event_shown(&self) -> String {
         let Some(text) = &self.last_event else { return self.since.format("%H:%M:%S").to_string() };
         DateTime::parse_from_rfc3339(text)
@@ -77,7 +81,7 @@ impl Gap {
     }
 }
 
-/// The record, in the order of an event's keys.
+/// The record, with its keys in the order of an event's keys.
 #[derive(Serialize)]
 struct Record<'a> {
     #[serde(rename = "type")]

@@ -2,20 +2,20 @@
 
 use super::json::{Content, Text, Value};
 
-/// What happened, to what, by whom. Any part may be missing.
+/// A lifecycle event's action, the entity that it concerns, and the user who requested it. Any part may be missing.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifecycle<'a> {
     metadata: Value<'a>,
 }
 
-/// Who asked for it (`EventLifecycleRequestor`).
+/// The user who made the request (`EventLifecycleRequestor`).
 #[derive(Clone, Copy, Debug)]
 pub struct Requestor<'a> {
-    /// How they logged in: `unix`, `tls`, `oidc`, …
+    /// The login method: `unix`, `tls`, `oidc`, …
     pub protocol: Text<'a>,
     /// The user's name, or a certificate's fingerprint.
     pub username: Text<'a>,
-    /// Where the request came from.
+    /// The address from which the request came.
     pub address: Text<'a>,
 }
 
@@ -37,25 +37,25 @@ impl<'a> Lifecycle<'a> {
         Self { metadata }
     }
 
-    /// What happened, such as `instance-started`.
+    /// The action, such as `instance-started`.
     #[must_use]
     pub fn action(&self) -> Option<Text<'a>> {
         self.metadata.get_text("action")
     }
 
-    /// The API path of what it happened to.
+    /// The API path of the entity that the action concerns.
     #[must_use]
     pub fn source(&self) -> Option<Text<'a>> {
         self.metadata.get_text("source")
     }
 
-    /// Who asked for it; nobody when the server or the instance itself did it.
+    /// The user who requested the action; `None` if the server or the instance itself caused it.
     #[must_use]
     pub fn requestor(&self) -> Option<Requestor<'a>> {
         Requestor::of(self.metadata)
     }
 
-    /// Further facts, which depend on the action.
+    /// Further data, which depends on the action.
     #[must_use]
     pub fn context(&self) -> Option<Value<'a>> {
         self.metadata.get("context")

@@ -11,22 +11,22 @@ pub struct Logging<'a> {
     metadata: Value<'a>,
 }
 
-/// How grave a log line is; logrus' names and order, which both servers and their clients use.
+/// The level of a log line, with the names and the order of logrus, which both servers and their clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Finer than debug.
+    /// More detailed than debug.
     Trace,
-    /// For those who look for a fault.
+    /// Details for troubleshooting.
     Debug,
-    /// The course of things.
+    /// Normal operation.
     Info,
-    /// Something to look at.
+    /// A possible problem.
     Warning,
-    /// Something failed.
+    /// A failure.
     Error,
-    /// The server ends because of it.
+    /// A failure after which the server exits.
     Fatal,
-    /// The server ends because of it, with a trace.
+    /// A failure after which the server exits with a stack trace.
     Panic,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Logging<'a> {
         Self { metadata }
     }
 
-    /// The log line.
+    /// The text of the log line.
     #[must_use]
     pub fn message(&self) -> Option<Text<'a>> {
         self.metadata.get_text("message")
@@ -47,13 +47,13 @@ impl<'a> Logging<'a> {
         self.metadata.get_text("level")
     }
 
-    /// The level, when it is one that we know.
+    /// The level, if it is a known one.
     #[must_use]
     pub fn level(&self) -> Option<Level> {
         self.level_text()?.cow().parse().ok()
     }
 
-    /// Further facts by name.
+    /// Further data: an object of named values.
     #[must_use]
     pub fn context(&self) -> Option<Value<'a>> {
         self.metadata.get("context")
@@ -61,11 +61,11 @@ impl<'a> Logging<'a> {
 }
 
 impl Level {
-    /// All levels, least grave first.
+    /// All levels, least severe first.
     pub const ALL: [Self; 7] =
         [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Fatal, Self::Panic];
 
-    /// logrus' name for it.
+    /// The name that logrus uses for the level.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,14 +86,14 @@ impl fmt::Display for Level {
     }
 }
 
-/// The name is no log level.
+/// The error of a name that is not a log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownLevel;
 
 impl FromStr for Level {
     type Err = UnknownLevel;
 
-    /// Reads logrus' names in any case, `warn` too.
+    /// Parses the names of logrus and `warn`, in upper or lower case.
     fn from_str(name: &str) -> Result<Self, UnknownLevel> {
         if name.eq_ignore_ascii_case("warn") {
             return Ok(Self::Warning);

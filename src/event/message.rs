@@ -1,4 +1,5 @@
-//! The text of messages: many of them share one [`Block`], whose memory is counted as long as anything uses it.
+//! The text of messages. Many messages share one [`Block`], and the memory of a block is counted until its last message
+//! is dropped.
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -8,20 +9,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The longest message that is read, in bytes.
+/// The maximum length of a message, in bytes.
 pub const MAX_MESSAGE: usize = 64 << 20;
 
-/// A block is closed once its weight is so many bytes. Long enough that an allocation per block costs nothing, short
-/// enough that one event that is kept holds little else in memory.
+/// A block is closed once its [weight](Block::weight) reaches this many bytes. It is so large that the cost of one
+/// allocation per block is negligible, and so small that a single event that keeps its block alive wastes little
+/// memory.
 pub const BLOCK: usize = 64 << 10;
 
-/// What a message counts beside its text, in bytes.
+/// What each message adds to the weight of its block besides its text, in bytes.
 const MESSAGE_WEIGHT: usize = 32;
 
-/// What a block takes beside its text: its own fields, reference counts, and what the allocator adds, in bytes.
+/// Memory use of a block besides its text and its list of ends: its fields, the reference counts and the overhead of
+/// the allocator, in bytes.
 const OVERHEAD: usize = 160;
 
-/// How many bytes of memory all that waits takes, and a wake-up for those who wait for some of it to be freed.
+/// Counts the memory that all buffered events take, and wakes the tasks that wait for some of it to be freed.
 #[derive(Debug)]
 pub struct Memory {
     used: AtomicUsize,
@@ -30,19 +33,19 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Nothing used yet; falling to `mark` bytes wakes those who wait.
+    /// A counter at zero. When the count falls to `mark` bytes, waiting tasks are woken.
     #[must_use]
     pub fn new(mark: usize) -> Self {
         Self { used: AtomicUsize::new(0), mark, freed: Notify::new() }
     }
 
-    /// What is in use now, in bytes.
+    /// The memory in use, in bytes.
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)
     }
 
-    /// Whether no more is in use than the mark.
+    /// Whether the memory in use does not exceed the mark.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.used() <= self.mark
@@ -59,7 +62,7 @@ impl Memory {
         }
     }
 
-    /// Something takes `bytes` now, and took `before`, which is updated.
+    /// Changes the share of one user from `before` to `bytes`, and sets `before` to `bytes`.
     pub fn update(&self, before: &mut usize, bytes: usize) {
         if bytes > *before {
             self.add(bytes - *before);
@@ -69,10 +72,10 @@ impl Memory {
         *before = bytes;
     }
 
-    /// Waits until no more is in use than the mark.
+    /// Waits until the memory in use does not exceed the mark.
     pub async fn wait_for_room(&self) {
         loop {
-            // Made before the check, so that memory freed after the check wakes it.
+            // Created before the check, so that memory which is freed after the check wakes this task.
             let freed = self.freed.notified();
             if self.has_room() {
                 return;
@@ -82,7 +85,7 @@ impl Memory {
     }
 }
 
-/// The share of [`Memory`] that one block takes, freed with the block.
+/// The share of one block in [`Memory`]. It is subtracted when the block is dropped.
 #[derive(Debug)]
 struct Charge {
     memory: Arc<Memory>,
@@ -95,56 +98,56 @@ impl Drop for Charge {
     }
 }
 
-/// Messages one behind the other in one allocation.
+/// The texts of several messages, concatenated in one allocation.
 #[derive(Debug, Default)]
 pub struct Block {
     text: String,
     /// Where each message ends.
     ends: Vec<u32>,
-    /// Frees the memory with the block.
+    /// Subtracts the block from the counted memory when it is dropped.
     #[expect(dead_code, reason = "only dropped")]
     charge: Option<Charge>,
 }
 
 impl Block {
-    /// An empty block with room for so many bytes of text.
+    /// An empty block with capacity for this many bytes of text.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         Self { text: String::with_capacity(bytes), ends: Vec::new(), charge: None }
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is no message.
+    /// Whether the block has no message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How many bytes of text there are.
+    /// The length of the text of all messages, in bytes.
     #[must_use]
     pub fn text_len(&self) -> usize {
         self.text.len()
     }
 
-    /// What counts towards [`BLOCK`]: the text, and for each message a little more, so that a block does not hold any
-    /// number of empty messages.
+    /// The size that is compared with [`BLOCK`]: the length of the text and a constant for each message, so that the
+    /// number of empty messages in a block is limited too.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.text.len() + self.ends.len() * MESSAGE_WEIGHT
     }
 
-    /// Whether it is long enough to be closed.
+    /// Whether the block is large enough to be closed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.weight() >= BLOCK
     }
 
-    /// Its size in memory, in bytes.
+    /// Memory use of the block, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>() + OVERHEAD
@@ -153,12 +156,12 @@ impl Block {
     /// Adds a message.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// There is not enough memory for the message.
     pub fn push(&mut self, message: &str) -> Result<(), TryReserveError> {
         if message.len() < BLOCK {
             self.text.try_reserve(message.len())?;
         } else {
-            // No more than it needs: it may be as long as 64 MiB.
+            // Exactly its length, as amortised growth would waste memory: a message may be 64 MiB long.
             self.text.try_reserve_exact(message.len())?;
         }
         self.text.push_str(message);
@@ -166,13 +169,13 @@ impl Block {
         Ok(())
     }
 
-    /// Ends the message that consists of all text behind the last one.
+    /// Makes a message of all text behind the end of the last message.
     fn end_message(&mut self) {
-        // The longest message is 64 MiB, and a block is closed at 64 KiB.
+        // The value always fits: a block is closed at 64 KiB, and its last message has at most 64 MiB.
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
-    /// Takes out what has been gathered, in an allocation that fits it, and leaves an empty block with room.
+    /// Returns the messages so far in a block whose allocation fits them, and leaves an empty block with capacity.
     #[must_use]
     pub fn close(&mut self) -> Self {
         if self.text.len() < BLOCK / 2 {
@@ -185,7 +188,7 @@ impl Block {
         std::mem::replace(self, Self { ends: Vec::with_capacity(ends), ..Self::with_capacity(BLOCK + BLOCK / 8) })
     }
 
-    /// Counts its memory until it is freed.
+    /// Adds the memory use of the block to `memory` until the block is dropped.
     #[must_use]
     pub fn charged_to(self, memory: &Arc<Memory>) -> Self {
         let bytes = self.size();
@@ -208,7 +211,7 @@ impl Block {
     }
 }
 
-/// The text of one message, and a share in the block it stands in.
+/// The text of one message: a slice of its block, and a reference that keeps the block alive.
 #[derive(Clone)]
 pub struct Message {
     block: Arc<Block>,
@@ -223,14 +226,14 @@ impl Message {
         &self.block.text[self.start as usize..self.end as usize]
     }
 
-    /// The length of the text in bytes. (That of the slice costs a look at the text, which may have left the processor's
-    /// cache.)
+    /// The length of the text in bytes. It needs no access to the block, which may no longer be in the processor's
+    /// cache; the length of [`Message::as_str`] does.
     #[must_use]
     pub fn len(&self) -> usize {
         (self.end - self.start) as usize
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end

@@ -1,4 +1,4 @@
-//! An event as it came: the message's own bytes, and where in them the parts of the envelope stand.
+//! An event: the unchanged text of the message, and the positions of the envelope's members in it.
 
 pub mod catalogue;
 pub mod entity;
@@ -24,7 +24,7 @@ pub use self::timestamp::Timestamp;
 
 use self::json::{Content, JsonError, Tape, Text, Value};
 
-/// Which of the followed remotes an event came from: its place in the configuration's list.
+/// Which of the followed remotes an event came from: the index of that remote in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteId(pub u16);
 
@@ -33,17 +33,17 @@ pub struct RemoteId(pub u16);
 pub enum Type {
     /// A log line of the daemon.
     Logging,
-    /// A background operation began, went on or ended.
+    /// A background operation was created, changed or finished.
     Operation,
     /// Something was created, changed or deleted.
     Lifecycle,
-    /// A log line of the OVN layer (LXD 5.21 on).
+    /// A log line of the OVN layer (since LXD 5.21).
     Ovn,
-    /// A security audit record (LXD 6.9 on).
+    /// A security audit record (since LXD 6.9).
     Security,
     /// A line of the network ACL log (Incus).
     NetworkAcl,
-    /// A type this program does not know; it is printed like any other.
+    /// A type that this program does not know. Such events are printed like any other.
     Other,
 }
 
@@ -58,7 +58,7 @@ pub struct Event {
     envelope: Envelope,
 }
 
-/// Indexes into the tape; [`ABSENT`] where the message lacks the key.
+/// Tape indexes of the envelope's values; [`ABSENT`] where the message lacks the key.
 #[derive(Clone, Copy, Debug)]
 struct Envelope {
     event_type: u32,
@@ -66,13 +66,14 @@ struct Envelope {
     metadata: u32,
     location: u32,
     project: u32,
-    /// Whether there is a `remote`, which no server sends.
+    /// Whether the event has a member `remote`, which no server sends.
     has_remote: bool,
 }
 
 const ABSENT: u32 = u32::MAX;
 
-/// The key under which a printed event says which of several remotes it came from.
+/// The key whose value is the remote that an event came from; added to printed events when several remotes are
+/// followed.
 pub const REMOTE: &str = "remote";
 
 /// Why a message is not an event.
@@ -89,11 +90,11 @@ pub enum Malformed {
 /// A message that is not an event.
 #[derive(Debug)]
 pub struct Rejected {
-    /// What is wrong with it.
+    /// The reason.
     pub why: Malformed,
     /// The message.
     pub message: Message,
-    /// The tape that was given.
+    /// The tape that was passed to [`Event::decode`], for reuse.
     pub tape: Tape,
 }
 
@@ -108,11 +109,11 @@ impl fmt::Display for Malformed {
 }
 
 impl Event {
-    /// Reads the envelope of `message`. The tape of an event that is done with can be given for this one's use
-    /// ([`Event::into_tape`]).
+    /// Parses `message` and reads its envelope. `tape` can be the tape of a finished event ([`Event::into_tape`]),
+    /// whose allocation is then reused.
     ///
     /// # Errors
-    /// Why it is no event, with the message, and the tape for the next one.
+    /// The message is not an event. The error returns the message, and the tape for reuse.
     pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
         match Envelope::read(&message, &mut tape) {
             Ok((event_type, envelope)) => {
@@ -124,7 +125,8 @@ impl Event {
         }
     }
 
-    /// Gives up the tape for another event, and with it all but the text, the timestamp and [`Event::names_a_remote`].
+    /// Takes the tape out of the event, for reuse. Afterwards the members of the event can no longer be read. What
+    /// remains is the text, the type, the timestamp, the remote, [`Event::spans_lines`] and [`Event::names_a_remote`].
     #[must_use]
     pub fn strip(&mut self) -> Tape {
         self.envelope = Envelope { has_remote: self.envelope.has_remote, ..Envelope::EMPTY };
@@ -132,32 +134,32 @@ impl Event {
         self.tape.take()
     }
 
-    /// Gives back the tape for another event.
+    /// Returns the tape for reuse by another event.
     #[must_use]
     pub fn into_tape(mut self) -> Tape {
         self.tape.trim();
         self.tape
     }
 
-    /// What it takes in memory, about, in bytes.
+    /// Approximate memory use of the event, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.message.len() + self.size_beside_text()
     }
 
-    /// What it takes in memory beside its text, about, in bytes.
+    /// Approximate memory use of the event without its text, in bytes.
     #[must_use]
     pub fn size_beside_text(&self) -> usize {
         self.tape.size() + size_of::<Self>()
     }
 
-    /// The message it stands in.
+    /// The message that contains the event.
     #[must_use]
     pub fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Takes the same text in another block, so that the block it came in can be freed.
+    /// Replaces the message by a copy of the same text in another block, so that the original block can be freed.
     pub fn relocate(&mut self, message: Message) {
         debug_assert_eq!(*self.message, *message);
         self.message = message;
@@ -169,7 +171,7 @@ impl Event {
         self.message.trim_ascii()
     }
 
-    /// Whether [`Event::text`] has line ends inside (between tokens: JSON allows none in strings).
+    /// Whether [`Event::text`] contains line breaks. They can only be between tokens, as JSON allows none in strings.
     #[must_use]
     pub fn spans_lines(&self) -> bool {
         self.tape.has_raw_newlines() && self.text().bytes().any(|byte| byte == b'\n' || byte == b'\r')
@@ -181,8 +183,8 @@ impl Event {
         self.remote
     }
 
-    /// Whether the event has a member `remote` of its own, which would pass for the one that is put in where several
-    /// remotes are followed.
+    /// Whether the event has a member `remote` of its own. With several remotes it could be mistaken for the member of
+    /// that name that lxmon adds.
     #[must_use]
     pub fn names_a_remote(&self) -> bool {
         self.envelope.has_remote
@@ -216,13 +218,13 @@ impl Event {
         self.part(self.envelope.timestamp)?.as_text()
     }
 
-    /// `timestamp` with its offset, when it is RFC 3339.
+    /// `timestamp` with its UTC offset, if it is RFC 3339.
     #[must_use]
     pub fn offset_time(&self) -> Option<DateTime<FixedOffset>> {
         DateTime::parse_from_rfc3339(&self.timestamp_text()?.cow()).ok()
     }
 
-    /// The time that `timestamp` names, when it is RFC 3339.
+    /// `timestamp` as a time in UTC, if it is RFC 3339.
     #[must_use]
     pub fn time(&self) -> Option<DateTime<Utc>> {
         match self.timestamp {
@@ -231,25 +233,25 @@ impl Event {
         }
     }
 
-    /// The moment `timestamp` names, when it is RFC 3339 and within the years 1677 to 2262.
+    /// `timestamp` in nanoseconds since 1970, if it is RFC 3339 and within the years 1677 to 2262.
     #[must_use]
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.timestamp
     }
 
-    /// `metadata`, whatever it is.
+    /// `metadata`, of whichever JSON type it is.
     #[must_use]
     pub fn metadata(&self) -> Option<Value<'_>> {
         self.part(self.envelope.metadata)
     }
 
-    /// `location`: the cluster member it comes from, `none` when the server is not clustered.
+    /// `location`: the cluster member that the event comes from; `none` if the server is not clustered.
     #[must_use]
     pub fn location(&self) -> Option<Text<'_>> {
         self.part(self.envelope.location)?.as_text()
     }
 
-    /// `project`; missing for events that belong to none.
+    /// `project`; absent for events that belong to no project.
     #[must_use]
     pub fn project(&self) -> Option<Text<'_>> {
         self.part(self.envelope.project)?.as_text().filter(|project| !project.raw.is_empty())
@@ -327,7 +329,7 @@ impl Envelope {
 }
 
 impl Type {
-    /// All types that have a name of their own.
+    /// All types except [`Type::Other`].
     pub const KNOWN: [Self; 6] =
         [Self::Logging, Self::Operation, Self::Lifecycle, Self::Ovn, Self::Security, Self::NetworkAcl];
 
@@ -335,7 +337,7 @@ impl Type {
         Self::KNOWN.into_iter().find(|kind| text.is(kind.name())).unwrap_or(Self::Other)
     }
 
-    /// The word that the servers use for it.
+    /// The value of `type` that the servers use for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

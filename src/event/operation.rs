@@ -8,16 +8,16 @@ pub struct Operation<'a> {
     metadata: Value<'a>,
 }
 
-/// How far an operation is, from `status_code` (both servers' `shared/api/status_code.go`).
+/// The state of an operation, from `status_code` (both servers' `shared/api/status_code.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// 100 to 199, or unknown: it goes on.
+    /// 100 to 199, or an unknown code: the operation is in progress.
     Going,
-    /// 200 to 299: done.
+    /// 200 to 299: the operation succeeded.
     Success,
-    /// 400: it failed.
+    /// 400: the operation failed.
     Failure,
-    /// 401: it was cancelled.
+    /// 401: the operation was cancelled.
     Cancelled,
 }
 
@@ -26,37 +26,37 @@ impl<'a> Operation<'a> {
         Self { metadata }
     }
 
-    /// Any of its members, by the name that the API gives it.
+    /// Any member of the metadata, by its name in the API.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Value<'a>> {
         self.metadata.get(name)
     }
 
-    /// Its UUID.
+    /// The UUID of the operation.
     #[must_use]
     pub fn id(&self) -> Option<Text<'a>> {
         self.metadata.get_text("id")
     }
 
-    /// What it does, such as `Creating instance`.
+    /// The description, such as `Creating instance`.
     #[must_use]
     pub fn description(&self) -> Option<Text<'a>> {
         self.metadata.get_text("description")
     }
 
-    /// When it began, as the server wrote it.
+    /// When the operation was created, as the server wrote it.
     #[must_use]
     pub fn created_at(&self) -> Option<Text<'a>> {
         self.metadata.get_text("created_at")
     }
 
-    /// The word for its status, such as `Running`.
+    /// The name of the status, such as `Running`.
     #[must_use]
     pub fn status_text(&self) -> Option<Text<'a>> {
         self.metadata.get_text("status")
     }
 
-    /// How far it is.
+    /// The state of the operation.
     #[must_use]
     pub fn status(&self) -> Status {
         match self.metadata.get("status_code").map(|code| code.raw()) {
@@ -67,13 +67,13 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Why it failed; empty texts count as none.
+    /// The error of a failed operation. An empty text counts as no error.
     #[must_use]
     pub fn err(&self) -> Option<Text<'a>> {
         self.metadata.get_text("err").filter(|err| !err.raw.is_empty())
     }
 
-    /// What it works on: API paths by kind (`instances`, `storage_volumes`, …).
+    /// The entities that the operation works on: lists of API paths by kind (`instances`, `storage_volumes`, …).
     #[must_use]
     pub fn resources(&self) -> Option<Value<'a>> {
         self.metadata.get("resources")
@@ -89,7 +89,7 @@ impl<'a> Operation<'a> {
             .filter_map(|path| path.as_text())
     }
 
-    /// Facts that depend on the operation: progress, file descriptors, results.
+    /// Data that depends on the operation: progress, file descriptors, results.
     #[must_use]
     pub fn details(&self) -> Option<Value<'a>> {
         self.metadata.get("metadata")

@@ -14,43 +14,43 @@ impl<'a> Security<'a> {
         Self { metadata }
     }
 
-    /// What happened.
+    /// The name of the security event.
     #[must_use]
     pub fn name(&self) -> Option<Text<'a>> {
         self.metadata.get_text("name")
     }
 
-    /// How grave it is, as the server wrote it.
+    /// The level, as the server wrote it.
     #[must_use]
     pub fn level_text(&self) -> Option<Text<'a>> {
         self.metadata.get_text("level")
     }
 
-    /// What happened in words.
+    /// The description in words.
     #[must_use]
     pub fn description(&self) -> Option<Text<'a>> {
         self.metadata.get_text("description")
     }
 
-    /// The API path that was asked for; the daemon's own events have none.
+    /// The API path of the request; absent from the daemon's own events.
     #[must_use]
     pub fn request_path(&self) -> Option<Text<'a>> {
         self.metadata.get_text("request_path")
     }
 
-    /// The HTTP method that was used.
+    /// The HTTP method of the request.
     #[must_use]
     pub fn request_method(&self) -> Option<Text<'a>> {
         self.metadata.get_text("request_method")
     }
 
-    /// The project that was meant.
+    /// The project of the request.
     #[must_use]
     pub fn project(&self) -> Option<Text<'a>> {
         self.metadata.get_text("project")
     }
 
-    /// Who did it; the daemon's own events have nobody.
+    /// The user who made the request; absent from the daemon's own events.
     #[must_use]
     pub fn requestor(&self) -> Option<Requestor<'a>> {
         Requestor::of(self.metadata)

@@ -1,26 +1,26 @@
-//! Strings as the message spells them, and what they stand for.
+//! Strings in their escaped form, as in the message, and their decoding.
 
 use std::borrow::Cow;
 
-/// What kinds of escapes a string has, later kinds together with earlier ones.
+/// The kinds of escapes in a string. The value is the greatest kind that occurs; lesser kinds may occur too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Escapes {
-    /// None.
+    /// No escapes.
     None,
-    /// `\"`, `\\`, `\n`: the same in YAML and Rust.
+    /// `\"`, `\\`, `\n`, which are the same in YAML and Rust.
     Shared,
-    /// `\t`, `\b`, `\f`, `\r`: the same in YAML, for control characters other than newlines.
+    /// `\t`, `\b`, `\f`, `\r`: control characters other than newlines, whose escapes are the same in YAML.
     Control,
-    /// `\u`, `\/`
+    /// `\u` and `\/`.
     Other,
 }
 
 /// The contents of a JSON string, still escaped as in the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub raw: &'a str,
-    /// What escapes `raw` holds.
+    /// The kinds of escapes in `raw`.
     pub escapes: Escapes,
 }
 
@@ -31,22 +31,22 @@ impl<'a> Text<'a> {
         Self { raw, escapes: Escapes::None }
     }
 
-    /// Whether `raw` holds escapes.
+    /// Whether `raw` contains escapes.
     #[inline]
     #[must_use]
     pub fn is_escaped(&self) -> bool {
         self.escapes != Escapes::None
     }
 
-    /// Whether the string is `other`.
+    /// Whether the decoded string equals `other`.
     #[inline]
     #[must_use]
     pub fn is(&self, other: &str) -> bool {
         if self.is_escaped() { self.cow() == other } else { self.raw == other }
     }
 
-    /// The string, unescaped into `scratch` when it has escapes. A surrogate without its partner becomes U+FFFD, as
-    /// in Go's decoder.
+    /// The decoded string, which is stored in `scratch` if it has escapes. A lone surrogate becomes U+FFFD, as in Go's
+    /// decoder.
     #[must_use]
     pub fn decode<'b>(&self, scratch: &'b mut String) -> &'b str
     where
@@ -60,7 +60,7 @@ impl<'a> Text<'a> {
         scratch
     }
 
-    /// The string itself.
+    /// The decoded string. A lone surrogate becomes U+FFFD.
     #[inline]
     #[must_use]
     pub fn cow(&self) -> Cow<'a, str> {
@@ -76,7 +76,7 @@ fn unescaped(raw: &str) -> String {
 }
 
 fn unescape(mut raw: &str, out: &mut String) {
-    // Escapes stand close together where they stand at all, as in JSON within JSON: no use in a vector search.
+    // Texts that have escapes have many close together, as in JSON within JSON, so a vectorised search does not pay.
     while let Some(at) = raw.bytes().position(|byte| byte == b'\\') {
         out.push_str(&raw[..at]);
         let escape = raw.as_bytes()[at + 1];
@@ -99,7 +99,7 @@ fn unescape(mut raw: &str, out: &mut String) {
     out.push_str(raw);
 }
 
-/// The character that `\uXXXX` at the start of `text` stands for, with the length of the escape or of the pair.
+/// The character of the `\uXXXX` at the start of `text`, and the length of the escape or surrogate pair.
 fn unescape_unicode(text: &str) -> (char, usize) {
     let unit = hex(&text[2..]);
     if (0xd800..0xdc00).contains(&unit)
@@ -112,7 +112,7 @@ fn unescape_unicode(text: &str) -> (char, usize) {
     (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
-/// The value of the four hex digits that `text` starts with; the scanner has seen that they are there.
+/// The value of the four hex digits at the start of `text`. The scanner has checked that they are there.
 fn hex(text: &str) -> u32 {
     text.as_bytes()[..4].iter().fold(0, |value, &digit| value << 4 | char::from(digit).to_digit(16).unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! Walks a tape: values, the items of arrays, the members of objects.
+//! Reads values from a tape, and iterates over the items of arrays and the members of objects.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ pub struct Value<'a> {
     index: u32,
 }
 
-/// What a value is.
+/// The type and the contents of a value.
 #[derive(Clone, Debug)]
 pub enum Content<'a> {
     /// `null`
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, with the digits the server wrote.
+    /// A number, with the server's digits.
     Number(&'a str),
     /// A string.
     String(Text<'a>),
     /// An array's items, in order.
     Array(Items<'a>),
-    /// An object's members, in the message's order, doubles included.
+    /// An object's members in the order of the message, including those with duplicate keys.
     Object(Members<'a>),
 }
 
@@ -53,19 +53,19 @@ impl<'a> Value<'a> {
         self.nodes[self.index as usize]
     }
 
-    /// The index of the first node that is not part of this value.
+    /// The index of the first node after this value.
     #[inline]
     fn next(&self) -> u32 {
         self.node().next(self.index)
     }
 
-    /// Where the value stands on its tape.
+    /// The index of the value on its tape.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// The value as it stands in the message.
+    /// The text of the value in the message.
     #[must_use]
     pub fn raw(&self) -> &'a str {
         let node = self.node();
@@ -73,7 +73,7 @@ impl<'a> Value<'a> {
         &self.text[node.start()..end]
     }
 
-    /// What the value is, with its contents.
+    /// The type of the value, with its contents.
     #[inline]
     #[must_use]
     pub fn content(&self) -> Content<'a> {
@@ -95,20 +95,20 @@ impl<'a> Value<'a> {
         Text { raw: &self.text[node.start() + 1..node.end() - 1], escapes: node.escapes() }
     }
 
-    /// Another value or key of the same text, by its index.
+    /// Another value or key of the same text, by its index on the tape.
     #[must_use]
     pub fn at(&self, index: u32) -> Value<'a> {
         Value { index, ..*self }
     }
 
-    /// The key at `index`, as [`Members::key_indexes`] gave it.
+    /// The key at `index`, which must be a result of [`Members::key_indexes`].
     #[inline]
     #[must_use]
     pub fn key(&self, index: u32) -> Text<'a> {
         self.text_of(self.nodes[index as usize])
     }
 
-    /// The string's contents, when it is a string.
+    /// The contents of a string, or `None` if the value is not a string.
     #[must_use]
     pub fn as_text(&self) -> Option<Text<'a>> {
         match self.content() {
@@ -117,7 +117,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The members, none when it is not an object.
+    /// The members of an object. There are none if the value is not an object.
     #[must_use]
     pub fn members(&self) -> Members<'a> {
         match self.content() {
@@ -126,7 +126,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The items, none when it is not an array.
+    /// The items of an array. There are none if the value is not an array.
     #[must_use]
     pub fn items(&self) -> Items<'a> {
         match self.content() {
@@ -135,7 +135,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The member called `name`; of doubles the last, as Go's and most other decoders take it.
+    /// The member called `name`. Of duplicate keys the last one counts, as in Go's and most other decoders.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
         self.members().filter(|(key, _)| key.is(name)).map(|(_, value)| value).last()
@@ -167,7 +167,7 @@ impl fmt::Debug for Members<'_> {
 }
 
 impl Items<'_> {
-    /// Whether there are none left.
+    /// Whether there are no more items.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.at.index >= self.end
@@ -175,13 +175,13 @@ impl Items<'_> {
 }
 
 impl Members<'_> {
-    /// Whether there are none left.
+    /// Whether there are no more members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.at.index >= self.end
     }
 
-    /// Where the keys stand on the tape; each one's value is at the next index.
+    /// The indexes of the keys on the tape. The value of a key is at the next index.
     pub fn key_indexes(self) -> impl Iterator<Item = u32> {
         let (at, end) = (self.at, self.end);
         let first = (at.index < end).then_some(at.index);
@@ -218,7 +218,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Where the object or array that begins at `start` ends. The scanner has seen that it does.
+/// The offset at which the object or array that begins at `start` ends. The scanner has checked that it does.
 fn container_end(text: &str, start: usize) -> usize {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (start, 0);
