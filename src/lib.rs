@@ -1,7 +1,7 @@
 //! lxmon follows the events of LXD and Incus servers.
 //!
-//! Data flows one way: source → queue → event → filter → window → render → sink. [`pipeline`] joins the steps and says
-//! which thread does what.
+//! Data flows one way: source → queue → event → filter → window → render → sink. [`pipeline`] connects the steps and
+//! starts their threads.
 
 pub mod cli;
 pub mod config;
@@ -28,10 +28,10 @@ use crate::system::descriptors;
 use crate::system::environment::Environment;
 use crate::system::terminal::Terminal;
 
-/// Does what the command line says.
+/// Runs the command line: prints what `--completions`, `--man` or `--list-actions` ask for, or follows events.
 ///
 /// # Errors
-/// What went wrong; the root of the chain is a [`Fault`] where a status or a hint depends on it.
+/// Any failure. The root of the error chain is a [`Fault`] where the error has its own exit status or hint.
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     notice::start(match cli {
         Cli { quiet: true, .. } => Verbosity::Quiet,
@@ -57,17 +57,17 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     pipeline::run(Config::new(cli, &Environment::current(), Terminal::of_stdout())?)
 }
 
-/// Prints help or the version, which come from clap as errors.
+/// Prints the help or the version, which clap returns as errors.
 ///
 /// # Errors
-/// Standard output cannot be written.
+/// Writing to standard output fails.
 pub fn show(help: &clap::Error) -> anyhow::Result<Exit> {
     let text = help.render();
     let color = config::colors(When::Auto, &Environment::current(), Terminal::of_stdout());
     print(if color { text.ansi().to_string() } else { text.to_string() }.as_bytes())
 }
 
-/// Prints what is not an event. That nobody reads it to its end is no error.
+/// Prints `text`, which is not an event. A reader that closes the pipe early is not an error.
 fn print(text: &[u8]) -> anyhow::Result<Exit> {
     check_stdout()?;
     let mut out = io::stdout().lock();

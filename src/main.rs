@@ -11,11 +11,11 @@ use lxmon::system::signals;
 use lxmon::{run, show};
 
 fn main() -> ExitCode {
-    // When a shell asks for completions, this answers and ends here.
+    // If a shell asks for completions, this prints them and exits.
     complete::answer();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
-        // Help and version are no errors. clap would print them and hide that they cannot be written.
+        // Help and version are not errors. They are printed here because clap's own print ignores write errors.
         Err(shown) if !shown.use_stderr() => show(&shown).unwrap_or_else(|error| notice::fail(&error)),
         Err(error) => notice::misuse(&error),
     };
