@@ -1,4 +1,4 @@
-//! One event per line: the server's own bytes.
+//! The `json` format: one event per line, the server's own bytes.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -7,21 +7,22 @@ use super::{Surface, sanitize};
 use crate::event::json::Tape;
 use crate::event::{Event, REMOTE};
 
-/// The format.
+/// The renderer of the format.
 #[derive(Debug)]
 pub struct Json {
     surface: Surface,
 }
 
 impl Json {
-    /// For such an output.
+    /// A renderer for an output with these properties.
     #[must_use]
     pub fn new(surface: Surface) -> Self {
         Self { surface }
     }
 
-    /// Appends the event as it came. What is changed: the remote is put in as first key, in place of any that the event
-    /// has; line ends between tokens are left out; on a terminal what must not reach it is escaped, by JSON's own escapes.
+    /// Appends the event as the server sent it, with these exceptions: `remote` becomes the first key and replaces a
+    /// member of that name in the event; line breaks between tokens are removed; on a terminal or with colours, control
+    /// characters are replaced by JSON escapes.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         let mut text = Cow::Borrowed(event.text());
         if let Some(remote) = remote {
@@ -41,10 +42,10 @@ impl Json {
         out.push(b'\n');
     }
 
-    /// Appends `text`, which is all or most of the event, as one line.
+    /// Appends `text`, which is the event or its rest after the opening brace, as one line.
     fn push_line(&self, event: &Event, text: &str, out: &mut Vec<u8>) {
         if event.spans_lines() {
-            // Raw line ends cannot stand inside strings, so each is between tokens.
+            // JSON strings cannot contain raw line breaks, so each one is between tokens.
             for line in text.split(['\n', '\r']) {
                 self.push(line.trim_ascii(), out);
             }
@@ -58,7 +59,7 @@ impl Json {
             out.extend_from_slice(text.as_bytes());
             return;
         }
-        // Outside strings JSON is ASCII without controls, but for tabs.
+        // Line breaks between tokens are gone, so tabs are the only control characters outside of strings.
         for character in text.chars() {
             if sanitize::is_control(character) && character != '\t' {
                 let mut units = [0; 2];
@@ -74,8 +75,9 @@ impl Json {
     }
 }
 
-/// The object `text` without its members `remote`, however their key is written: readers of JSON take the last of
-/// doubles. No server sends such an event, and the tape it was read with may be gone, so it is read again.
+/// Returns the object `text` without its members `remote`, even if their key has escapes: of duplicate keys, JSON
+/// readers use the last one. The text is parsed again because the event may have lost its tape. This cost does not
+/// matter, as no server sends such an event.
 fn without_remote(text: &str) -> String {
     let mut tape = Tape::default();
     let members = match tape.parse(text) {
@@ -140,10 +142,10 @@ mod tests {
         ] {
             assert_eq!(render(PIPE, own, Some("n1")), format!("{{\"remote\":\"n1\",{rest}\n"));
         }
-        // With one remote it is the server's own bytes.
+        // With one remote, the server's own bytes are printed.
         let text = "{\"type\":\"x\",\"remote\":\"prod\"}\n";
         assert_eq!(render(PIPE, text, None), text);
-        // The tape is not needed.
+        // Events without a tape are rendered too.
         let mut event = event(text);
         let _ = event.strip();
         let mut out = Vec::new();

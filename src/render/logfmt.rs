@@ -1,5 +1,5 @@
-//! The line that `lxc monitor --pretty` prints to a pipe: logrus' `TextFormatter` over the record that the clients make
-//! of an event (`ToLogging` in both servers' `shared/api/event.go`).
+//! The `logfmt` format: the line that `lxc monitor --pretty` prints to a pipe. The clients convert an event to a log
+//! record (`ToLogging` in both servers' `shared/api/event.go`), which logrus' `TextFormatter` prints.
 
 use std::cmp::Ordering;
 use std::io::Write as _;
@@ -12,24 +12,24 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 use crate::event::json::{Content, Text, Value};
 use crate::event::{Event, Lifecycle, Logging, Operation, REMOTE, Requestor, Security};
 
-/// The format.
+/// The renderer of the format.
 #[derive(Debug)]
 pub struct Logfmt {
     surface: Surface,
-    /// A value before it is quoted.
+    /// Buffer for a value before it is quoted.
     value: String,
-    /// A string without its escapes.
+    /// Buffer for decoded strings.
     scratch: String,
-    /// The keys of a context, by their index on the tape; sorted.
+    /// Buffer for the sorted keys of a context: their indexes on the tape.
     keys: Vec<u32>,
 }
 
-/// The keys that logrus keeps for itself; a context's own of that name gets [`CLASH`] in front.
+/// The keys that logrus reserves. A key of the context with such a name gets the prefix [`CLASH`].
 const FIXED: [&str; 3] = ["time", "level", "msg"];
 const CLASH: &str = "fields.";
 
 impl Logfmt {
-    /// For such an output.
+    /// A renderer for an output with these properties.
     #[must_use]
     pub fn new(surface: Surface) -> Self {
         Self { surface, value: String::new(), scratch: String::new(), keys: Vec::new() }
@@ -54,7 +54,7 @@ impl Logfmt {
         out.push(b'\n');
     }
 
-    /// To the second, with the event's own offset.
+    /// Puts the event's time into `value`: in whole seconds, with the event's own UTC offset.
     fn time(&mut self, event: &Event) {
         self.value.clear();
         match (event.offset_time(), event.timestamp_text()) {
@@ -65,7 +65,7 @@ impl Logfmt {
     }
 
     fn level(&mut self, out: &mut Vec<u8>, level: &str, remote: Option<&str>) {
-        // logrus' names; the clients take "dbug" for debug, and logrus "warn" for warning.
+        // The output has logrus' names. The clients read "dbug" as debug, and logrus reads "warn" as warning.
         let level = match level {
             "dbug" => "debug",
             "warn" => "warning",
@@ -101,7 +101,7 @@ impl Logfmt {
     }
 
     fn security(&mut self, out: &mut Vec<u8>, security: Security<'_>, remote: Option<&str>) {
-        // Anything but a warning counts as info (`owaspLevelToLogrusLevel`).
+        // Every level other than warning counts as info (`owaspLevelToLogrusLevel`).
         let warns = security.level_text().is_some_and(|level| level.is("warning"));
         self.level(out, if warns { "warning" } else { "info" }, remote);
         self.value.clear();
@@ -118,7 +118,7 @@ impl Logfmt {
         }
     }
 
-    /// The same keys as lxc's, which prints nested values in Go's own notation; here they are JSON.
+    /// The keys are those of lxc. Nested values are printed as JSON, where lxc prints Go's notation.
     fn operation(&mut self, out: &mut Vec<u8>, operation: Operation<'_>, remote: Option<&str>) {
         self.level(out, "info", remote);
         self.value.clear();
@@ -146,7 +146,7 @@ impl Logfmt {
         }
     }
 
-    /// A type that has no record of its own: its metadata's members are the fields.
+    /// An event type without a record form of its own: the members of its metadata become the fields.
     fn unknown(&mut self, out: &mut Vec<u8>, event: &Event, remote: Option<&str>) {
         self.level(out, "info", remote);
         self.value.clear();
@@ -175,14 +175,14 @@ impl Logfmt {
         self.value.push(')');
     }
 
-    /// The message, left out when it is empty.
+    /// Appends `value` as the message, unless it is empty.
     fn message(&mut self, out: &mut Vec<u8>) {
         if !self.value.is_empty() {
             self.field(out, "msg");
         }
     }
 
-    /// The context's members by their names.
+    /// Appends the members of the context, sorted by their keys.
     fn context(&mut self, out: &mut Vec<u8>, context: Option<Value<'_>>, remote: Option<&str>) {
         let Some(context) = context else { return };
         self.keys.clear();
@@ -202,7 +202,7 @@ impl Logfmt {
         self.keys.sort_by(|a, b| compare(*a, *b));
         for at in 0..self.keys.len() {
             let index = self.keys[at];
-            // Of doubled keys the last counts.
+            // Of duplicate keys the last one counts.
             if self.keys.get(at + 1).is_some_and(|next| compare(index, *next) == Ordering::Equal) {
                 continue;
             }
@@ -218,7 +218,7 @@ impl Logfmt {
         }
     }
 
-    /// A value as Go's `fmt.Sprint` shows what it decodes to; numbers keep their digits.
+    /// Formats a decoded value as Go's `fmt.Sprint` does, except that numbers keep their digits.
     fn sprint(&mut self, value: Value<'_>) {
         self.value.clear();
         sprint(value, &mut self.value);
@@ -263,12 +263,12 @@ impl Logfmt {
     }
 }
 
-/// What logrus leaves without quotes (`needsQuoting`).
+/// Whether logrus prints a value that consists of such bytes without quotes (`needsQuoting`).
 fn is_bare(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'/' | b'@' | b'^' | b'+')
 }
 
-/// lxc writes keys as they are. Here one that would break the line into other fields is mended.
+/// Appends a key. lxc does not change keys; here, characters that would make the line ambiguous are replaced by `_`.
 fn push_key(out: &mut Vec<u8>, key: &str) {
     let breaks = |character: char| {
         character.is_whitespace() || sanitize::is_control(character) || matches!(character, '=' | '"')
@@ -296,7 +296,7 @@ fn sprint(value: Value<'_>, out: &mut String) {
             out.push(']');
         }
         Content::Object(members) => {
-            // Maps are printed by their keys' order.
+            // Go prints maps sorted by key.
             let mut keys: Vec<_> = members.key_indexes().collect();
             keys.sort_by(|a, b| value.key(*a).cow().cmp(&value.key(*b).cow()));
             out.push_str("map[");
@@ -356,7 +356,7 @@ fn quote(out: &mut Vec<u8>, text: &str, surface: Surface) {
     out.push(b'"');
 }
 
-/// Go's `unicode.IsPrint` for what is not ASCII: letters, marks, numbers, punctuation, symbols.
+/// Go's `unicode.IsPrint` for characters beyond ASCII: letters, marks, numbers, punctuation, symbols.
 fn is_print(character: char) -> bool {
     use GeneralCategoryGroup::{Letter, Mark, Number, Punctuation, Symbol};
     matches!(character.general_category_group(), Letter | Mark | Number | Punctuation | Symbol)

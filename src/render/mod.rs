@@ -17,17 +17,17 @@ use self::logfmt::Logfmt;
 use self::pretty::Pretty;
 use self::yaml::Yaml;
 
-/// What the place that the text goes to can take.
+/// Properties of the output that decide how text is rendered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Surface {
-    /// Colours are wanted.
+    /// Whether to use colours.
     pub color: bool,
-    /// It is a terminal: control characters and bidi controls from the server must not reach it.
+    /// Whether the output is a terminal. Control characters and bidi controls from the server must not reach it.
     pub terminal: bool,
 }
 
 impl Surface {
-    /// Whether text from the server must be escaped beyond what the format asks for.
+    /// Whether control characters in text from the server must be escaped, even where the format does not require it.
     #[must_use]
     pub fn is_delicate(self) -> bool {
         self.color || self.terminal
@@ -71,7 +71,7 @@ impl Renderer {
         }
     }
 
-    /// Appends `event`; `remote` is its remote's name where several are followed.
+    /// Appends `event`. `remote` is the name of its remote if several remotes are followed, otherwise `None`.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         match self {
             Self::Yaml(yaml) => yaml.render(event, remote, out),

@@ -1,17 +1,16 @@
-//! Keeps text from a server from acting on a terminal, or from looking like another text there: control characters, and
-//! those that change the direction of writing or are not seen at all, are shown as escapes.
+//! Makes text from a server safe to print on a terminal: characters that control the terminal, change the direction of
+//! writing or are invisible are shown as escapes. So the text can neither control the terminal nor look like another.
 
 use std::io::Write as _;
 
 use super::simd;
 
-/// Whether `character` does something other than to show itself: C0, DEL, C1, line and paragraph separators, the bidi
-/// controls (Unicode's `Bidi_Control` property), interlinear annotation, and what is invisible
-/// (`Default_Ignorable_Code_Point`: soft hyphen, joiners, fillers, tags, and the supplementary variation selectors, in
-/// which any text can be hidden).
+/// Whether `character` must be escaped: C0, DEL, C1, line and paragraph separators, the bidi controls (Unicode's
+/// `Bidi_Control` property), interlinear annotations, and invisible characters (`Default_Ignorable_Code_Point`: soft
+/// hyphen, joiners, fillers, tags, and the supplementary variation selectors, in which any text can be hidden).
 ///
-/// Of the latter those stay that are seen by what they do to the character before them: the sixteen variation selectors
-/// of emoji and Mongolian's own.
+/// Exceptions are invisible characters that visibly change the character before them: the sixteen variation selectors
+/// of emoji, and the Mongolian ones.
 #[must_use]
 pub fn is_control(character: char) -> bool {
     matches!(
@@ -37,7 +36,7 @@ pub fn is_control(character: char) -> bool {
     )
 }
 
-/// Whether `text` holds any of them.
+/// Whether `text` contains a character for which [`is_control`] is true.
 #[must_use]
 pub fn is_dangerous(text: &str) -> bool {
     !simd::is_usual(text.as_bytes()) && text.chars().any(is_control)
@@ -65,17 +64,18 @@ pub fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&text.as_bytes()[clean..]);
 }
 
-/// `text` as [`push`] appends it.
+/// Returns what [`push`] would append for `text`.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     push(&mut out, text);
-    // What is left out and put in are whole characters.
+    // The result is UTF-8: `push` replaces only whole characters, by ASCII.
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// Appends what [`push`] would of the text that JSON spells like this: printable ASCII with no other escapes than those
-/// of two characters. Log lines are full of JSON within JSON, and most of its escapes are just what is to be shown.
+/// Appends what [`push`] would for the decoded form of `raw`, a JSON string of printable ASCII whose escapes all have
+/// two characters. This avoids decoding: log lines are full of JSON within JSON, and most of its escapes are shown as
+/// they are.
 pub(super) fn push_escaped(out: &mut Vec<u8>, raw: &str) {
     let bytes = raw.as_bytes();
     let (mut clean, mut at) = (0, 0);
@@ -91,7 +91,7 @@ pub(super) fn push_escaped(out: &mut Vec<u8>, raw: &str) {
                 at += 2;
                 continue;
             }
-            // What is escaped stands for itself.
+            // The backslash is dropped, as the escaped character stands for itself.
             _ => {
                 out.extend_from_slice(&bytes[clean..at]);
                 clean = at + 1;
@@ -124,7 +124,7 @@ mod tests {
         for hidden in "\u{ad}\u{200b}\u{200c}\u{200d}\u{2060}\u{2065}\u{206f}\u{3164}\u{feff}\u{e0001}\u{e0041}\u{e007f}\u{e0100}\u{e01ef}".chars() {
             assert_eq!(shown(&format!("web{hidden}1")), format!("web\\{}1", &hidden.escape_unicode().to_string()[1..].replacen("u{ad}", "xad", 1)));
         }
-        // A joined emoji comes apart, and its parts stay as they are, with the form that a selector gives them.
+        // Of a joined emoji only the joiner is escaped. Variation selectors are kept.
         assert_eq!(shown("👩\u{200d}👧 ❤\u{fe0f} 1\u{fe0f}\u{20e3}"), "👩\\u{200d}👧 ❤\u{fe0f} 1\u{fe0f}\u{20e3}");
     }
 

@@ -1,13 +1,13 @@
-//! Looks at the bytes of a text sixteen at a time.
+//! Tests the bytes of a text sixteen at a time.
 
 use wide::u8x16;
 
-/// Folds all bytes of `text` into what is of no consequence to order or number of times: bytes come in chunks, some of
-/// them twice. Nothing when the text is too short for that to pay.
+/// Folds `with` over `text` in chunks of 16 bytes. Chunks may overlap, so the result of `with` must not depend on their
+/// order or number. `None` if the text has less than eight bytes, which is too short to be worth it.
 #[inline]
 pub(super) fn fold<T>(text: &[u8], nothing: T, with: impl Fn(T, u8x16) -> T) -> Option<T> {
     let (chunks, rest) = text.as_chunks();
-    // The rest is looked at together with some of what is before it.
+    // The last chunk contains the remainder and the bytes before it.
     let last = match (text.last_chunk(), text.first_chunk(), text.last_chunk()) {
         (Some(last), _, _) => *last,
         (None, Some(first), Some(last)) => halves(*first, *last),
@@ -24,7 +24,7 @@ fn halves(first: [u8; 8], last: [u8; 8]) -> [u8; 16] {
     both
 }
 
-/// Marks bytes that are not printable ASCII.
+/// Marks the bytes that are not printable ASCII.
 #[inline]
 pub(super) fn unusual(chunk: u8x16) -> u8x16 {
     chunk.min(u8x16::splat(0x1f)).simd_eq(chunk) | chunk.max(u8x16::splat(0x7f)).simd_eq(chunk)
@@ -39,7 +39,7 @@ pub(super) fn is_usual(text: &[u8]) -> bool {
     }
 }
 
-/// Whether `text` has nothing but ASCII letters and digits, spaces, and `_-./`.
+/// Whether `text` consists of ASCII letters and digits, spaces, and `_-./`.
 #[inline]
 pub(super) fn is_words(text: &[u8]) -> bool {
     let between = |chunk: u8x16, first: u8, last: u8| {
@@ -47,7 +47,7 @@ pub(super) fn is_words(text: &[u8]) -> bool {
     };
     let words = |all: u8x16, chunk: u8x16| {
         let letters = between(chunk | u8x16::splat(0x20), b'a', b'z');
-        // These stand in a row: `-./0123456789`.
+        // These have consecutive codes: `-./0123456789`.
         let others = between(chunk, b'-', b'9');
         let joints = chunk.simd_eq(u8x16::splat(b'_')) | chunk.simd_eq(u8x16::splat(b' '));
         all & (letters | others | joints)

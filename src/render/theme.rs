@@ -1,31 +1,31 @@
-//! The colours, by what they stand for.
+//! The colours, by their meaning.
 
 use std::io::Write as _;
 
 use owo_colors::Style;
 
-/// A key of YAML, or a column that tells where an event comes from.
+/// A YAML key, or a column with the origin of an event.
 pub const KEY: Style = Style::new().cyan();
 /// A string.
 pub const STRING: Style = Style::new().green();
 /// A number, `true`, `false` and `null`.
 pub const NUMBER: Style = Style::new().magenta();
-/// Something began or went well.
+/// A beginning or a success.
 pub const GOOD: Style = Style::new().green();
-/// Something ended for good or went wrong.
+/// A deletion or a failure.
 pub const BAD: Style = Style::new().red();
-/// Something rests, or wants attention.
+/// A stop or pause, or a warning.
 pub const WARN: Style = Style::new().yellow();
-/// Something is another than it was.
+/// A change, and the name of a project.
 pub const CHANGE: Style = Style::new().blue();
-/// What an event happened to.
+/// The entity that an event concerns.
 pub const OBJECT: Style = Style::new().bold();
-/// What is seldom looked at.
+/// Details of little interest.
 pub const DIM: Style = Style::new().dimmed();
-/// As the terminal has it.
+/// The terminal's default style.
 pub const PLAIN: Style = Style::new();
 
-/// Appends what `write` writes, in `style` when `color` is on.
+/// Appends the output of `write`, in `style` if `color` is true.
 pub fn paint(out: &mut Vec<u8>, color: bool, style: Style, write: impl FnOnce(&mut Vec<u8>)) {
     if color {
         // Writing to a Vec cannot fail.

@@ -1,7 +1,8 @@
-//! YAML documents as `lxc monitor` prints them: go-yaml v2's choices of style (`encode.go`, `resolve.go`) and the
-//! layout of the libyaml emitter that it carries (`emitterc.go`), straight from the tape to the output.
+//! The `yaml` format: documents as `lxc monitor` prints them. The scalar styles are those of go-yaml v2 (`encode.go`,
+//! `resolve.go`), and the layout is that of its port of libyaml's emitter (`emitterc.go`). The text is written from the
+//! tape to the output without a tree in between.
 //!
-//! Where lxc's text would not be read back as the same value by a YAML 1.1 or a YAML 1.2 reader, the scalar is quoted.
+//! Where a YAML 1.1 or 1.2 reader would not read lxc's text back as the same value, the scalar is quoted.
 
 mod emitter;
 mod order;
@@ -16,52 +17,54 @@ use super::Surface;
 use crate::event::json::{Content, Escapes, Value};
 use crate::event::{Event, REMOTE};
 
-/// The format.
+/// The renderer of the format.
 #[derive(Debug)]
 pub struct Yaml {
     surface: Surface,
     scratch: Scratch,
 }
 
-/// How mappings and sequences within the document's own mapping are written.
+/// The style of mappings and sequences inside the document's top-level mapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Style {
-    /// An item or member a line, as lxc does.
+    /// One line for each item or member, as lxc prints them.
     #[default]
     Block,
-    /// In brackets, as JSON does.
+    /// In brackets, as in JSON.
     Flow,
 }
 
-/// How much longer than twice its event a document may be, in bytes. No server's event comes near it.
+/// A document in block style may be longer than twice its event by this many bytes. No event of a server needs as much.
 const ROOM: usize = 4 << 20;
 
-/// The longest event that is coloured, in bytes. The colours of a number are five times as long as the number.
+/// The maximum length of a coloured event, in bytes. The escape sequences around a short number are about five times as
+/// long as its text.
 const MOST_COLORED: usize = 1 << 20;
 
-/// Buffers that live from event to event.
+/// Buffers that are reused for the next event.
 #[derive(Debug, Default)]
 struct Scratch {
     style: Style,
-    /// The keys of the mappings that are being written, outer ones first; sorted.
+    /// The sorted keys of all mappings that are being written, outermost mapping first.
     keys: Vec<Key>,
-    /// For sorting them.
+    /// Buffer for sorting them.
     spare: Vec<Key>,
-    /// A string without its escapes.
+    /// Buffer for decoded strings.
     text: String,
 }
 
 impl Yaml {
-    /// For such an output.
+    /// A renderer for an output with these properties.
     #[must_use]
     pub fn new(surface: Surface) -> Self {
         Self { surface, scratch: Scratch::default() }
     }
 
-    /// Appends the event as a document of its own.
+    /// Appends the event as one document.
     ///
-    /// Each line is indented by its depth, so an event of many small parts within each other would take hundreds of times
-    /// its own size. One of which the document would be so long has its metadata, and what else is nested, in flow style.
+    /// In block style each line is indented by its depth, so a deeply nested event of many small parts could take
+    /// hundreds of times its own size. If the document exceeds the limit ([`ROOM`]), it is written again with all
+    /// nested values in flow style.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         let size = event.text().len();
         let color = self.surface.color && size <= MOST_COLORED;
@@ -84,8 +87,8 @@ impl Yaml {
 }
 
 impl Scratch {
-    /// The members of `mapping` in go-yaml's order of keys; of doubles the last. `remote` is put where it belongs, in
-    /// place of the mapping's own member of that name.
+    /// Writes the members of `mapping` in go-yaml's order of keys. Of duplicate keys the last one counts. `remote` is
+    /// added at its place in that order, and replaces a member of that name.
     fn members(&mut self, emitter: &mut Emitter<'_>, mapping: Value<'_>, mut remote: Option<&str>) {
         let replaces_own = remote.is_some();
         let keys = self.push_keys(mapping);
@@ -116,7 +119,7 @@ impl Scratch {
         self.keys.truncate(start);
     }
 
-    /// Pushes the keys of `mapping` in their order; where they are.
+    /// Appends the sorted keys of `mapping` to `keys`, and returns their range.
     fn push_keys(&mut self, mapping: Value<'_>) -> Range<usize> {
         let start = self.keys.len();
         self.keys.extend(mapping.members().key_indexes().map(|index| Key::new(&mapping.key(index).cow(), index)));
@@ -124,7 +127,7 @@ impl Scratch {
         start..self.keys.len()
     }
 
-    /// Any value in flow style.
+    /// Writes any value in flow style.
     fn flow(&mut self, emitter: &mut Emitter<'_>, value: Value<'_>) {
         match value.content() {
             Content::Null | Content::Bool(_) => emitter.verbatim(&[value.raw()]),
@@ -158,7 +161,7 @@ impl Scratch {
         }
     }
 
-    /// Gives back memory that an unusually large event took.
+    /// Frees the memory that an unusually large event needed.
     fn trim(&mut self) {
         const KEEP: usize = 4096;
         self.keys.clear();
@@ -173,8 +176,9 @@ impl Scratch {
         match value.content() {
             Content::Null | Content::Bool(_) => emitter.verbatim(&[value.raw()]),
             Content::Number(digits) => number(emitter, digits),
-            // Only double quotes can hold control characters other than newlines, and these escapes are YAML's too. (Of a
-            // text that begins like this go-yaml escapes the whole: `Emitter::double_quoted`.)
+            // Only double-quoted scalars can contain control characters other than newlines, and JSON's escapes for
+            // them are valid in YAML. The exception is a byte order mark at the start: then go-yaml escapes the whole
+            // text (`Emitter::double_quoted`).
             Content::String(text) if text.escapes == Escapes::Control && !text.raw.starts_with('\u{feff}') => {
                 emitter.escaped_string(text.raw);
             }
@@ -202,8 +206,8 @@ impl Scratch {
     }
 }
 
-/// A number with the server's digits. YAML 1.1 wants a dot and a sign of the exponent in every float (`1.0e+5`), and
-/// YAML 1.2 takes that too.
+/// Writes a number with the server's digits. A float with an exponent also gets a dot and the sign of the exponent
+/// (`1.0e+5`): YAML 1.1 requires both, and YAML 1.2 accepts them.
 fn number(emitter: &mut Emitter<'_>, digits: &str) {
     let Some(exponent) = digits.find(['e', 'E']) else {
         return emitter.verbatim(&[digits]);

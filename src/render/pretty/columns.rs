@@ -1,4 +1,4 @@
-//! The parts of a line, how they stand in columns, and which give way where the line is too long.
+//! The cells of a line, their alignment in columns, and how a line that is too long is shortened.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use unicode_width::UnicodeWidthStr as _;
 use super::super::{sanitize, simd, theme};
 use crate::event::json::{Escapes, Text};
 
-/// No column is made wider than this for the sake of alignment.
+/// The maximum width to which a column grows for alignment.
 pub(super) const WIDEST_COLUMN: usize = 16;
 
-/// A detail shorter than this says nothing.
+/// The minimum width of a shortened cell. A cell that would be shorter is dropped, as it would be of no use.
 pub(super) const SHORTEST_DETAIL: usize = 8;
 
-/// The parts of the line that is being made.
+/// The cells of the line that is being rendered.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     pub(super) time: Cell,
@@ -30,12 +30,12 @@ pub(super) struct Cells {
     pub(super) detail: Cell,
 }
 
-/// A part of a line: clean text, its width in columns, and how it is painted.
+/// A cell of a line: sanitized text, its style, and its minimum width.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) text: Vec<u8>,
     pub(super) style: Style,
-    /// Filled up with spaces to this width when something follows.
+    /// The width to which the cell is padded with spaces if another cell follows.
     pub(super) pad: usize,
 }
 
@@ -59,7 +59,7 @@ impl Cells {
         }
     }
 
-    /// The columns that the whole line takes.
+    /// The width of the whole line, in columns.
     pub(super) fn width(&mut self) -> usize {
         let mut width = 0;
         let mut last = 0;
@@ -72,8 +72,9 @@ impl Cells {
         last
     }
 
-    /// Makes the line fit: detail, requestor, member, project give way in that order, then what it happened to, the
-    /// remote, the type and the time. An action never does.
+    /// Makes the line fit into `columns`. Until it does, these steps are taken in this order: shorten the detail; drop
+    /// the requestor, the member and the project; shorten the object and, unless `keep_what` is set, the text of
+    /// `what`; drop the remote, the type and the time.
     pub(super) fn fit(&mut self, columns: usize, ellipsis: &str, keep_what: bool) {
         let excess = self.width().saturating_sub(columns);
         if excess == 0 {
@@ -89,7 +90,7 @@ impl Cells {
             |cells| &mut cells.time,
         ];
         for (step, cell) in drops.into_iter().enumerate() {
-            // A message is not an action: better a part of it than a line without its time.
+            // A message is shortened before the time is dropped, but an action is never shortened (`keep_what`).
             if step == 3 {
                 let excess = self.width().saturating_sub(columns);
                 self.object.shorten(excess, SHORTEST_DETAIL, ellipsis);
@@ -145,7 +146,7 @@ impl Cell {
         }
     }
 
-    /// A column as wide as its widest text so far.
+    /// Pads the cell to the width of the widest text of its column so far.
     pub(super) fn align(&mut self, widest: &mut usize, style: Style) {
         *widest = self.width().min(WIDEST_COLUMN).max(*widest);
         self.pad = *widest;
@@ -156,7 +157,7 @@ impl Cell {
         !self.text.is_empty() || self.pad > 0
     }
 
-    /// The space after it: narrow parts stand close to what follows.
+    /// The number of spaces after the cell: one after a glyph or an unaligned dim cell, otherwise two.
     pub(super) fn gap(&self) -> usize {
         if self.pad == 1 || self.style == theme::DIM && self.pad == 0 { 1 } else { 2 }
     }
@@ -174,7 +175,8 @@ impl Cell {
         self.pad = 0;
     }
 
-    /// Takes off `excess` columns and shows that something is missing; drops it when less than `shortest` is left.
+    /// Shortens the cell by `excess` columns, and ends it with the ellipsis. Drops the cell if less than `shortest`
+    /// columns would be left.
     pub(super) fn shorten(&mut self, excess: usize, shortest: usize, ellipsis: &str) {
         if excess == 0 {
             return;
@@ -184,7 +186,7 @@ impl Cell {
             return self.drop();
         }
         let text = String::from_utf8_lossy(&self.text);
-        // One column is the ellipsis'.
+        // One column is for the ellipsis.
         let (kept, _) = text.unicode_truncate(keep - 1);
         let mut short = kept.as_bytes().to_vec();
         short.extend_from_slice(ellipsis.as_bytes());

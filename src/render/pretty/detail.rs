@@ -1,4 +1,4 @@
-//! Times, durations, names and values in few characters.
+//! Short forms of times, durations, names and values.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use super::super::simd;
 use super::columns::Cell;
 use crate::event::json::{Content, Text, Value};
 
-/// How much of a fingerprint is shown where room is scarce, as in `lxc image list`.
+/// The length of a shortened fingerprint, as in `lxc image list`.
 pub(super) const FINGERPRINT: usize = 12;
 
-/// `850 ms`, `7.2 s`, `12 min 7 s`. Rounded first, because that can lead into the next unit.
+/// Appends a duration such as `850 ms`, `7.2 s` or `12 min 7 s`. It is rounded before the unit is chosen, because
+/// rounding can lead to the next unit (`59.95 s` is `1 min 0 s`).
 pub(super) fn write_duration(text: &mut Vec<u8>, duration: Duration) {
     let rounded = |unit: u128| (duration.as_nanos() + unit / 2) / unit;
     let (milliseconds, tenths, seconds) = (rounded(1_000_000), rounded(100_000_000), rounded(1_000_000_000));
@@ -24,7 +25,7 @@ pub(super) fn write_duration(text: &mut Vec<u8>, duration: Duration) {
     };
 }
 
-/// `14:03:07.412`. chrono's formatting reads its format anew for every event.
+/// Appends a time such as `14:03:07.412`. Written by hand because chrono would parse the format string for every event.
 pub(super) fn clock(text: &mut Vec<u8>, time: NaiveDateTime) {
     digits(text, time.hour(), 2);
     text.push(b':');
@@ -35,7 +36,7 @@ pub(super) fn clock(text: &mut Vec<u8>, time: NaiveDateTime) {
     digits(text, time.nanosecond() / 1_000_000 % 1000, 3);
 }
 
-/// `2026-11-23T14:03:07.412`
+/// Appends a date and time such as `2026-11-23T14:03:07.412`.
 pub(super) fn date_and_clock(text: &mut Vec<u8>, time: NaiveDateTime) {
     digits(text, u32::try_from(time.year()).unwrap_or(0), 4);
     text.push(b'-');
@@ -50,13 +51,13 @@ pub(super) fn digits(text: &mut Vec<u8>, value: u32, count: u32) {
     text.extend((0..count).rev().map(|place| b'0' + u8::try_from(value / 10u32.pow(place) % 10).unwrap_or(0)));
 }
 
-/// Whether a text in the message's quotes and escapes is what `{:?}` makes of it.
+/// Whether the JSON form of a text, with its quotes and escapes, equals Rust's `{:?}` of it.
 pub(super) fn is_own_debug(text: Text<'_>) -> bool {
     if !simd::is_usual(text.raw.as_bytes()) {
         return false;
     }
     let mut bytes = text.raw.bytes();
-    // Without an escape there is nothing to find: quotes are escaped.
+    // Printable ASCII without escapes is the same in both forms.
     !text.is_escaped()
         || loop {
             match bytes.find(|byte| *byte == b'\\').and_then(|_| bytes.next()) {
@@ -67,14 +68,15 @@ pub(super) fn is_own_debug(text: Text<'_>) -> bool {
         }
 }
 
-/// A fingerprint, cut where room is scarce.
+/// Returns `name`; if `tight` is set and it is a fingerprint, only its first characters.
 pub(super) fn shortened(name: &str, tight: bool) -> &str {
     let is_fingerprint = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     if tight && is_fingerprint { &name[..FINGERPRINT] } else { name }
 }
 
 impl Cell {
-    /// A value in as few characters as it takes: words without quotes, lists of words as words.
+    /// Appends a value in a short form: strings without quotes where they are unambiguous, arrays as their items
+    /// separated by spaces.
     pub(super) fn push_value(&mut self, value: Value<'_>) {
         match value.content() {
             Content::String(text) if text.raw.contains([' ', '"', '=']) && is_own_debug(text) => {

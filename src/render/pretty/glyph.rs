@@ -1,12 +1,12 @@
-//! One character that tells at a glance what kind of thing happened. Actions are judged by their ending, so that those
-//! not yet invented have theirs.
+//! The glyph of a line: one character for the kind of the event. The glyph of a lifecycle action depends only on the
+//! ending of its name, so that future actions have one too.
 
 use owo_colors::Style;
 
 use super::theme;
 use crate::event::{Level, Status};
 
-/// A glyph, the ASCII one for terminals without UTF-8, and its colour.
+/// A glyph, its ASCII substitute for terminals without UTF-8, and its colour.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Glyph {
     pub(super) shape: &'static str,
@@ -19,10 +19,10 @@ const fn glyph(shape: &'static str, ascii: &'static str, style: Style) -> Glyph 
 }
 
 impl Glyph {
-    /// Something that has no glyph of its own.
+    /// The glyph of events that have no other.
     pub(super) const OTHER: Self = glyph("·", "*", theme::PLAIN);
 
-    /// By the ending of a lifecycle action.
+    /// The glyph of a lifecycle action, by the ending of its name.
     pub(super) fn of_action(action: &str) -> Self {
         match action.rsplit('-').next().unwrap_or_default() {
             "created" | "added" | "enabled" => glyph("+", "+", theme::GOOD),
@@ -42,7 +42,7 @@ impl Glyph {
         }
     }
 
-    /// By how far an operation is.
+    /// The glyph of an operation, by its state.
     pub(super) fn of_status(status: Status) -> Self {
         match status {
             Status::Going => glyph("…", ".", theme::DIM),
@@ -52,7 +52,7 @@ impl Glyph {
         }
     }
 
-    /// By how grave a log line is.
+    /// The glyph of a log line, by its level.
     pub(super) fn of_level(level: Level) -> Self {
         match level {
             Level::Trace | Level::Debug | Level::Info => glyph(" ", " ", theme::PLAIN),

@@ -1,5 +1,5 @@
-//! One line per event for people: time, glyph, type, project, member, remote, what happened, what it happened to, who
-//! asked for it, detail.
+//! The `pretty` format: one line per event for people. Its cells are time, glyph, type, project, member, remote, action
+//! or message, object, requestor, detail.
 
 mod columns;
 mod detail;
@@ -20,7 +20,7 @@ use crate::event::entity::{Entity, EntityKind};
 use crate::event::json::Value;
 use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
 
-/// How the time is shown.
+/// The form of the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TimeStyle {
     /// Local time
@@ -30,35 +30,36 @@ pub enum TimeStyle {
     Utc,
     /// RFC 3339, in local time
     Iso,
-    /// Seconds since the event before
+    /// Seconds since the previous event
     Delta,
 }
 
-/// How the lines are to look.
+/// Options of the format.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// What the output can take.
+    /// Properties of the output.
     pub surface: Surface,
-    /// The terminal's columns; none: lines of full length.
+    /// The number of columns of the terminal; with `None`, lines are not shortened.
     pub width: Option<usize>,
-    /// How the time is shown.
+    /// The form of the time.
     pub time: TimeStyle,
-    /// Whether events of several projects can occur.
+    /// Whether to show the project, because events of several projects can occur.
     pub show_project: bool,
-    /// The columns that the longest name of a remote takes; 0 with one remote.
+    /// The width of the longest name of a remote, in columns; 0 with one remote.
     pub remote_width: usize,
-    /// Whether glyphs beyond ASCII can be shown.
+    /// Whether the output can show glyphs beyond ASCII.
     pub utf8: bool,
 }
 
-/// The format.
+/// The renderer of the format.
 #[derive(Debug)]
 pub struct Pretty {
     options: Options,
     cells: Cells,
-    /// Whether an event has come from a cluster member.
+    /// Whether an event of a cluster member has been rendered. From then on all lines have the column of the member.
     clustered: bool,
-    /// The widest so far, up to a limit: columns do not jump about.
+    /// The greatest width of the column so far, up to a limit. Columns never become narrower, so that lines stay
+    /// aligned.
     project_width: usize,
     member_width: usize,
     remote_width: usize,
@@ -68,7 +69,7 @@ pub struct Pretty {
 }
 
 impl Pretty {
-    /// Lines of that look.
+    /// A renderer with these options.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
@@ -84,7 +85,7 @@ impl Pretty {
         }
     }
 
-    /// Appends the event's line. An operation that only goes on has none: one line at each change of its status.
+    /// Appends the line of the event. An event of an operation whose status has not changed has no line.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         if event
             .operation()
@@ -94,7 +95,7 @@ impl Pretty {
         }
         self.cells.clear();
         let time = event.time();
-        // Its offset can lead a time out of the years that there is room for.
+        // With the local UTC offset, the year can fall outside of the range 0 to 9999, which cannot be printed.
         let has_room = |time: &DateTime<Local>| {
             [time.naive_utc(), time.naive_local()].iter().all(|time| (0..=9999).contains(&time.year()))
         };
@@ -120,7 +121,7 @@ impl Pretty {
         self.cells.write(out, self.options.surface.color);
     }
 
-    /// On a terminal a new day gets a line of its own.
+    /// On a terminal, appends a line with the date when a new day begins.
     fn rule(&mut self, time: Option<DateTime<Local>>, out: &mut Vec<u8>) {
         let day = match (self.options.time, time) {
             (TimeStyle::Local, Some(time)) => time.date_naive(),
@@ -208,7 +209,7 @@ impl Pretty {
         cell.push(if self.options.utf8 { glyph.shape } else { glyph.ascii });
     }
 
-    /// Whether names that only machines read may be cut.
+    /// Whether long names such as fingerprints are shortened.
     fn is_tight(&self) -> bool {
         self.options.width.is_some()
     }
@@ -239,7 +240,7 @@ impl Pretty {
         if let Some(path) = objects.next() {
             let path = path.cow();
             self.object(&path);
-            // LXD 5.0 lists an instance twice, as a container too.
+            // LXD 5.0 lists an instance twice: under `instances` and under `containers`.
             let first = Entity::parse(&path);
             let others = objects.filter(|path| Entity::parse(&path.cow()).name != first.name).count();
             if others > 0 {
@@ -264,7 +265,7 @@ impl Pretty {
         }
     }
 
-    /// What the operation says about how far it is, or what it runs.
+    /// Appends the operation's progress or, without one, its command. Returns whether it had either.
     fn progress(&mut self, operation: Operation<'_>) -> bool {
         let Some(details) = operation.details() else { return false };
         let progress =
@@ -277,7 +278,8 @@ impl Pretty {
         true
     }
 
-    /// From the operation's beginning to the event that tells of its end: LXD leaves `updated_at` as it was.
+    /// Appends the duration of an operation. Its end is the time of the event, because LXD does not update `updated_at`
+    /// at the end.
     fn duration(&mut self, operation: Operation<'_>, end: Option<DateTime<Utc>>) {
         let begin = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
         let (Some(from), Some(to)) = (begin, end) else { return };
@@ -330,7 +332,7 @@ impl Pretty {
         cell.style = theme::OBJECT;
         cell.pad = 14;
         if source.kind == EntityKind::Other {
-            // Some resources have paths of their own making: what matters stands last.
+            // The path of an entity of an unknown kind is shown without its prefix and query.
             let plain = path.split('?').next().unwrap_or_default();
             cell.push(plain.strip_prefix("/1.0/").unwrap_or(plain));
             return;
@@ -353,7 +355,7 @@ impl Pretty {
         cell.push(shortened(&requestor.username.cow(), tight));
     }
 
-    /// The members of a context; an old name without its key.
+    /// Appends the members of a context as `key=value`; `old_name` is shown as `was NAME`.
     fn details(&mut self, context: Value<'_>) {
         let cell = &mut self.cells.detail;
         cell.style = theme::DIM;

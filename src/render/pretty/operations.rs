@@ -1,20 +1,20 @@
-//! The operations that go on: each has a line only when its status changes.
+//! Remembers the operations in progress, so that an operation gets a line only when its status changes.
 
 use std::collections::VecDeque;
 
 use crate::event::{Operation, Status};
 
-/// How many operations are remembered; real servers run a few at a time.
+/// The maximum number of remembered operations. Real servers run only a few at a time.
 const OPERATIONS: usize = 256;
 
-/// The operations that go on and the status that was last shown, oldest first.
+/// The ids of operations in progress and the status that was last shown, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     shown: VecDeque<(String, String)>,
 }
 
 impl Operations {
-    /// Whether the operation's status is another than it was when it last had a line.
+    /// Whether the operation needs a line: it is new, it has ended, or its status has changed since its last line.
     pub(super) fn has_changed(&mut self, operation: Operation<'_>, is_terminal: bool) -> bool {
         let Some(id) = operation.id() else { return true };
         let (id, status) = (id.cow(), operation.status_text().map(|status| status.cow()).unwrap_or_default());
@@ -27,7 +27,7 @@ impl Operations {
             Some(at) if self.shown[at].1 == status => false,
             Some(at) => {
                 self.shown[at].1 = status.into_owned();
-                // That a pending operation runs is no news to people.
+                // On a terminal, a change from pending to running is of no interest.
                 !is_terminal
             }
             None => {

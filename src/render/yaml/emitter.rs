@@ -1,5 +1,10 @@
-//! The layout of scalars, mappings and sequences: libyaml's emitter as go-yaml v2 carries it, without what JSON cannot
-//! ask for (flow style but for empty collections, anchors, tags, several documents).
+//! The layout of scalars, mappings and sequences: the part of libyaml's emitter, as ported in go-yaml v2, that JSON
+//! values need. It has no anchors and no tags. Flow style, which go-yaml uses only for empty collections here, is
+//! simplified: it only has to read back as the same value.
+//!
+//! Written by hand because no library prints the bytes of go-yaml v2; `yaml_serde` cannot. The tests compare 2,564
+//! events with the text of lxc and incus (`tests/data/golden/`). Rendering takes 843 ns per event
+//! (`benches/README.md`).
 
 use owo_colors::Style as Ink;
 use wide::u8x16;
@@ -10,45 +15,45 @@ use super::resolve;
 /// libyaml folds at the first space after this column.
 const WIDTH: usize = 80;
 
-/// How far each level is indented.
+/// The indentation of each level, in columns.
 const INDENT: usize = 2;
 
-/// What new lines and their indentation are copied from.
+/// The source from which line breaks and indentation are copied.
 const NEW_LINE: &[u8] = b"\n                                ";
 
-/// A key longer than this, in bytes, is written with a question mark.
+/// The maximum length of a simple key, in bytes. Longer keys are written after a question mark.
 const LONGEST_SIMPLE_KEY: usize = 128;
 
-/// The state of libyaml's emitter, by its names.
+/// The state of libyaml's emitter, with its names.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the states of libyaml's emitter")]
 pub(super) struct Emitter<'o> {
     pub(super) out: &'o mut Vec<u8>,
     pub(super) color: bool,
-    /// Whether bidi controls and the like must be escaped too.
+    /// Whether control characters must be escaped even where YAML allows them, such as bidi controls.
     pub(super) delicate: bool,
-    /// In characters.
+    /// The current column, in characters.
     column: usize,
     indent: usize,
-    /// Whether what was written last is white space.
+    /// Whether the last character written is white space.
     whitespace: bool,
-    /// Whether the line holds nothing but indentation and indicators so far.
+    /// Whether the line so far has only indentation and indicators.
     indention: bool,
-    /// How much `out` may hold, colours left out: beyond that no line is begun any more.
+    /// The maximum length of `out`, to which the length of colours is added. Beyond it no further line is begun.
     limit: usize,
     overflows: bool,
 }
 
-/// What stands before a scalar.
+/// The position of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It is a key, followed by a colon on the same line.
+    /// A key that is followed by a colon on the same line. It cannot be folded.
     SimpleKey,
-    /// It is a value, an item or an explicit key.
+    /// A value, an item or an explicit key.
     Free,
 }
 
-/// How a scalar is written.
+/// The style of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     Plain,
@@ -57,24 +62,24 @@ enum Style {
     Literal,
 }
 
-/// Text that is to be copied as it is, once its end is known.
+/// A range of text that needs no change and is copied at once.
 #[derive(Debug, Default)]
 struct Run {
     start: usize,
-    /// How many of its bytes take no column.
+    /// The number of its bytes that continue a character and so take no column.
     wide: usize,
 }
 
 impl Run {
-    /// The columns it takes up to `end`.
+    /// The number of columns of the run up to `end`.
     fn width(&self, end: usize) -> usize {
         end - self.start - self.wide
     }
 }
 
-/// What a scalar's characters allow (`yaml_emitter_analyze_scalar`).
+/// The styles that the characters of a scalar allow (`yaml_emitter_analyze_scalar`).
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the characters allow or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent property of the text")]
 struct Analysis {
     multiline: bool,
     plain: bool,
@@ -82,16 +87,16 @@ struct Analysis {
     block: bool,
 }
 
-// What the bytes of a scalar may be.
+// The classes of a scalar's bytes.
 const SPACE: u8 = 1;
-/// `:` and `#`, which matter next to a space.
+/// `:` and `#`, which have a meaning next to a space.
 const BESIDE_SPACE: u8 = 2;
-/// Quotes and backslash, which double quotes must escape.
+/// Double quote and backslash, which must be escaped in a double-quoted scalar.
 const QUOTED: u8 = 4;
-/// Anything that is not printable ASCII.
+/// All bytes that are not printable ASCII.
 const UNUSUAL: u8 = 8;
 const NEWLINE: u8 = 16;
-/// Control characters but newlines: only double quotes can hold them.
+/// Control characters except newlines: only double-quoted scalars can contain them.
 const CONTROL: u8 = 32;
 
 static CLASS: [u8; 256] = {
@@ -116,7 +121,7 @@ static CLASS: [u8; 256] = {
     table
 };
 
-/// The classes of all of a text's bytes. Without unusual ones, as nearly always, it is a matter of vectors.
+/// The union of the classes of a text's bytes. It is vectorised for text without unusual bytes, as nearly all text is.
 fn classes(text: &[u8]) -> u8 {
     match simd::fold(text, Seen::default(), Seen::with).map(Seen::classes) {
         Some(classes) if classes & UNUSUAL == 0 => classes,
@@ -124,7 +129,7 @@ fn classes(text: &[u8]) -> u8 {
     }
 }
 
-/// Which bytes were seen, at any place of a chunk.
+/// For each class, the lanes of the chunks in which a byte of that class was seen.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     space: u8x16,
@@ -152,13 +157,13 @@ impl Seen {
 }
 
 impl<'o> Emitter<'o> {
-    /// At the beginning of a document of at most so many bytes.
+    /// An emitter at the beginning of a document, which may have at most `most` bytes.
     pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool, most: usize) -> Self {
         let limit = out.len().saturating_add(most);
         Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true, limit, overflows: false }
     }
 
-    /// Whether the document has grown too long: what is there is no document, and there is no use in going on.
+    /// Whether the document exceeds its limit. Then the output is incomplete, and the caller can stop early.
     pub(super) fn overflows(&self) -> bool {
         self.overflows
     }
@@ -169,14 +174,15 @@ impl<'o> Emitter<'o> {
         self.write_indent();
     }
 
-    /// Begins a mapping inside another value; what comes back is to be given to [`Self::leave`].
+    /// Begins a mapping inside another value. The result must be passed to [`Self::leave`].
     pub(super) fn enter_mapping(&mut self) -> usize {
         let outer = self.indent;
         self.indent += INDENT;
         outer
     }
 
-    /// Begins a sequence. As a mapping's value, on the line of its key, it is not indented.
+    /// Begins a sequence. It is not indented if it is a mapping's value and its key is on the same line. The result
+    /// must be passed to [`Self::leave`].
     pub(super) fn enter_sequence(&mut self, in_mapping: bool) -> usize {
         let indentless = in_mapping && !self.indention;
         let outer = self.indent;
@@ -195,7 +201,7 @@ impl<'o> Emitter<'o> {
         self.indicator("-", true, false, true);
     }
 
-    /// A member's key, up to where its value begins.
+    /// Writes a member's key and the colon after it.
     pub(super) fn key(&mut self, text: &str) {
         self.write_indent();
         if self.word(text) {
@@ -214,12 +220,12 @@ impl<'o> Emitter<'o> {
         }
     }
 
-    /// `[]` or `{}`
+    /// Writes `[]` or `{}`.
     pub(super) fn empty(&mut self, brackets: &str) {
         self.indicator(brackets, true, false, false);
     }
 
-    /// A number, `true`, `false` or `null`, in a form that every reader takes for what it is.
+    /// Writes a number, `true`, `false` or `null` without a change.
     pub(super) fn verbatim(&mut self, parts: &[&str]) {
         self.separate();
         let start = self.out.len();
@@ -235,7 +241,7 @@ impl<'o> Emitter<'o> {
         self.indention = false;
     }
 
-    /// A string value.
+    /// Writes a string value.
     pub(super) fn string(&mut self, text: &str) {
         if self.word(text) {
             return;
@@ -243,7 +249,7 @@ impl<'o> Emitter<'o> {
         self.scalar(text, classes(text.as_bytes()), Place::Free, theme::STRING);
     }
 
-    /// A string value that needs double quotes and just the escapes that it has, as it stands in the message.
+    /// Writes a string value in its JSON form: one that needs double quotes and no other escapes than it has.
     pub(super) fn escaped_string(&mut self, raw: &str) {
         self.paint(theme::STRING, |emitter| {
             emitter.indicator("\"", true, false, false);
@@ -261,23 +267,24 @@ impl<'o> Emitter<'o> {
         self.indicator(bracket, true, true, false);
     }
 
-    /// Ends one.
+    /// Ends a mapping or sequence in flow style.
     pub(super) fn close(&mut self, bracket: &str) {
         self.indicator(bracket, false, false, false);
     }
 
-    /// Ends an item or member that is followed by another, in flow style.
+    /// Separates two items or members in flow style.
     pub(super) fn comma(&mut self) {
         self.indicator(",", false, false, false);
         if self.column > WIDTH {
-            // However deep it is: the indentation of a flow means nothing, but there must be some.
+            // Any indentation is valid in flow style, but at least one column is required. So it does not grow with
+            // depth.
             self.indent = INDENT;
             self.write_indent();
             self.indent = 0;
         }
     }
 
-    /// A member's key in flow style, up to where its value begins.
+    /// Writes a member's key and the colon after it in flow style.
     pub(super) fn flow_key(&mut self, text: &str) {
         let is_simple = text.len() <= LONGEST_SIMPLE_KEY;
         if !is_simple {
@@ -287,17 +294,18 @@ impl<'o> Emitter<'o> {
         self.indicator(":", !is_simple, false, false);
     }
 
-    /// A string value in flow style.
+    /// Writes a string value in flow style.
     pub(super) fn flow_string(&mut self, text: &str) {
         self.flow_scalar(text, theme::STRING);
     }
 
-    /// A string in double quotes, on one line.
+    /// Writes a string in double quotes, on one line.
     fn flow_scalar(&mut self, text: &str, ink: Ink) {
         self.paint(ink, |emitter| emitter.double_quoted(text, classes(text.as_bytes()), Place::SimpleKey));
     }
 
-    /// Writes what is plain at a glance, as most keys and many values are; whether it was.
+    /// Writes `text` if a few cheap tests show that it is a plain scalar, as most keys and many values are. Returns
+    /// whether it did.
     fn word(&mut self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let [first, .., last] = bytes else { return false };
@@ -329,11 +337,11 @@ impl<'o> Emitter<'o> {
     /// Writes a scalar in its colour.
     fn paint(&mut self, ink: Ink, write: impl FnOnce(&mut Self)) {
         if self.color {
-            // The separating space comes before the colour.
+            // The separating space must not be coloured.
             self.separate();
             self.put_ink(ink.prefix_formatter());
         }
-        // The lines of a scalar stand one level deeper than what it belongs to.
+        // Continuation lines of a scalar are indented one level deeper than its parent.
         self.indent += INDENT;
         write(self);
         self.indent -= INDENT;
@@ -350,7 +358,8 @@ impl<'o> Emitter<'o> {
         self.limit = self.limit.saturating_add(self.out.len() - start);
     }
 
-    /// go-yaml's choice (`encode.go`, `stringv`), then libyaml's (`yaml_emitter_select_scalar_style`).
+    /// The style of a scalar: go-yaml's choice (`encode.go`, `stringv`), then libyaml's corrections
+    /// (`yaml_emitter_select_scalar_style`).
     fn style(&self, text: &str, seen: u8, place: Place) -> Style {
         if seen & CONTROL != 0 {
             return Style::DoubleQuoted;
@@ -360,7 +369,7 @@ impl<'o> Emitter<'o> {
         let mut style = if seen & NEWLINE != 0 {
             Style::Literal
         } else if resolve::is_string(text) || (simple_key && text == "=") {
-            // As a key every reader takes the equals sign for itself.
+            // As a key, every reader reads the equals sign as a string.
             Style::Plain
         } else {
             Style::DoubleQuoted
@@ -447,12 +456,12 @@ impl<'o> Emitter<'o> {
         }
     }
 
-    /// Whether the character must not reach a terminal.
+    /// Whether the character must be escaped because it must not reach a terminal.
     fn is_unsafe(&self, character: char) -> bool {
         self.delicate && character != '\n' && sanitize::is_control(character)
     }
 
-    /// Whether all of the text stays before the column at which lines are folded.
+    /// Whether the text ends before the column at which lines are folded.
     fn fits(&self, text: &str) -> bool {
         self.column + text.len() <= WIDTH
     }
@@ -507,8 +516,8 @@ impl<'o> Emitter<'o> {
         } else if seen & (QUOTED | UNUSUAL) == 0 {
             self.copy_and_fold(text);
         } else if text.starts_with('\u{feff}') {
-            // go-yaml looks for a byte order mark at the start of the text whatever character it is at, and so escapes
-            // all of a text that starts with one.
+            // go-yaml has a bug: for every character, it tests the start of the text for a byte order mark. So it
+            // escapes all characters of a text that starts with one.
             text.chars().for_each(|character| self.escape(character));
         } else {
             self.escape_and_fold::<false>(text, place);
@@ -516,8 +525,8 @@ impl<'o> Emitter<'o> {
         self.indicator("\"", false, false, false);
     }
 
-    /// The contents of double quotes: runs that need nothing are copied whole. With `ESCAPED` the text has its escapes
-    /// already, which only have to be stepped over.
+    /// Writes the contents of a double-quoted scalar. Runs without escapes are copied at once. With `ESCAPED` the text
+    /// is already escaped, and its escapes are copied.
     fn escape_and_fold<const ESCAPED: bool>(&mut self, text: &str, place: Place) {
         let bytes = text.as_bytes();
         let mut run = Run::default();
@@ -559,8 +568,8 @@ impl<'o> Emitter<'o> {
         self.flush(text, &mut run, at, at);
     }
 
-    /// The contents of double quotes that need no escape, or have theirs: printable ASCII. Nothing need be looked at
-    /// before the line is full.
+    /// Writes the contents of a double-quoted scalar of printable ASCII that needs no escapes or is already escaped.
+    /// Only spaces beyond the line width need a look, as lines are folded there.
     fn copy_and_fold(&mut self, text: &str) {
         let bytes = text.as_bytes();
         let mut start = 0;
@@ -583,7 +592,7 @@ impl<'o> Emitter<'o> {
         self.copy(&text[start..]);
     }
 
-    /// Copies the run up to `end`; the next one starts at `next`.
+    /// Copies the run up to `end`. The next run starts at `next`.
     fn flush(&mut self, text: &str, run: &mut Run, end: usize, next: usize) {
         self.out.extend_from_slice(&text.as_bytes()[run.start..end]);
         self.column += run.width(end);
@@ -652,7 +661,7 @@ impl<'o> Emitter<'o> {
         }
     }
 
-    /// Writes text that holds no breaks, folding it at spaces once the line is full.
+    /// Writes text without line breaks, and folds it at spaces beyond the line width.
     fn fold(&mut self, text: &str) {
         let bytes = text.as_bytes();
         let mut run = Run::default();
@@ -663,7 +672,7 @@ impl<'o> Emitter<'o> {
                 self.flush(text, &mut run, at, at + 1);
                 self.write_indent();
             }
-            // Bytes that continue a character take no column.
+            // Continuation bytes of UTF-8 take no column.
             run.wide += usize::from(byte & 0xc0 == 0x80);
             spaces = is_space;
         }
@@ -686,7 +695,7 @@ impl<'o> Emitter<'o> {
         self.column = 0;
     }
 
-    /// The space between an indicator and a scalar.
+    /// Writes the space between an indicator and a scalar, if there is none.
     fn separate(&mut self) {
         if !self.whitespace {
             self.out.push(b' ');
@@ -726,22 +735,22 @@ impl<'o> Emitter<'o> {
     }
 }
 
-/// libyaml's idea of printable characters. Tabs are not, and nothing beyond the basic plane is.
+/// Whether libyaml considers the character printable. Tabs and characters beyond the basic multilingual plane are not.
 fn is_printable(character: char) -> bool {
     matches!(character, '\n' | '\x20'..='\x7e' | '\u{a0}'..='\u{feff}' | '\u{ff00}'..='\u{fffd}')
         && character != '\u{feff}'
 }
 
-/// Whether `text` has line or paragraph separators that not every reader would take for themselves. They are line breaks
-/// to YAML 1.1, where indentation follows, and characters like any other to YAML 1.2, where it does not. Both get those
-/// back that end a text of one line.
+/// Whether `text` has line or paragraph separators that not every reader would read back unless they are escaped. YAML
+/// 1.1 treats them as line breaks, after which indentation follows, and YAML 1.2 as ordinary characters. Only at the
+/// end of a text of one line are they read back by both.
 fn has_torn_separators(text: &str) -> bool {
     let is_separator = |character| matches!(character, '\u{2028}' | '\u{2029}');
     let content = if text.contains('\n') { text } else { text.trim_end_matches(is_separator) };
     content.contains(is_separator)
 }
 
-/// libyaml's line breaks.
+/// Whether libyaml considers the character a line break.
 fn is_break(character: char) -> bool {
     matches!(character, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -1,4 +1,16 @@
-//! go-yaml v2's order of keys (`sorter.go`): numbers inside keys by their value, letters after everything else.
+//! go-yaml v2's order of keys (`sorter.go`): digits inside keys are compared by the value of the number, and letters
+//! come after all other characters.
+//!
+//! ```text
+//!   - _ 1 1b 2 10 A a a-b a1 a2 a10 ab
+//!
+//!   2  < 10     as numbers: 2 < 10
+//!   10 < A      a digit is not a letter, so it comes first
+//!   a2 < a10    after the common "a", as numbers
+//!   a10 < ab    a digit is not a letter, so it comes first
+//! ```
+//!
+//! It is not a total order: `9a` < `10` < `99` < `9a`.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -6,16 +18,17 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 use crate::event::json::Value;
 
-/// Mappings of up to this many members are small: most are.
+/// Up to this many keys, quadratic algorithms are used: they are faster for small mappings, as most are.
 const SMALL: usize = 12;
 
 /// A key of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    /// Where it stands on the tape.
+    /// The index of the key on the tape.
     pub(super) index: u32,
-    /// Its first eight bytes, first byte highest. Of keys that are [plain](is_plain) the one with less comes first.
+    /// The first eight bytes, as a big-endian number. Of two plain keys, the one with the lesser prefix comes first.
     prefix: u64,
+    /// Whether the prefix consists of [plain bytes](IS_PLAIN).
     is_plain: bool,
 }
 
@@ -33,8 +46,8 @@ impl Key {
     }
 }
 
-/// Whether a byte's place in the order is that of its code, as nearly all bytes of keys are: small letters, and what
-/// joins words. Nothing counts as such too.
+/// The plain bytes: those that go-yaml compares by their codes. Nearly all keys consist of them: lower case letters,
+/// and `_`, `-` and `.` between words. The zero byte, which fills the prefix of a short key, is one too.
 static IS_PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = b'a';
@@ -49,7 +62,7 @@ static IS_PLAIN: [bool; 256] = {
     table
 };
 
-/// Puts the keys of `mapping` that begin at `start` into order, leaving out those that come again later.
+/// Sorts the keys of `mapping`, which begin at `start`, and removes those of which a duplicate comes later.
 pub(super) fn sort(mapping: Value<'_>, keys: &mut Vec<Key>, start: usize, spare: &mut Vec<Key>) {
     let plain = keys[start..].iter().all(|key| key.is_plain);
     if plain {
@@ -68,8 +81,8 @@ pub(super) fn sort(mapping: Value<'_>, keys: &mut Vec<Key>, start: usize, spare:
     });
 }
 
-/// go-yaml's order is none in the strict sense (`9a` < `10` < `99` < `9a`), which the standard library's sorts answer
-/// with a panic; a merge sort always ends.
+/// A merge sort, because go-yaml's comparison is not a total order: the standard library's sorts may panic on one, and
+/// a merge sort always terminates.
 fn merge_sort(keys: &mut [Key], spare: &mut Vec<Key>, compare: &impl Fn(&Key, &Key) -> Ordering) {
     if keys.len() <= SMALL {
         for end in 1..keys.len() {
@@ -99,7 +112,8 @@ fn merge_sort(keys: &mut [Key], spare: &mut Vec<Key>, compare: &impl Fn(&Key, &K
     }
 }
 
-/// Leaves out keys that come again later, given in the order in which they came.
+/// Removes keys of which a duplicate comes later. The keys must be in the order of the message. Their order afterwards
+/// is not specified.
 fn drop_doubles<N: Ord>(keys: &mut Vec<Key>, start: usize, name: impl Fn(&Key) -> N) {
     let is_same = |a: &Key, b: &Key| a.prefix == b.prefix && name(a) == name(b);
     if keys.len() - start <= SMALL {
@@ -114,7 +128,7 @@ fn drop_doubles<N: Ord>(keys: &mut Vec<Key>, start: usize, name: impl Fn(&Key) -
         }
         return;
     }
-    // Later ones first, so that the last of doubles is the one that stays.
+    // Of duplicates, the last one is sorted first, and the first one is kept.
     keys[start..].sort_unstable_by_key(|key| (name(key), Reverse(key.index)));
     let mut end = start;
     for at in start..keys.len() {
@@ -126,7 +140,7 @@ fn drop_doubles<N: Ord>(keys: &mut Vec<Key>, start: usize, name: impl Fn(&Key) -
     keys.truncate(end);
 }
 
-/// Which key comes first. Only equal texts are equal.
+/// Compares two keys in go-yaml's order. Only equal texts are equal.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
     if common == a.len().min(b.len()) {
@@ -142,19 +156,20 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
         (false, true) => return Ordering::Less,
         (false, false) => {}
     }
-    // A zero inside a number counts as a digit of it, one before a number does not.
+    // If one of the characters is a zero within a number, go-yaml starts both values at 1 instead of 0, so that the
+    // zero counts. Leading zeros do not count.
     let inside = (x == '0' || y == '0') && ends_in_a_number(&a[..start]);
     let (a_value, a_digits) = number(&a[start..], inside);
     let (b_value, b_digits) = number(&b[start..], inside);
     a_value.cmp(&b_value).then(a_digits.cmp(&b_digits)).then(x.cmp(&y))
 }
 
-/// Whether the digits at the end of `text` are not all zeros.
+/// Whether `text` ends with digits that are not all zeros.
 fn ends_in_a_number(text: &str) -> bool {
     text.chars().rev().take_while(|character| is_digit(*character)).any(|digit| digit != '0')
 }
 
-/// The value of the digits at the start of `text`, as Go's wrapping 64 bits have it, and how many there are.
+/// The value of the digits at the start of `text`, with the wrapping 64-bit arithmetic of Go, and their number.
 fn number(text: &str, inside: bool) -> (i64, usize) {
     text.chars().take_while(|character| is_digit(*character)).fold((i64::from(inside), 0), |(value, digits), digit| {
         let digit = i64::from(u32::from(digit)) - i64::from(b'0');
@@ -170,7 +185,7 @@ fn is_digit(character: char) -> bool {
     character.general_category() == GeneralCategory::DecimalNumber
 }
 
-/// Go's `unicode.IsLetter`. The standard library's letters have marks and numbers among them.
+/// Go's `unicode.IsLetter`. `char::is_alphabetic` does not fit, as it includes some marks and numbers.
 fn is_letter(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_alphabetic();
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn numbers_by_value_and_letters_last() {
         let sorted = ["", "-", "_", "1", "1b", "2", "10", "A", "a", "a-b", "a1", "a2", "a10", "ab", "é"];
-        // A mark is no letter, whatever it stands on; digits are those of all scripts.
+        // A combining mark is not a letter. Digits of all scripts are digits.
         assert!(compare("\u{5bc}", "a").is_lt() && compare("a\u{663}", "aa").is_lt());
         for pair in sorted.windows(2) {
             assert!(compare(pair[0], pair[1]).is_lt(), "{pair:?}");

@@ -1,28 +1,30 @@
-//! Which plain scalars a YAML reader would take for something else than a string.
+//! Decides whether a YAML reader would read a plain scalar as something other than a string.
 //!
-//! go-yaml v2 quotes what its own `resolve.go` would resolve. That is here, made a little wider: what `PyYAML` (YAML 1.1)
-//! or the core schema of YAML 1.2 would resolve is included, so that every reader gets the string back.
+//! go-yaml v2 quotes the strings that its own `resolve.go` would not resolve to a string. The rules here include those,
+//! and also what `PyYAML` (YAML 1.1) or the core schema of YAML 1.2 would resolve, so that every reader reads the
+//! string back.
 
-/// Whether a string may stand plain, as far as its meaning goes.
+/// Whether every reader reads the plain scalar `text` as a string. Whether its characters allow plain style is decided
+/// in [`super::emitter`].
 pub(super) fn is_string(text: &str) -> bool {
     let Some(&first) = text.as_bytes().first() else {
         return false;
     };
     match first {
-        // What begins like a date nearly always is one.
+        // Tested first because text that begins like a date nearly always is one.
         b'0'..=b'9' if text.as_bytes().get(4) == Some(&b'-') && is_timestamp(text) => false,
         b'0'..=b'9' | b'+' | b'-' | b'.' => {
             !(is_number(text) || is_base_60(text) || is_special_float(text) || is_timestamp(text))
         }
         b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => !is_word(text),
-        // The value and merge keys of YAML 1.1, which go-yaml forgets to quote.
+        // The value key and the merge key of YAML 1.1, which go-yaml does not quote.
         b'=' => text != "=",
         b'<' => text != "<<",
         _ => true,
     }
 }
 
-/// A text longer than this that begins with a letter is a string, in bytes.
+/// The length of the longest word that is not a string, in bytes. A longer text that begins with a letter is a string.
 pub(super) const LONGEST_WORD: usize = "false".len();
 
 fn is_word(text: &str) -> bool {
@@ -61,7 +63,7 @@ fn is_special_float(text: &str) -> bool {
     matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
 }
 
-/// Takes bytes off the front of a text.
+/// The rest of a text that is being scanned.
 struct Scan<'t>(&'t [u8]);
 
 impl Scan<'_> {
@@ -81,7 +83,7 @@ impl Scan<'_> {
         self.take(|byte| byte.is_ascii_digit())
     }
 
-    /// Digits, among which underscores count for nothing; how many digits there were.
+    /// Skips digits and underscores, and returns the number of digits.
     fn loose_digits(&mut self, wanted: impl Fn(u8) -> bool) -> usize {
         let start = self.0;
         let taken = self.take(|byte| wanted(byte) || byte == b'_');
@@ -93,14 +95,14 @@ impl Scan<'_> {
     }
 }
 
-/// Integers of any base and decimal floats, with underscores anywhere after the sign.
+/// Whether `text` is an integer of any base or a decimal float, with underscores anywhere after the sign.
 fn is_number(text: &str) -> bool {
     let mut scan = Scan(text.as_bytes());
     scan.one(b"+-");
     scan.take(|byte| byte == b'_');
     let after_sign = scan.0;
     if scan.one(b"0") {
-        // go-yaml leaves out all underscores before it looks for the base: `0_xb` is 11.
+        // go-yaml removes all underscores before it looks at the base: `0_xb` is 11.
         scan.take(|byte| byte == b'_');
         let decimal: Option<fn(u8) -> bool> = match scan.0.first() {
             Some(b'x' | b'X') => Some(|byte| byte.is_ascii_hexdigit()),
@@ -110,7 +112,7 @@ fn is_number(text: &str) -> bool {
         };
         if let Some(is_digit) = decimal {
             scan.0 = &scan.0[1..];
-            // PyYAML takes underscores alone for digits.
+            // PyYAML accepts underscores without any digit.
             let underscores = scan.0.contains(&b'_');
             return (scan.loose_digits(is_digit) > 0 || underscores) && scan.is_done();
         }
@@ -133,7 +135,7 @@ fn is_number(text: &str) -> bool {
     scan.is_done()
 }
 
-/// Sexagesimal numbers: `190:20:30.15`.
+/// Whether `text` is a sexagesimal number, such as `190:20:30.15`.
 fn is_base_60(text: &str) -> bool {
     if !text.contains(':') {
         return false;
@@ -159,7 +161,8 @@ fn is_base_60(text: &str) -> bool {
     groups > 0 && scan.is_done()
 }
 
-/// Dates and times as go-yaml and `PyYAML` know them. Those out of range count too: `PyYAML` fails on them.
+/// Whether `text` is a date or time in a form of go-yaml or `PyYAML`. Values out of range count too, as `PyYAML` fails
+/// on them.
 fn is_timestamp(text: &str) -> bool {
     let mut scan = Scan(text.as_bytes());
     let one_or_two = |scan: &mut Scan<'_>| matches!(scan.digits(), 1 | 2);
