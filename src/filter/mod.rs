@@ -1,4 +1,4 @@
-//! Decides which events are wanted, from their envelope and, only where an option needs it, their metadata.
+//! Decides which events are printed. The metadata of an event is read only if an option needs it.
 
 mod patterns;
 mod predicates;
@@ -9,7 +9,7 @@ pub(crate) use self::patterns::Patterns;
 pub use self::patterns::{excludes, is_glob};
 use self::predicates::Predicate;
 
-/// The values of the options that select events. Of one option some must match; one without values selects everything.
+/// The values of the options that select events. An event must satisfy each option that has values.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// `--type`
@@ -30,20 +30,20 @@ pub struct Selection {
     pub loglevel: Option<Level>,
 }
 
-/// All conditions of a selection.
+/// The conditions of a selection, all of which an event must meet.
 #[derive(Debug, Default)]
 pub struct Filter {
     predicates: Vec<Predicate>,
 }
 
 impl Filter {
-    /// The conditions that the options set.
+    /// The filter of a selection.
     #[must_use]
     pub fn new(selection: &Selection) -> Self {
         let of = |values: &[String], predicate: fn(Patterns) -> Predicate| {
             (!values.is_empty()).then(|| predicate(Patterns::new(values)))
         };
-        // Cheap ones first: an event that fails one is not looked at further.
+        // Cheap conditions come first: once one fails, the others are not evaluated.
         let predicates = [
             of(&selection.types, Predicate::Type),
             of(&selection.projects, Predicate::Project),
@@ -57,7 +57,7 @@ impl Filter {
         Self { predicates: predicates.into_iter().flatten().collect() }
     }
 
-    /// Whether the event is wanted.
+    /// Whether the event meets all conditions.
     #[must_use]
     pub fn admits(&self, event: &Event) -> bool {
         self.predicates.iter().all(|predicate| predicate.holds(event))
@@ -87,7 +87,7 @@ mod tests {
         ("odd", ODD),
     ];
 
-    /// The selection that options with a value each make.
+    /// Parses options, each of which has a value, into a selection.
     fn selection(options: &str) -> Selection {
         let mut selection = Selection::default();
         let mut words = options.split_whitespace();

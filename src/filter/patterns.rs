@@ -1,8 +1,8 @@
-//! The values of one option: globs of which one must match, and globs that exclude.
+//! The patterns of one selection option: globs of which one must match, and globs that exclude.
 
 use wildmatch::WildMatch;
 
-/// What `!` in front of a value makes of it.
+/// The prefix of a value that excludes.
 const EXCLUDE: char = '!';
 
 /// Whether a value of a selection option excludes.
@@ -11,7 +11,7 @@ pub fn excludes(value: &str) -> bool {
     value.starts_with(EXCLUDE)
 }
 
-/// Whether a value of a selection option stands for more than the text that it is.
+/// Whether a value of a selection option contains a wildcard.
 #[must_use]
 pub fn is_glob(value: &str) -> bool {
     value.contains(['*', '?'])
@@ -25,7 +25,7 @@ pub(crate) struct Patterns {
 }
 
 impl Patterns {
-    /// Values that start with `!` exclude.
+    /// The patterns for these values. Values that start with `!` exclude.
     pub(crate) fn new(values: &[String]) -> Self {
         let globs = |excluding: bool| {
             values
@@ -37,8 +37,8 @@ impl Patterns {
         Self { include: globs(false), exclude: globs(true) }
     }
 
-    /// Whether an event passes that shows the option these texts. One that matches an exclusion decides; else one
-    /// must match a positive glob, if there are any.
+    /// Whether an event passes whose field has these values: none of them may match an exclusion, and if there are
+    /// other globs, one of the values must match one of them.
     pub(crate) fn admit<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> bool {
         let mut included = self.include.is_empty();
         for text in texts {

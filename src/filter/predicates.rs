@@ -1,10 +1,10 @@
-//! The conditions that the options of a selection set, one variant each.
+//! The conditions of a selection: one variant for each option.
 
 use super::patterns::Patterns;
 use crate::event::entity::Entity;
 use crate::event::{Event, Level};
 
-/// The keys under which log lines name an instance (seen on LXD 5.0.2 and Incus 6.0.4; `container` before LXD 4).
+/// The context keys of log lines that name an instance (seen on LXD 5.0.2 and Incus 6.0.4; `container` before LXD 4).
 const LOG_KEYS: [&str; 3] = ["instance", "container", "sourceInstance"];
 
 /// One condition that an event must meet.
@@ -16,15 +16,15 @@ pub(super) enum Predicate {
     Project(Patterns),
     /// `--location`: the cluster member that the event comes from.
     Location(Patterns),
-    /// `--loglevel`: the least level of log lines and security records.
+    /// `--loglevel`: the minimum level of log lines and security records.
     Level(Level),
-    /// `--action` of a lifecycle event.
+    /// `--action`: the action of a lifecycle event.
     Action(Patterns),
-    /// `--source`: the path of what a lifecycle event happened to.
+    /// `--source`: the path of the entity that a lifecycle event concerns.
     Source(Patterns),
-    /// `--requestor`: who asked for a lifecycle or security event.
+    /// `--requestor`: the requestor of a lifecycle or security event.
     Requestor(Patterns),
-    /// `--instance`: the instances that an event is about.
+    /// `--instance`: the instances that an event concerns.
     Instance(Patterns),
 }
 
@@ -33,8 +33,8 @@ impl Predicate {
     pub(super) fn holds(&self, event: &Event) -> bool {
         match self {
             Self::Type(patterns) => patterns.admit([event.type_text().cow()]),
-            // Events that belong to no project pass, as the servers have it (LXD `lxd/events/events.go`, `broadcast`): who
-            // follows a project also sees what concerns the whole server.
+            // Events without a project concern the whole server. They pass, as on the servers (LXD
+            // `lxd/events/events.go`, `broadcast`).
             Self::Project(patterns) => event.project().is_none_or(|project| patterns.admit([project.cow()])),
             Self::Location(patterns) => patterns.admit(event.location().map(|location| location.cow())),
             Self::Level(minimum) => level(event) >= *minimum,
@@ -48,8 +48,8 @@ impl Predicate {
     }
 }
 
-/// The level of log lines and security records. Anything else counts as info, as in `lxc monitor`, and so does a level that
-/// nobody knows.
+/// The level of a log line or security record. Other events count as info, as in `lxc monitor`, and so does an unknown
+/// level.
 fn level(event: &Event) -> Level {
     let text = event
         .logging()
@@ -58,7 +58,7 @@ fn level(event: &Event) -> Level {
     text.and_then(|level| level.cow().parse().ok()).unwrap_or(Level::Info)
 }
 
-/// The path matches with or without its query.
+/// Whether the source of a lifecycle event matches, with or without its query.
 fn has_source(event: &Event, patterns: &Patterns) -> bool {
     let Some(source) = event.lifecycle().and_then(|lifecycle| lifecycle.source()) else {
         return patterns.admit::<&str>([]);
@@ -68,7 +68,7 @@ fn has_source(event: &Event, patterns: &Patterns) -> bool {
     patterns.admit([&*source, path])
 }
 
-/// `protocol/username` matches, or the user's name alone.
+/// Whether the requestor matches, as `protocol/username` or by the user name alone.
 fn has_requestor(event: &Event, patterns: &Patterns) -> bool {
     let requestor = event
         .lifecycle()
@@ -82,8 +82,8 @@ fn has_requestor(event: &Event, patterns: &Patterns) -> bool {
     patterns.admit([&*full, &*username])
 }
 
-/// An instance is in the source of a lifecycle event, in the resources of an operation, in the context of a log line. What
-/// happens to a snapshot or a backup happens to its instance.
+/// Whether an event concerns a matching instance. The instance is named in the source of a lifecycle event, the
+/// resources of an operation, or the context of a log line. An event about a snapshot or backup concerns its instance.
 fn concerns_instance(event: &Event, patterns: &Patterns) -> bool {
     if let Some(operation) = event.operation() {
         let paths: Vec<_> = operation.resource_paths().map(|path| path.cow()).collect();
