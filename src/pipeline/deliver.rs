@@ -1,4 +1,4 @@
-//! The last step: renders the batches that [`super::prepare`] makes, and writes them.
+//! The last step of the pipeline: renders the batches of [`super::prepare`] and writes the text to standard output.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -15,21 +15,21 @@ use crate::report::malformed::Skipped;
 use crate::sink::Flow;
 use crate::sink::stdout::{Flushed, Stdout};
 
-/// How the output ended.
+/// Why the output ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As many events as `--count` asked for are written.
+    /// The number of events given by `--count` is written.
     Count,
-    /// Everything that came is written, or counted as not written, and nothing more will come.
+    /// There are no more events, and all events that were received are written or counted as not written.
     Drained,
-    /// Nobody reads what lxmon writes.
+    /// The reader of standard output has closed it.
     ReaderGone,
     /// Events were lost, and `--fail-on-gap` was given.
     Gap,
 }
 
 impl Outcome {
-    /// What that means for the program, unless the end of the source decides.
+    /// The exit status of this outcome, unless the end of the source determines it (see `End::into_exit`).
     #[must_use]
     pub fn exit(self) -> Exit {
         match self {
@@ -39,7 +39,7 @@ impl Outcome {
     }
 }
 
-/// Renderer and output.
+/// The renderer and the output.
 pub struct Deliver {
     renderer: Renderer,
     stdout: Stdout,
@@ -47,20 +47,20 @@ pub struct Deliver {
     /// The remotes' names.
     names: Vec<String>,
     limits: Limits,
-    /// How many events are still to be written.
+    /// The number of events that are still to be rendered, with `--count`.
     events_left: Option<NonZeroU64>,
-    /// Why nothing more is to be rendered, once what is rendered has been written.
+    /// Set once nothing more is to be rendered: the outcome as soon as the rendered text is written.
     end: Option<Outcome>,
-    /// Whether the time to write is over, so that events are only counted.
+    /// Whether the deadline for writing is over. Then events are only counted as not written.
     only_counts: bool,
 }
 
 /// Why this step stops.
 #[derive(Debug)]
 pub enum Stop {
-    /// It is complete.
+    /// The output has ended.
     Ended(Outcome),
-    /// The output is broken.
+    /// Writing failed.
     Failed(io::Error),
 }
 
@@ -68,7 +68,7 @@ impl Stop {
     /// The outcome.
     ///
     /// # Errors
-    /// The output is broken.
+    /// Writing failed.
     pub fn into_outcome(self) -> anyhow::Result<Outcome> {
         match self {
             Self::Ended(outcome) => Ok(outcome),
@@ -87,10 +87,10 @@ impl From<io::Error> for Stop {
 }
 
 impl Deliver {
-    /// Prints the events of the remotes with these `names`, and reports to `flow` how writing goes.
+    /// Creates the step. `names` are the names of the remotes. The progress of writing is recorded in `flow`.
     ///
     /// # Errors
-    /// There is no standard output.
+    /// Standard output cannot be used.
     pub fn new(renderer: Renderer, names: Vec<String>, limits: Limits, flow: Arc<Flow>) -> io::Result<Self> {
         Ok(Self {
             renderer,
@@ -104,11 +104,11 @@ impl Deliver {
         })
     }
 
-    /// Renders what is in the batch, which is empty then but for tapes to use again. With `may_wait`, writes when enough
-    /// is rendered.
+    /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
+    /// the output buffer is full.
     ///
     /// # Errors
-    /// Why nothing more is to be rendered.
+    /// The reason, when nothing more is to be rendered.
     pub fn render(&mut self, batch: &mut Batch, may_wait: bool) -> Result<(), Stop> {
         let Batch { prepared, tapes } = batch;
         for one in prepared.drain(..) {
@@ -118,7 +118,7 @@ impl Deliver {
             match one {
                 Prepared::Event(event) => {
                     let tape = self.render_event(event);
-                    // The tape of a stripped event is empty: the real one has been used again already.
+                    // A stripped event has an empty tape: its tape is reused already.
                     if tape.size() > 0 {
                         tapes.push(tape);
                     }
@@ -136,10 +136,10 @@ impl Deliver {
         Ok(())
     }
 
-    /// Writes what is rendered.
+    /// Writes all rendered text. This blocks while the output accepts nothing.
     ///
     /// # Errors
-    /// Why nothing more is to be rendered.
+    /// The reason, when nothing more is to be rendered.
     pub fn flush(&mut self) -> Result<(), Stop> {
         if self.stdout.flush()? == Flushed::Part {
             self.only_counts = true;
@@ -148,10 +148,10 @@ impl Deliver {
         self.end.map_or(Ok(()), |end| Err(Stop::Ended(end)))
     }
 
-    /// Writes of what is rendered as much as the output accepts at once.
+    /// Writes as much of the rendered text as the output accepts without blocking.
     ///
     /// # Errors
-    /// Why nothing more is to be rendered.
+    /// The reason, when nothing more is to be rendered.
     pub fn try_flush(&mut self) -> Result<Flushed, Stop> {
         let flushed = self.stdout.try_flush()?;
         match (flushed, self.end) {
@@ -160,7 +160,7 @@ impl Deliver {
         }
     }
 
-    /// Reports how many messages were skipped.
+    /// Reports the number of skipped messages.
     pub fn report_skipped(&self) {
         self.skipped.report();
     }

@@ -1,7 +1,18 @@
-//! Joins the steps, and decides when the program ends.
+//! Connects the steps, and decides when the program ends.
 //!
-//! A run starts (`Run::start`), goes on until the first thing that ends it (`Run::first_ending`), and then writes what
-//! has come by then, if that does not take too long (`Run::drain`).
+//! `Run::start` starts the threads. `Run::first_ending` reads the source until the first event that ends the run:
+//! the end of the source, a signal, the timeout, or the end of the output. `Run::drain` then writes the events
+//! received so far, within a deadline.
+//!
+//! Back-pressure, if standard output accepts nothing:
+//!
+//! ```text
+//!   server ──> source ──> queue ──> prepare ──> deliver ──> standard output
+//!   waits  <── rests  <── grows <── blocked <── blocked <── accepts nothing
+//! ```
+//!
+//! The source rests only for a short time, because servers end slow connections. Then the queue grows up to `--buffer`;
+//! beyond that the newest messages are dropped and counted ([`crate::queue`]).
 
 pub mod deliver;
 pub mod prepare;
@@ -33,35 +44,35 @@ use crate::source::Source;
 use crate::source::server::Connecting;
 use crate::system::signals::Signals;
 
-/// How long what has come may take to be written once a signal has asked for the end, and how long the output may accept
-/// nothing meanwhile.
+/// The limits for writing buffered events after a signal: the total time, and the time for which the output may accept
+/// nothing.
 const AFTER_SIGNAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(250));
 
-/// The same once the timeout is over, at most.
+/// The same limits after `--timeout`. The total time is also limited by the timeout itself.
 const AFTER_TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
 
-/// How much longer than that an output may take that cannot be interrupted.
+/// Additional time for a write that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
 
-/// Why there will be no more events.
+/// Why no more events are read.
 enum End {
-    /// The source has no more events, or failed.
+    /// The source has ended or failed.
     Source(anyhow::Result<()>),
-    /// `--timeout` is over.
+    /// The time of `--timeout` is over.
     Timeout,
-    /// A signal.
+    /// A signal was received.
     Signal(i32),
 }
 
 impl End {
-    /// How long what has come may still be written, and how long the output may accept nothing meanwhile; none where it
-    /// is waited for.
+    /// The limits for writing buffered events: the total time, and the time for which the output may accept nothing.
+    /// `None` if there is no limit.
     fn time_to_write(&self, timeout: Option<Duration>) -> Option<(Duration, Duration)> {
         let (most, patience) = AFTER_TIMEOUT;
         match self {
             Self::Source(_) => None,
             Self::Signal(_) => Some(AFTER_SIGNAL),
-            // As long again as the timeout.
+            // At most the length of the timeout itself.
             Self::Timeout => Some((most.min(timeout.unwrap_or(most)), patience)),
         }
     }
@@ -70,7 +81,7 @@ impl End {
         match (self, outcome) {
             (Self::Signal(signal), _) => Ok(Exit::Signal(signal)),
             (_, Outcome::Count | Outcome::ReaderGone | Outcome::Gap) => Ok(outcome.exit()),
-            // With `--count`, what was waited for has not come.
+            // With `--count`, fewer events than requested were received.
             (Self::Timeout, Outcome::Drained) if limits.count.is_some() => Ok(Exit::Timeout),
             (Self::Timeout, Outcome::Drained) => Ok(Exit::Success),
             (Self::Source(outcome), Outcome::Drained) => outcome.map(|()| Exit::Success),
@@ -78,30 +89,30 @@ impl End {
     }
 }
 
-/// What ends a run, or the wait for its output.
+/// A condition that ends a run, or the writing after it.
 enum Ending {
-    /// There will be no more events.
+    /// No more events are read.
     Ended(End),
-    /// The output is complete or broken.
+    /// The output has ended or failed.
     Stopped(Stop),
-    /// Nobody reads the output.
+    /// The reader of standard output has closed it.
     ReaderGone,
-    /// The writing thread is gone without a word.
+    /// The writing thread has ended without a result.
     WriterDied,
 }
 
-/// Everything that can end a run beside its source.
+/// All conditions that can end a run, except the end of its source.
 struct Endings {
-    /// How the writing thread ends.
+    /// Receives the result of the writing thread.
     writer: oneshot::Receiver<Stop>,
     reader_gone: Pin<Box<dyn Future<Output = ()>>>,
     signals: Signals,
-    /// None when there is no timeout, or when it does not count any more.
+    /// `None` if there is no timeout, or if it no longer applies.
     timeout: Option<Pin<Box<Sleep>>>,
 }
 
 impl Endings {
-    /// The next one.
+    /// Waits for the first of the conditions.
     async fn next(&mut self) -> Ending {
         let Self { writer, reader_gone, signals, timeout } = self;
         let timeout_over = async {
@@ -132,10 +143,10 @@ struct Run {
     endings: Endings,
 }
 
-/// Follows what the configuration says until the end, and returns how it ended.
+/// Follows the source of the configuration until the run ends, and returns the exit status.
 ///
 /// # Errors
-/// What ended it, when it was neither asked for nor a signal.
+/// The failure that ended the run.
 pub fn run(config: Config) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting")?;
     let outcome = runtime.block_on(async {
@@ -147,13 +158,13 @@ pub fn run(config: Config) -> anyhow::Result<Exit> {
             Ending::WriterDied => Err(writer_died()),
         }
     });
-    // A thread may sit in a read of standard input; the process need not wait for it.
+    // A thread may be blocked in a read of standard input. The process does not wait for it.
     runtime.shutdown_background();
     outcome
 }
 
 impl Run {
-    /// Starts the threads. Nothing is read yet.
+    /// Starts the threads. The source is not read yet.
     fn start(config: Config) -> anyhow::Result<Self> {
         let Config { source, connecting, filter, format, surface, pretty, limits, timeout, sort_window, buffer } =
             config;
@@ -161,7 +172,7 @@ impl Run {
         let flow = Arc::new(Flow::new().context("starting")?);
         let queue = Arc::new(Queue::new(buffer, source.is_patient()));
         let window = Window::new(sort_window, source.may_rest());
-        // The other half of the memory is the queue's, so that it can never be the window that makes a reader drop.
+        // The other half of the memory is for the queue, so that a full window alone never causes dropped messages.
         let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
         let renderer = Renderer::new(format, surface, &pretty);
         let deliver =
@@ -177,11 +188,11 @@ impl Run {
         Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings })
     }
 
-    /// Reads the source until something ends that.
+    /// Reads the source until a condition ends the run.
     async fn first_ending(&mut self) -> Ending {
         let Self { source, connecting, queue, pipeline, endings, .. } = self;
         let events = async {
-            // In this order: what the source queues is taken in the same turn of the runtime.
+            // The source is polled first, so that the pipeline handles its messages in the same turn of the runtime.
             tokio::select! {
                 biased;
                 outcome = source.read(connecting, queue) => Ending::Ended(End::Source(outcome)),
@@ -192,16 +203,17 @@ impl Run {
             tokio::select! {
                 biased;
                 ending = endings.next() => ending,
-                () = connecting.resumed.watch() => unreachable!("it watches for ever"),
+                () = connecting.resumed.watch() => unreachable!("it never ends"),
             }
         };
-        // Each is polled only when something of its own has happened: an event costs no look at anything else.
+        // `FuturesUnordered` polls only the future that was woken, so an event does not cause polls of signals and
+        // timers.
         let parts: [Pin<Box<dyn Future<Output = Ending> + '_>>; 2] = [Box::pin(others), Box::pin(events)];
         let mut parts: FuturesUnordered<_> = parts.into_iter().collect();
         parts.next().await.unwrap_or(Ending::WriterDied)
     }
 
-    /// Nothing more is read. What is queued is still written, if that does not take too long.
+    /// Writes the queued events within a deadline. The source is no longer read.
     async fn drain(mut self, mut end: End) -> anyhow::Result<Exit> {
         self.report_open_gaps(&end);
         let outcome = loop {
@@ -228,7 +240,7 @@ impl Run {
                 Ending::ReaderGone => break Outcome::ReaderGone,
                 Ending::WriterDied => return Err(writer_died()),
                 Ending::Ended(another) => {
-                    // A second signal does not wait.
+                    // A second signal ends the run at once.
                     let is_second = matches!((&end, &another), (End::Signal(_), End::Signal(_)));
                     end = another;
                     if is_second {
@@ -243,11 +255,11 @@ impl Run {
         end.into_exit(outcome, self.limits)
     }
 
-    /// Reports the gaps that last until the end.
+    /// Reports the gaps that have not ended.
     fn report_open_gaps(&self, end: &End) {
         let names = self.source.remote_names();
         for gap in self.queue.end() {
-            // When the source has ended by itself, its error says as much.
+            // If the source ended by itself, its error already reports the lost connection.
             if gap.dropped == 0 && matches!(end, End::Source(_)) {
                 continue;
             }

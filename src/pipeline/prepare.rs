@@ -1,5 +1,5 @@
-//! The middle step: decodes messages, leaves out what the filter does not want, puts the rest in order, and gathers it
-//! into batches.
+//! The middle step of the pipeline: decodes messages, filters events, sorts them in the window, and collects them in
+//! batches.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,62 +12,63 @@ use crate::event::{Event, Malformed, Message, RemoteId};
 use crate::filter::Filter;
 use crate::queue::Item;
 
-/// A batch with so many bytes of text is complete.
+/// A batch with this many bytes of text is full.
 const FULL: usize = 64 << 10;
 
-/// Of a block that waits in the window less than one part in so many is kept: then that part is copied, so that the block
-/// can be freed.
+/// If less than `1 / SPARSE` of a block passes the filter, its events are copied into a new block before they wait in
+/// the window, so that the original block can be freed.
 const SPARSE: usize = 2;
 
-/// How many tapes are kept for the next events: as many as a window of the usual length needs under load.
+/// The maximum number of tapes that are kept for reuse: as many as a window of the default length needs under load.
 const MAX_TAPES: usize = 8192;
 
-/// What the next step gets to see.
+/// An item of a batch.
 #[derive(Debug)]
 pub enum Prepared {
-    /// An event that is wanted, when its turn has come.
+    /// An event that passed the filter and has left the window.
     Event(Event),
-    /// Events are missing here.
+    /// A gap: events are missing here.
     Gap(Gap),
-    /// A message that is no event; of a recording, with the number of its line.
+    /// A message that is not an event; if it is from a recording, with the number of its line.
     Malformed(RemoteId, Option<u64>, Malformed, Message),
-    /// So many messages that are not text.
+    /// A number of binary messages, which events never are.
     Binary(RemoteId, u64),
 }
 
-/// What the next step gets at once. It comes back empty, with tapes for new events.
+/// Items for the next step. The next step returns the batch without items, and with tapes for reuse.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// In the order in which it is to be written.
+    /// The items in the order in which they are to be written.
     pub prepared: Vec<Prepared>,
-    /// The tapes of events that are written.
+    /// The tapes of written events.
     pub tapes: Vec<Tape>,
 }
 
-/// Decoder, filter and window.
+/// The decoder, the filter, the window and the current batch.
 #[derive(Debug)]
 pub struct Prepare {
     filter: Filter,
     /// Whether events are rendered from their text alone.
     text_only: bool,
     window: Window,
-    /// How much memory may be in use outside of the queue, in bytes; beyond that events leave the window early.
+    /// The maximum memory use outside of the queue, in bytes. Beyond it, events are released from the window early.
     max_held: usize,
     memory: Arc<Memory>,
-    /// What the tapes in the window took when `memory` was last informed, in bytes.
+    /// The size of the tapes in the window that is counted in `memory`, in bytes.
     tape_bytes: usize,
     batch: Batch,
     /// The length of the texts in the batch, in bytes.
     batch_bytes: usize,
-    /// Tapes for the next events.
+    /// Tapes for reuse.
     tapes: Vec<Tape>,
-    /// The wanted events of the block at hand.
+    /// The events of the current block that passed the filter.
     wanted: Vec<Event>,
 }
 
 impl Prepare {
-    /// Puts what `filter` admits into `window`, and counts in `memory` what that holds: at most about `max_held` bytes.
-    /// With `text_only`, events lose their tapes when they have been filtered.
+    /// Creates the step. Events that pass `filter` are held in `window`. Their tapes are counted in `memory`, and
+    /// events are released early while more than about `max_held` bytes are in use outside of the queue. With
+    /// `text_only`, the tapes of events are reused right after the filter.
     #[must_use]
     pub fn new(filter: Filter, text_only: bool, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
         Self {
@@ -84,8 +85,9 @@ impl Prepare {
         }
     }
 
-    /// Takes one item of the queue, as far as the window, when so many bytes are in use outside of the queue. What is due
-    /// then is in the batch. Other connections may still have events to be read that came before this item.
+    /// Decodes and filters one item of the queue, puts its events into the window, and adds the events that are due to
+    /// the batch. `in_use` is the memory in use outside of the queue, in bytes. This does not advance the window beyond
+    /// `complete_by`, as other connections may have unread events that arrived before this item.
     pub fn admit(&mut self, item: Item, in_use: usize) {
         match item {
             Item::Messages { remote, block, arrived, complete_by } => {
@@ -110,14 +112,14 @@ impl Prepare {
         self.release_early(in_use.saturating_sub(self.max_held));
     }
 
-    /// Everything that came by `now` has been admitted: what is due then is in the batch.
+    /// Adds the events that are due at `now` to the batch. All events that arrived by `now` must have been admitted.
     pub fn advance(&mut self, now: Instant) {
         self.window.advance(now);
         self.release_due();
     }
 
-    /// Nothing waits to be admitted, and yet nearly all memory is in use: a batch of events leaves the window early.
-    /// Returns whether there are any.
+    /// For use when the queue is empty: if nearly all memory is in use nevertheless, releases events for one batch from
+    /// the window early. Returns whether the batch has items.
     pub fn make_room(&mut self) -> bool {
         if !self.memory.has_room() {
             self.release_early(FULL);
@@ -125,7 +127,7 @@ impl Prepare {
         !self.batch.prepared.is_empty()
     }
 
-    /// Nothing more will come: all that is held is in the batch.
+    /// Adds all held events to the batch. No more items will be admitted.
     pub fn finish(&mut self) {
         while let Some(held) = self.window.drain() {
             self.add(held);
@@ -133,19 +135,19 @@ impl Prepare {
         self.count_tapes();
     }
 
-    /// When [`Prepare::advance`] should be called, at the latest and with as little delay as a lone event deserves.
+    /// When [`Prepare::advance`] must be called next, if no event arrives before.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.window.deadline()
     }
 
-    /// Whether the batch is long enough to be written.
+    /// Whether the batch is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.batch_bytes >= FULL
     }
 
-    /// The batch, if there is something in it, in exchange for one that has been `used`.
+    /// Returns the batch unless it is empty, and replaces it by a `used` one.
     pub fn take_batch(&mut self, used: impl FnOnce() -> Option<Batch>) -> Option<Batch> {
         if self.batch.prepared.is_empty() {
             return None;
@@ -157,7 +159,7 @@ impl Prepare {
         Some(std::mem::replace(&mut self.batch, next))
     }
 
-    /// Takes back a batch that has been used, when no other is to be had for it.
+    /// Reuses the allocations of a batch that was delivered.
     pub fn return_batch(&mut self, mut used: Batch) {
         self.tapes.append(&mut used.tapes);
         if self.batch.prepared.is_empty() {
@@ -165,8 +167,8 @@ impl Prepare {
         }
     }
 
-    /// Decodes and filters the messages of a block; those that are wanted are in `wanted` then. `first_line` is the number
-    /// of a recording's line that the first one is.
+    /// Decodes and filters the messages of a block, and puts those that pass into `wanted`. If the block is from a
+    /// recording, `first_line` is the line number of its first message.
     fn decode(&mut self, block: &Arc<Block>, remote: RemoteId, first_line: Option<u64>) {
         let mut kept = 0;
         for index in 0..block.len() {
@@ -184,7 +186,7 @@ impl Prepare {
                 Ok(event) => self.tapes.push(event.into_tape()),
                 Err(rejected) => {
                     let line = first_line.map(|first| first + index as u64);
-                    // An excerpt is shown; the block need not wait for that.
+                    // The message goes into the batch directly, as the window only sorts events.
                     let message = rejected.message;
                     self.batch_bytes += message.len() + size_of::<Prepared>();
                     self.batch.prepared.push(Prepared::Malformed(remote, line, rejected.why, message));
@@ -197,12 +199,12 @@ impl Prepare {
         }
     }
 
-    /// Moves the wanted events, of `bytes` together, into a block of their own.
+    /// Copies the texts of the wanted events, `bytes` in total, into a new block.
     fn copy_wanted(&mut self, bytes: usize) {
         let mut copy = Block::with_capacity(bytes);
         for event in &self.wanted {
             if copy.push(event.message()).is_err() {
-                // Without memory for a copy they stay where they are.
+                // Without memory for the copy, the events keep the original block.
                 return;
             }
         }
@@ -219,8 +221,8 @@ impl Prepare {
         self.count_tapes();
     }
 
-    /// Releases so many bytes that are not due. An event keeps the whole block that it stands in, and those around it may
-    /// have been released long ago, so that more of them must go than their own sizes would make it.
+    /// Releases events that are not due yet, of `bytes` in total. Only the sizes of the events themselves are counted;
+    /// less memory may be freed, as each event keeps its whole block alive.
     fn release_early(&mut self, mut bytes: usize) {
         while bytes > 0 {
             let Some(held) = self.window.pop_early() else { break };
@@ -270,7 +272,7 @@ mod tests {
         let start = Instant::now();
         prepare.admit(item(1, 1, 1, start), 0);
         prepare.advance(start);
-        // The reading thread has slept for longer than the window, and both connections have something.
+        // The reading thread has slept for longer than the window, and both connections have unread events.
         let later = start + 2 * WINDOW;
         prepare.admit(item(0, 2, 50, later), 0);
         prepare.admit(item(1, 0, 0, later), 0);

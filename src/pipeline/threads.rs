@@ -1,14 +1,14 @@
-//! The two steps, and which thread runs them.
+//! The steps prepare and deliver, and the threads that run them.
 //!
 //! ```text
-//!   reading thread                       "prepare"                         "deliver"
+//!   reading thread                       thread "prepare"                  thread "deliver"
 //!
-//!   sources ──> queue ────────────────>  decode, filter, window ─ batch ─> render, write
-//!                 └──> the same two steps here, while little comes
+//!   sources ──> queue ── under load ──>  decode, filter, window ─ batch ─> render, write
+//!                 └── otherwise ──> the same two steps, as a task of this thread
 //! ```
 //!
-//! Under load each step has a thread of its own. While little waits and the output accepts what is written, all of it is
-//! done by a task on the reading thread, right after the read: no other thread has to be woken for an event or two.
+//! Under load each step has its own thread. While only a little data waits and the output is not blocked, a task on the
+//! reading thread does all the work right after the read, so that no other thread has to be woken for a few events.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -23,58 +23,59 @@ use crate::queue::{CaughtUp, Queue};
 use crate::report::exit::Fault;
 use crate::sink::stdout::Flushed;
 
-/// For how long the reading thread sleeps while events come one soon after the other. Most of what an event costs is the
-/// wake-up, and the cold caches that it finds: six at once cost little more than one. Everything that ends the program waits
-/// for so long at most.
+/// How long the reading thread sleeps while events follow each other closely. Most of the cost of an event is the
+/// wake-up and the cold caches after it: six events per wake-up cost little more than one. Signals and the timeout are
+/// delayed by at most this time.
 const NAP: Duration = Duration::from_millis(33);
 
-/// The shortest sort window with which it does. Who asks for less wants events without delay.
+/// The shortest sort window with which the reading thread sleeps. A user who asks for a shorter one wants no delay.
 pub(super) const MIN_WINDOW_FOR_NAPS: Duration = Duration::from_millis(25);
 
-/// An event that comes within this time after the last one was dealt with comes soon. One that is alone is dealt with and
-/// released without delay.
+/// An event follows closely if it arrives within this time after the previous turn ended. The thread does not sleep
+/// after other events, so that a single event is handled and released without delay.
 const SOON: Duration = Duration::from_millis(6);
 
-/// How many batches may wait for the thread that writes.
+/// The maximum number of batches that wait for the writing thread.
 const WAITING: usize = 1;
 
-/// Both steps, and what joins their threads.
+/// Both steps, and the state that their threads share.
 pub(super) struct Pipeline {
     queue: Arc<Queue>,
     front: Mutex<Front>,
     deliver: Mutex<Deliver>,
-    /// Batches that the writing thread has been given and not finished.
+    /// The number of batches that were sent to the writing thread and are not finished.
     in_flight: AtomicUsize,
-    /// The thread that prepares has nothing to do any more.
+    /// Notified when the thread "prepare" has no more work.
     rests: Notify,
     /// Whether the reading thread may sleep between events.
     may_nap: bool,
 }
 
-/// The first step, and the way to the thread of the second.
+/// The first step, and the channels to the thread of the second.
 struct Front {
     prepare: Prepare,
-    /// None once all batches have been sent.
+    /// `None` once all batches have been sent.
     batches: Option<SyncSender<Batch>>,
-    /// Batches that the writing thread has used.
+    /// Batches that the writing thread returns for reuse.
     used: Receiver<Batch>,
 }
 
-/// What one run of the steps on the reading thread has achieved.
+/// The result of running the steps on the reading thread.
 enum Run {
-    /// Everything is done until this time.
+    /// There is nothing to do before this time; `None`: before the next item is queued.
     Done(Option<Instant>),
-    /// A thread has to go on.
+    /// The threads must continue.
     Busy,
 }
 
-/// Locks what no other thread leaves half changed: a panic ends the process (panic=abort).
+/// Locks a mutex. Poisoning is ignored because a panic ends the process (`panic = "abort"`).
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pipeline {
-    /// Takes what waits, and releases what is due at `now`, everything that came by then being queued.
+    /// Runs both steps: handles all queued items, and releases the events that are due at `now`. All events that
+    /// arrived by `now` must have been queued.
     fn run(&self, now: Instant) -> Result<Run, Stop> {
         let mut front = match self.front.try_lock() {
             Ok(front) => front,
@@ -93,20 +94,20 @@ impl Pipeline {
         }
         front.prepare.advance(now);
         if let Some(mut batch) = front.prepare.take_batch(|| None) {
-            // Nobody else has it: nothing is in flight, and only who has the front can change that.
+            // The lock is free: nothing is in flight, and only the holder of the lock on `front` can send a batch.
             let mut deliver = lock(&self.deliver);
             deliver.render(&mut batch, false)?;
             front.prepare.return_batch(batch);
             if deliver.try_flush()? == Flushed::Part {
                 drop(deliver);
-                // An empty batch makes the thread write what is left.
+                // An empty batch makes the writing thread write the rest.
                 self.send(&front, Batch::default());
             }
         }
         Ok(if self.queue.memory().has_room() { Run::Done(front.prepare.deadline()) } else { Run::Busy })
     }
 
-    /// Gives the writing thread a batch. Once that thread has ended, it has reported why.
+    /// Sends a batch to the writing thread. An error is ignored: that thread has ended then, and has reported why.
     fn send(&self, front: &Front, batch: Batch) {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         if let Some(batches) = &front.batches {
@@ -121,7 +122,7 @@ impl Pipeline {
         }
     }
 
-    /// The thread that decodes, filters and orders, whenever that is more than the reading thread should do.
+    /// Runs on the thread "prepare": decodes, filters and sorts while there is too much work for the reading thread.
     fn run_prepare(&self) {
         loop {
             self.queue.wait_until_wanted();
@@ -157,12 +158,12 @@ impl Pipeline {
         }
     }
 
-    /// The thread that renders and writes, until the batches end or there is no point in going on.
+    /// Runs on the thread "deliver": renders and writes until there are no more batches or the output ends.
     fn run_deliver(&self, batches: &Receiver<Batch>, used: &SyncSender<Batch>) -> Stop {
         let mut next = None;
         while let Some(mut batch) = next.take().or_else(|| batches.recv().ok()) {
             let mut deliver = lock(&self.deliver);
-            // Before waiting for the next batch, what is rendered is written.
+            // Rendered text is written before the thread waits for the next batch.
             let outcome = deliver.render(&mut batch, true).and_then(|()| {
                 next = batches.try_recv().ok();
                 if next.is_none() { deliver.flush() } else { Ok(()) }
@@ -172,7 +173,7 @@ impl Pipeline {
                 return stop;
             }
             drop(deliver);
-            // When the other thread has ended, it needs no batches.
+            // If the other thread has ended, the batch is dropped.
             let _ = used.try_send(batch);
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
@@ -180,7 +181,8 @@ impl Pipeline {
         Stop::Ended(Outcome::Drained)
     }
 
-    /// The task on the reading thread: runs the steps whenever something was queued or is due, until they stop.
+    /// The task on the reading thread: runs the steps when an item was queued or an event is due, until the output
+    /// ends.
     pub(super) async fn drive(&self) -> Stop {
         let alarm = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(alarm);
@@ -195,8 +197,8 @@ impl Pipeline {
             let now = Instant::now();
             let is_soon = now.duration_since(turn_ended) < SOON;
             if is_due {
-                // The first lets the runtime look at the sockets, the second lets those be read that have something: what
-                // was not read because this process got no processor is not late.
+                // The first yield makes the runtime poll the sockets, the second lets the readers of ready sockets run.
+                // Otherwise an event that is unread only because this process got no CPU time would be late.
                 tokio::task::yield_now().await;
                 tokio::task::yield_now().await;
             }
@@ -219,7 +221,7 @@ impl Pipeline {
                 if self.may_nap && is_soon && !is_due {
                     std::thread::sleep(NAP.min(deadline.saturating_duration_since(Instant::now())));
                 }
-                // A new one: a timer that is put off wakes the thread at its former time too.
+                // A new timer, because one that is moved to a later time also wakes the thread at its former time.
                 alarm.set(tokio::time::sleep_until(deadline.into()));
             }
             turn_ended = Instant::now();
@@ -227,17 +229,17 @@ impl Pipeline {
     }
 }
 
-/// A pipeline whose threads run.
+/// A pipeline whose threads are running.
 pub(super) struct Running {
     pub(super) pipeline: Arc<Pipeline>,
-    /// How the writing thread ends.
+    /// Receives the result of the writing thread.
     pub(super) ended: oneshot::Receiver<Stop>,
 }
 
 impl Running {
     pub(super) fn start(queue: Arc<Queue>, prepare: Prepare, deliver: Deliver, may_nap: bool) -> anyhow::Result<Self> {
         let (batches, coming) = sync_channel(WAITING);
-        // Room for all that can be on the way, so that the writing thread never waits.
+        // Capacity for all batches that exist, so that returning one never blocks the writing thread.
         let (returned, used) = sync_channel(WAITING + 2);
         let pipeline = Arc::new(Pipeline {
             queue,
@@ -251,14 +253,14 @@ impl Running {
             let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
             spawned.map(drop).map_err(|error| {
                 Fault::failed(format!("cannot start a thread: {error}"))
-                    .hint("`ulimit -u` and the pids limit of the control group say how many are allowed")
+                    .hint("`ulimit -u` and the pids limit of the control group limit the number of threads")
             })
         };
         let preparing = Arc::clone(&pipeline);
         thread("prepare", Box::new(move || preparing.run_prepare()))?;
         let delivering = Arc::clone(&pipeline);
         let (report, ended) = oneshot::channel();
-        // Nobody waits for the report any more when the process is about to end.
+        // An error is ignored: the receiver is dropped when the process is about to end.
         thread("deliver", Box::new(move || _ = report.send(delivering.run_deliver(&coming, &returned))))?;
         Ok(Self { pipeline, ended })
     }

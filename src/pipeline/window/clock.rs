@@ -1,19 +1,19 @@
-//! What is known of the servers' clocks.
+//! Estimates how far the clocks of servers and cluster members differ from the local clock.
 
 use super::{MILLISECOND, Time};
 
-/// Clocks that differ from ours by less are taken to agree with ours and with each other: times of arrival cannot tell
-/// the difference from the time that events are on their way.
+/// Clocks that differ by less are treated as equal. A smaller difference cannot be told from the delay of the events.
 pub(super) const AGREEMENT: Time = 10 * MILLISECOND;
 
-/// The same while few arrivals are known: the reading thread sleeps, so that single events arrive late by as much.
+/// The same limit while the number of known arrivals is small. It is greater because the sleep of the reading thread
+/// delays single events.
 const FIRST_AGREEMENT: Time = 50 * MILLISECOND;
 
-/// So many arrivals at different times show how short the way is: that all of them were late by more than [`AGREEMENT`] is
-/// less likely than one in a hundred.
+/// The number of arrivals at different times after which the shortest delay is considered known: the probability that
+/// all of them were delayed by more than [`AGREEMENT`] is less than one in a hundred.
 const MANY: u32 = 16;
 
-/// Arrivals, counted.
+/// A counter of different times of arrival.
 #[derive(Clone, Copy, Debug)]
 struct Arrivals {
     count: u32,
@@ -29,26 +29,25 @@ impl Arrivals {
     }
 }
 
-/// What is known of the clock behind a time line.
+/// The estimated clock of a time line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     /// The latest timestamp.
     pub(super) max: Time,
-    /// By how much it is ahead of its remote's offset.
+    /// How far the clock is ahead of the offset of its connection.
     pub(super) skew: Time,
-    /// The greatest of timestamp − arrival since the remote's offset was last renewed, or since the beginning while few
-    /// arrivals are known.
+    /// The greatest timestamp − arrival of the events that `arrivals` counts.
     greatest: Time,
-    /// The arrivals that this is the greatest of.
+    /// The arrivals since the connection's offset was last renewed; while there are few, those before that too.
     arrivals: Arrivals,
-    /// Whether the skew is from many arrivals.
+    /// Whether the skew was computed from many arrivals.
     is_known: bool,
 }
 
-/// What the members of a remote have in common.
+/// The offset that all members of a remote share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connection {
-    /// The greatest of timestamp − skew − arrival, since `since` and in the period before that.
+    /// The greatest timestamp − skew − arrival in the current period, which began at `since`, and in the previous one.
     offset: Time,
     former_offset: Time,
     since: Time,
@@ -56,7 +55,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// One whose first event arrived with such a difference of timestamp and arrival.
+    /// A connection whose first event arrived at `arrival`, with this difference of timestamp and arrival.
     pub(super) fn new(difference: Time, arrival: Time) -> Self {
         let arrivals = Arrivals { count: 1, last: arrival };
         Self { offset: difference, former_offset: difference, since: arrival, arrivals }
@@ -66,18 +65,18 @@ impl Connection {
         self.offset.max(self.former_offset)
     }
 
-    /// How long ago the offset was renewed.
+    /// The time from the beginning of the current period to `arrival`.
     pub(super) fn age(&self, arrival: Time) -> Time {
         arrival - self.since
     }
 
-    /// An event arrived with such a difference, of a clock with such a skew.
+    /// Updates the offset with an event that arrived with this difference, of a clock with this skew.
     pub(super) fn learn(&mut self, difference: Time, skew: Time, arrival: Time) {
         self.arrivals.add(arrival);
         self.offset = self.offset.max(difference.saturating_sub(skew));
     }
 
-    /// Begins a new period with such an event.
+    /// Begins a new period with such an event; see [`Connection::learn`].
     pub(super) fn renew(&mut self, difference: Time, skew: Time, arrival: Time) {
         self.arrivals.add(arrival);
         self.former_offset = self.offset;
@@ -85,11 +84,12 @@ impl Connection {
         self.since = arrival;
     }
 
-    /// The skew of a clock with such a greatest difference of timestamp and arrival, of so many arrivals. Members whose
-    /// clocks agree are taken to have the same: how long single events were on their way must not change their order.
+    /// The skew of a clock, from the greatest difference of timestamp and arrival and the number of its arrivals. Small
+    /// skews count as 0, so that the delay of single events does not change the order of members whose clocks agree.
     fn skew(&self, difference: Time, arrivals: u32) -> Time {
         let skew = difference.saturating_sub(self.offset());
-        // One that seems to be behind may have arrived late. Where one seems to be ahead, all others may have.
+        // If the clock seems to be behind, its own events may have been delayed. If it seems to be ahead, all events
+        // that defined the offset may have been delayed.
         let known = if skew < 0 { arrivals } else { self.arrivals.count };
         let agreement = if known < MANY { FIRST_AGREEMENT } else { AGREEMENT };
         if skew.saturating_abs() < agreement { 0 } else { skew }
@@ -97,7 +97,7 @@ impl Connection {
 }
 
 impl Clock {
-    /// One whose first event arrived with such a timestamp.
+    /// A clock whose first event arrived at `arrival` with the timestamp `time`.
     pub(super) fn new(connection: &Connection, time: Time, arrival: Time) -> Self {
         let greatest = time.saturating_sub(arrival);
         let arrivals = Arrivals { count: 1, last: arrival };
@@ -105,7 +105,7 @@ impl Clock {
         Self { max: time, skew, greatest, arrivals, is_known: false }
     }
 
-    /// Another event arrived with such a difference.
+    /// Updates the clock with another event, which arrived with this difference.
     pub(super) fn learn(&mut self, connection: &Connection, difference: Time, arrival: Time) {
         let (greatest, count) = (self.greatest, self.arrivals.count);
         self.greatest = greatest.max(difference);
@@ -116,7 +116,7 @@ impl Clock {
         }
     }
 
-    /// The connection's offset has been renewed.
+    /// Recomputes the skew after the offset of the connection was renewed.
     pub(super) fn renew(&mut self, connection: &Connection) {
         if self.arrivals.count < MANY {
             return;

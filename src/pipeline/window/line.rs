@@ -1,4 +1,4 @@
-//! A time line: held events of one origin whose timestamps can be compared.
+//! A time line: the held events of one origin since its clock was set, whose timestamps can therefore be compared.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,28 +6,28 @@ use std::collections::{BinaryHeap, VecDeque};
 use super::clock::Clock;
 use super::{Held, Time};
 
-/// Orders the events of a time line: timestamp, then order of arrival.
+/// The sort key of an event in a time line: timestamp, then order of arrival.
 pub(super) type Key = (Time, u64);
 
-/// Events whose timestamps can be compared.
+/// A time line.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// The held events that arrived in order.
+    /// The held events that arrived in the order of their keys.
     run: VecDeque<Entry>,
-    /// Those that arrived after a later one.
+    /// The held events that arrived after one with a later key.
     late: BinaryHeap<Reverse<Entry>>,
-    /// What is left of a line before this one, and due.
+    /// The rest of an older line. These items are due.
     pub(super) earlier: VecDeque<Held>,
-    /// When the held events arrived, in that order, and the latest key of those that arrived at that time: those that have
-    /// not been held for the window's length, and those that have. Some may have been released already.
+    /// The times of arrival of events that have not been held for the length of the window (`fresh`), and of those that
+    /// have (`aged`), each with the latest key that arrived at that time. Some of these events may be released already.
     pub(super) fresh: VecDeque<(Time, Key)>,
     pub(super) aged: VecDeque<(Time, Key)>,
-    /// The latest key of those that have been held for the window's length, and for twice as long.
+    /// The latest key that has been held for the length of the window, and for twice that length.
     aged_key: Key,
     overdue_key: Key,
-    /// None until an event with a readable timestamp has come.
+    /// `None` until an event with a readable timestamp has arrived.
     pub(super) clock: Option<Clock>,
-    /// The key's timestamp of the event that arrived last.
+    /// The timestamp in the key of the event that arrived last.
     pub(super) last: Time,
 }
 
@@ -74,7 +74,7 @@ impl Default for Line {
 }
 
 impl Line {
-    /// An empty one of a clock that is known.
+    /// An empty line with this clock.
     pub(super) fn with_clock(clock: Clock) -> Self {
         Self { clock: Some(clock), ..Self::default() }
     }
@@ -86,7 +86,7 @@ impl Line {
             _ => self.fresh.push_back((arrival, key)),
         }
         let entry = Entry { key, held };
-        // Nearly always the newest is the latest.
+        // Nearly always, the event that arrived last has the latest key.
         if self.run.back().is_none_or(|last| last.key < key) {
             self.run.push_back(entry);
         } else {
@@ -126,7 +126,7 @@ impl Line {
         Some(held)
     }
 
-    /// Everything that arrived by `now` has been pushed.
+    /// Updates the keys that are due and overdue. All events that arrived by `now` must have been pushed.
     pub(super) fn advance(&mut self, now: Time, length: Time) {
         while let Some(&(arrival, key)) = self.fresh.front().filter(|(arrival, _)| *arrival <= now - length) {
             self.aged_key = self.aged_key.max(key);

@@ -1,9 +1,14 @@
-//! The sort window: holds each event for a short while, so that one which was sent earlier and arrives later can still
-//! be put before it.
+//! The sort window: holds each event for a short time, so that an event with an earlier timestamp that arrives later
+//! can still be printed before it.
 //!
-//! The servers send every event from a goroutine of its own, so neighbours change places (design, section 1). What may
-//! change places are events of one *origin*, a member of a remote, and its clock decides. Other origins' clocks differ, by
-//! hours perhaps, so events of several origins are merged by *corrected* times, which are ours:
+//! ```text
+//!   arrival     12:00:00.021  12:00:00.022      window of 25 ms: the first event is due at 12:00:00.046,
+//!   timestamp   12:00:00.020  12:00:00.010      printed: .010, .020
+//! ```
+//!
+//! This is needed because the servers send each event from a goroutine of its own, so neighbours may change places.
+//! Events of one *origin*, a member of a remote, are sorted by their timestamps. The clocks of different origins can
+//! differ by hours, so events of several origins are merged by *corrected* times, which are times of the local clock:
 //!
 //! ```text
 //!   corrected = timestamp − offset        offset = the greatest (timestamp − time of arrival) of the last seconds
@@ -13,18 +18,20 @@
 //!   printed                   A .010, B .020, A .030
 //! ```
 //!
-//! The event that was on its way for the shortest time defines the offset, so a corrected time is never later than the
-//! arrival. What the members of a remote have in common is one offset, their connection's, and each differs from that by
-//! its *skew*: a stream that runs ahead of its clock (one that is sent again) does so with all its members.
+//! The event with the shortest delay between server and lxmon defines the offset, so a corrected time is never later
+//! than the arrival. All members of a remote share the offset of their connection, and each member's clock differs from
+//! it by its *skew*. The offset is shared because a stream whose timestamps run faster than the clock, such as a
+//! replayed one, does so for all members.
 //!
-//! An event is *due* in its origin when it has been held for the window's length, or when that origin has sent an event
-//! whose timestamp is so much later: nothing within the window can come before it then. The event with the earliest
-//! corrected time is released once it is due. Others wait for it, but for no longer than a second window: an origin that
-//! is behind must not hold up the rest.
+//! An event is *due* in its origin when it has been held for the length of the window, or when its origin has sent an
+//! event whose timestamp is later by that length: then no event within the window can still come before it. The event
+//! with the earliest corrected time is released once it is due. Other due events wait for it for at most another length
+//! of the window, so that an origin whose clock is behind cannot block the others.
 //!
-//! A clock that is set, and one wrong timestamp, both show as an event that does not fit its origin's time line: it is
-//! from the future, or a window behind what came before. What follows decides. If the next event goes on from there, the
-//! clock was set, and a new time line begins behind the old one. If not, only that one event was wrong.
+//! A clock that was set and a single wrong timestamp look the same at first: an event does not fit the *time line* of
+//! its origin, because it is more than [`AHEAD`] in the future, or more than [`MAX_LATE`] windows behind the latest
+//! event. Such an *odd* event is held until the next event of the origin decides. If that continues from the odd one,
+//! the clock was set, and a new time line begins after the old one. If not, only the odd event was wrong.
 
 mod clock;
 mod line;
@@ -38,69 +45,71 @@ use crate::event::gap::Gap;
 use crate::event::{Event, RemoteId, Timestamp};
 use crate::system::clock::both_clocks;
 
-/// Nanoseconds: of a server's clock since 1970, or of ours since the program was started.
+/// Nanoseconds: since 1970 by a server's clock, or since the start of the program by the local clock.
 type Time = i64;
 
 const MILLISECOND: Time = 1_000_000;
 
-/// An event that is ahead of its origin's clock by more than this is from the future. Events arrive early by no more than
-/// the origin's offset was underestimated, at first by as much as the reading thread sleeps.
+/// An event that is ahead of its origin's clock by more than this is in the future. The estimated offset can be too
+/// small by the shortest delay so far, which at first can be as long as the reading thread sleeps.
 const AHEAD: Time = 50 * MILLISECOND;
 
-/// Offsets are the greatest of this time, or of twice as long: clocks drift.
+/// An offset is the greatest difference within one or two periods of this length. Older ones are forgotten because
+/// clocks drift.
 const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
 
-/// How much later than due held events may be released while there are several, so that the arrival of the next event
-/// serves as the wake-up that releases an earlier one: with the usual window the second time that the reading thread has
-/// slept. A lone event is released when it is due.
+/// While several events are held, the timer is set later than the first one is due by this time, so that usually the
+/// arrival of another event is the wake-up that releases it. With the default window, that is after the second sleep of
+/// the reading thread. A single event is released when it is due.
 const SLACK: Duration = Duration::from_millis(42);
 
-/// An event that is behind its origin's latest timestamp by no more windows than this is late; by more, the clock may have
-/// been set back.
+/// An event that is behind the latest timestamp of its origin by at most this many windows is late. If it is further
+/// behind, the clock may have been set back.
 const MAX_LATE: Time = 3;
 
-/// More origins than any cluster has members. Beyond that, origins that hold nothing are forgotten.
+/// The maximum number of origins, which is more than any cluster has members. Beyond it, origins without held events
+/// are replaced.
 const MAX_ORIGINS: usize = 256;
 
-/// What the window holds.
+/// An item that the window holds.
 #[derive(Debug)]
 pub enum Held {
     /// An event.
     Event(Event),
-    /// The place where events of a remote are missing.
+    /// A gap: events of a remote are missing here.
     Gap(Gap),
 }
 
-/// The window and what is held in it.
+/// The window and the held items.
 #[derive(Debug)]
 pub struct Window {
-    /// Its length.
+    /// The length of the window.
     length: Time,
-    /// What the held events take beside their texts.
+    /// Memory use of the held events without their texts, in bytes.
     tape_bytes: usize,
-    /// How many events and gaps are held.
+    /// The number of held events and gaps.
     count: usize,
     origins: Vec<Origin>,
-    /// The origin of the last event.
+    /// The index of the origin of the last pushed event.
     last_origin: usize,
-    /// Most releases are of the same origin as the one before. None once something has been put into a line: that may have
-    /// become the earliest, and offsets change with it.
+    /// Cached result of [`Window::first`], as successive releases are mostly of the same origin. `None` once an item
+    /// has been put into a line: that item may be the earliest, and it may have changed the offsets.
     leader: Option<Leader>,
-    /// By remote; none where no event with a readable timestamp has come.
+    /// By remote; `None` while no event with a readable timestamp has arrived.
     connections: Vec<Option<Connection>>,
-    /// Counts what is pushed: the order of arrival.
+    /// The number of pushed items, which numbers them in the order of arrival.
     pushed: u64,
-    /// What our times count from.
+    /// The zero of local times.
     start: Instant,
-    /// Our system clock minus our time.
+    /// The local system clock minus the local time.
     system_offset: Time,
-    /// Everything that arrived by this time has been pushed.
+    /// All events that arrived by this time have been pushed.
     now: Time,
-    /// Of a recording: the latest corrected time, which stands in for the time of arrival.
+    /// For a recording: the latest corrected time, which is used as the time of arrival.
     recorded_now: Time,
-    /// Whether events come from a recording, which shows no times of arrival.
+    /// Whether the events are from a recording, which has no times of arrival.
     is_recording: bool,
-    /// When the last line of a recording that grows was pushed. One that grows may have no further line for long.
+    /// When the last line of a growing recording was pushed. The next line may not come for a long time.
     last_line: Option<Instant>,
     recording_grows: bool,
 }
@@ -110,15 +119,16 @@ pub struct Window {
 struct Origin {
     remote: RemoteId,
     location: String,
-    /// Where events are put.
+    /// The time line to which events are added.
     current: Line,
-    /// What is left of the time line before the clock was set.
+    /// The rest of the time line before the clock was set.
     former: Line,
-    /// An event that does not fit the current time line, until the next one decides.
+    /// An event that does not fit the current time line, until the next event decides.
     odd: Option<Odd>,
 }
 
-/// An event that does not fit, or the memory of one that could not be held longer.
+/// An event that does not fit its time line. `held` is `None` if it has been released already, and only its time is
+/// kept.
 #[derive(Debug)]
 struct Odd {
     time: Time,
@@ -127,38 +137,38 @@ struct Odd {
     held: Option<Held>,
 }
 
-/// The time line that has the next event.
+/// The time line with the next event.
 #[derive(Clone, Copy, Debug)]
 struct Next {
-    /// The corrected time of its first event.
+    /// The corrected time of the line's first event.
     corrected: Key,
     origin: usize,
     is_former: bool,
     is_due: bool,
 }
 
-/// The time line that has the earliest event, with what is needed to see whether it still has it after a release.
+/// The time line with the earliest event, and the data to decide whether this is still so after a release.
 #[derive(Clone, Copy, Debug)]
 struct Leader {
     origin: usize,
     is_former: bool,
-    /// A timestamp minus its corrected time.
+    /// The difference of a timestamp and its corrected time.
     correction: Time,
     /// The earliest corrected time of the other origins.
     others: Key,
 }
 
-/// Later than all events.
+/// A key that is later than those of all events.
 const LAST: Key = (Time::MAX, u64::MAX);
 
 impl Window {
-    /// A window of this length. With a length of zero everything passes as it comes. `recording_grows` is for recordings
-    /// whose next line may be a long time coming.
+    /// A window of this length. With a length of zero, items are released in the order of arrival. `recording_grows`
+    /// must be set for a recording whose next line may not come for a long time.
     #[must_use]
     pub fn new(length: Duration, recording_grows: bool) -> Self {
         let (start, system_offset) = both_clocks();
         Self {
-            // Half of the range, so that sums stay within it.
+            // Half of the range of `i64`, so that sums do not overflow.
             length: i64::try_from(length.as_nanos()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2),
             tape_bytes: 0,
             count: 0,
@@ -177,13 +187,13 @@ impl Window {
         }
     }
 
-    /// Whether everything passes as it comes.
+    /// Whether the window has a length of zero, so that items are released in the order of arrival.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.length == 0
     }
 
-    /// What the held events take beside their texts, in bytes.
+    /// Memory use of the held events without their texts, in bytes.
     #[must_use]
     pub fn tape_bytes(&self) -> usize {
         self.tape_bytes
@@ -193,7 +203,7 @@ impl Window {
         i64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(i64::MAX / 2)
     }
 
-    /// Admits an event that arrived at `arrived`; none for an event of a recording.
+    /// Admits an event that arrived at `arrived`, which is `None` for an event of a recording.
     pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
         self.tape_bytes += event.size_beside_text();
         self.pushed += 1;
@@ -211,7 +221,7 @@ impl Window {
             self.last_line = self.recording_grows.then(Instant::now);
         }
         let Some(time) = time else {
-            // Without a readable timestamp it stays behind the one that arrived before it.
+            // Without a readable timestamp, the event stays behind the one that arrived before it.
             self.settle(index, None);
             let line = &self.origins[index].current;
             let time = if line.clock.is_none() { arrival.unwrap_or(self.recorded_now) } else { line.last };
@@ -221,11 +231,11 @@ impl Window {
         self.place(index, time, arrival, number, held);
     }
 
-    /// Puts an event where its timestamp belongs.
+    /// Puts an event at the place of its timestamp, or keeps it as the odd event.
     fn place(&mut self, index: usize, time: Time, arrival: Option<Time>, number: u64, held: Held) {
         let at = arrival.unwrap_or(self.recorded_now);
         let Some(clock) = self.origins[index].current.clock else {
-            // Held events without a readable timestamp came before this one.
+            // The line has only events without a readable timestamp. They stay before this one.
             let clock = self.new_clock(index, time, at);
             let origin = &mut self.origins[index];
             let line = Line::with_clock(clock);
@@ -234,7 +244,7 @@ impl Window {
             return;
         };
         let is_behind = time < clock.max.saturating_sub(self.length);
-        // A recording shows no time of arrival, so that nothing can be ahead of it.
+        // A recording has no times of arrival, so none of its events counts as ahead.
         let is_ahead = |offset: Time| arrival.is_some_and(|at| time > at.saturating_add(offset).saturating_add(AHEAD));
         if !is_behind && !is_ahead(self.offset(index, clock)) {
             self.settle(index, Some(time));
@@ -267,7 +277,7 @@ impl Window {
         &mut self.connections[remote]
     }
 
-    /// The clock of an origin whose first event this is, or whose clock was set.
+    /// The clock of an origin of which this is the first event, at all or since its clock was set.
     fn new_clock(&mut self, index: usize, time: Time, at: Time) -> Clock {
         let difference = time.saturating_sub(at);
         let connection = self.connection(index).get_or_insert(Connection::new(difference, at));
@@ -279,7 +289,7 @@ impl Window {
         connection.map_or(0, |connection| connection.offset()).saturating_add(clock.skew)
     }
 
-    /// Learns from an event that fits.
+    /// Updates the clock and the connection with an event that fits the time line.
     fn learn(&mut self, index: usize, time: Time, arrival: Option<Time>) {
         let origin = &mut self.origins[index];
         let remote = origin.remote;
@@ -308,7 +318,8 @@ impl Window {
         self.put(index, key, arrival, held);
     }
 
-    /// Puts an event where its timestamp says, although those that arrive next belong behind others.
+    /// Puts a late event at the place of its timestamp. Events without a readable timestamp that arrive after it are
+    /// not placed behind it, but behind the event that arrived before it.
     fn put_late(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
         let last = self.origins[index].current.last;
         self.put(index, key, arrival, held);
@@ -321,7 +332,7 @@ impl Window {
         self.origins[index].current.push(key, arrival, held);
     }
 
-    /// The clock was set: the odd event and the one that goes on from it begin a time line.
+    /// The clock was set: begins a time line with the odd event and the event that continues from it.
     fn begin_line(&mut self, index: usize, (time, arrival, number): (Time, Option<Time>, u64), held: Held) {
         let Some(odd) = self.origins[index].odd.take() else { return };
         let at = arrival.unwrap_or(self.recorded_now);
@@ -332,8 +343,8 @@ impl Window {
         }
         let origin = &mut self.origins[index];
         let mut earlier = std::mem::replace(&mut origin.former, std::mem::replace(&mut origin.current, line));
-        // Clocks are not set twice within a window. Where timestamps jump all the time, what is left of the line before
-        // the former one is due.
+        // A clock is not set twice within a window. If timestamps jump more often than that, the rest of the line
+        // before the former one is due at once.
         while let Some(held) = earlier.pop() {
             origin.former.earlier.push_back(held);
         }
@@ -341,8 +352,9 @@ impl Window {
         self.finish_placing(index, (time, number), at, held);
     }
 
-    /// What does not fit was a single event. One from the future stays behind the event that arrived before it, a late one
-    /// is due, and one that is within a window of the `next` event's time belongs where its timestamp says.
+    /// Only the odd event was wrong: puts it into the current line. An event that is late, or not more than a window
+    /// later than the timestamp of the `next` event, is put at the place of its timestamp. One from the future stays
+    /// behind the event that arrived before it.
     fn settle(&mut self, index: usize, next: Option<Time>) {
         let Some(odd) = self.origins[index].odd.take() else { return };
         self.put_odd(index, odd, next);
@@ -363,7 +375,7 @@ impl Window {
         line.last = last;
     }
 
-    /// Marks the place where events of a remote are missing: behind all that was sent before.
+    /// Admits a gap. It is placed behind all events of its remote that were sent before.
     pub fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
         let of_remote = |origin: &Origin| origin.remote == gap.remote;
@@ -380,18 +392,20 @@ impl Window {
         self.put(index, key, self.now, Held::Gap(gap));
     }
 
-    /// Everything that arrived by `now` has been pushed.
+    /// Makes events due that have been held for the length of the window at `now`. All events that arrived by `now`
+    /// must have been pushed.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(self.time(now));
         if self.is_recording {
-            // The times of its events are the recorded ones, which have nothing to do with ours.
+            // A recording is sorted by its own times, which are unrelated to the local time.
             if self.recording_rests() {
                 self.settle_all();
             }
             return;
         }
         for index in 0..self.origins.len() {
-            // The next event may still go on from one that was held long enough.
+            // An odd event that was held for the length of the window is released, but its time is kept: the next event
+            // may continue from it.
             let old = self.origins[index].odd.as_mut().filter(|odd| odd.arrival <= self.now - self.length);
             if let Some(odd) = old {
                 let odd = Odd { held: odd.held.take(), ..*odd };
@@ -404,7 +418,7 @@ impl Window {
         }
     }
 
-    /// The next event or gap that is due.
+    /// Releases the next event or gap that is due.
     pub fn pop(&mut self) -> Option<Held> {
         let first = self.first()?;
         if self.length == 0 || first.is_due {
@@ -414,18 +428,18 @@ impl Window {
         self.release(overdue)
     }
 
-    /// The next event or gap, due or not: there is no memory to hold it longer.
+    /// Releases the next event or gap even if it is not due, to free memory.
     pub fn pop_early(&mut self) -> Option<Held> {
         let first = self.first()?;
         self.release(first)
     }
 
-    /// Whether a recording has had no further line for the window's length.
+    /// Whether a growing recording has had no further line for the length of the window.
     fn recording_rests(&self) -> bool {
         self.last_line.is_some_and(|at| self.time(at) <= self.now.saturating_sub(self.length))
     }
 
-    /// The next event or gap, due or not: nothing more will come.
+    /// Releases the next event or gap even if it is not due, because no more will be pushed.
     pub fn drain(&mut self) -> Option<Held> {
         self.settle_all();
         self.pop_early()
@@ -437,7 +451,7 @@ impl Window {
         }
     }
 
-    /// When [`Window::advance`] should be called.
+    /// When [`Window::advance`] must be called next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         if self.count == 0 {
@@ -459,8 +473,8 @@ impl Window {
         self.start.checked_add(if self.count > 1 { due + SLACK } else { due })
     }
 
-    /// The line of an origin that has its next event. What is left of a former line comes before the current one, whatever
-    /// the clock was set to.
+    /// The line with the next event of an origin, and whether it is the former one. The rest of the former line comes
+    /// before the current line, regardless of the timestamps.
     fn line(&self, index: usize) -> (bool, &Line) {
         let origin = &self.origins[index];
         if origin.former.is_empty() { (false, &origin.current) } else { (true, &origin.former) }
@@ -494,14 +508,14 @@ impl Window {
         first
     }
 
-    /// The line with the earliest corrected time of those that are overdue.
+    /// The line with the earliest corrected time among those whose first event is overdue.
     fn overdue(&self) -> Option<Next> {
         let overdue = self.lines().filter(|(_, line, key)| line.is_overdue(*key));
         let nexts = overdue.map(|(index, line, key)| self.next_of(index, line, key, self.correction(index, line)));
         nexts.min_by_key(|next| next.corrected)
     }
 
-    /// The lines that have their origin's next event, and its key.
+    /// For each origin with held events: its index, the line with its next event, and the key of that event.
     fn lines(&self) -> impl Iterator<Item = (usize, &Line, Key)> {
         (0..self.origins.len()).filter_map(|index| {
             let (_, line) = self.line(index);
@@ -519,7 +533,7 @@ impl Window {
         Next { corrected, origin, is_former: self.line(origin).0, is_due }
     }
 
-    /// What is subtracted from the timestamps of a line to have them in our time.
+    /// The difference that is subtracted from the timestamps of a line to get local times.
     fn correction(&self, index: usize, line: &Line) -> Time {
         let Some(clock) = line.clock else { return 0 };
         let offset = self.offset(index, clock);
@@ -566,7 +580,7 @@ impl Window {
         if self.origins.len() >= MAX_ORIGINS {
             let is_unused =
                 |origin: &Origin| origin.current.is_empty() && origin.former.is_empty() && origin.odd.is_none();
-            // With no unused one, the last one's events are merged with these.
+            // If all are in use, the last one is shared.
             let index = self.origins.iter().position(is_unused).unwrap_or(MAX_ORIGINS - 1);
             if is_unused(&self.origins[index]) {
                 self.origins[index] = origin;

@@ -1,4 +1,4 @@
-//! Orders of release, and when each happens.
+//! The order in which events are released, and the time of each release.
 
 use proptest::prelude::*;
 
@@ -24,7 +24,8 @@ fn at(milliseconds: i64) -> String {
     chrono::DateTime::from_timestamp_millis(1_800_000_000_000 + milliseconds).unwrap().to_rfc3339()
 }
 
-/// Pushes (milliseconds of arrival, remote, timestamp) and returns the order in which they are released, with the time.
+/// Pushes events given as (arrival in milliseconds, remote, timestamp). Returns the index of each event and the time of
+/// its release, in the order of release.
 fn run(length: Duration, events: &[(u64, u16, String)]) -> Vec<(usize, u64)> {
     let mut window = Window::new(length, false);
     let start = window.start;
@@ -119,7 +120,7 @@ fn a_window_of_zero_keeps_the_order_of_arrival() {
     assert_eq!(run(Duration::ZERO, &[(0, 0, at(9)), (0, 1, at(5)), (7, 0, at(1))]), [(0, 0), (1, 0), (2, 7)]);
 }
 
-/// Swapped neighbours of two origins whose clocks are `skew` milliseconds apart.
+/// Events of two origins whose clocks differ by `skew` milliseconds. In each origin, neighbours are swapped.
 fn skewed(skew: i64) -> Vec<(u64, u16, String)> {
     (0..200u64)
         .flat_map(|pair| {
@@ -148,7 +149,7 @@ fn clocks_that_differ_disturb_neither_an_origins_order_nor_the_merged_one() {
             };
             assert_eq!(of(&released), of(&true_order), "{skew}");
         }
-        // The merge may be off by as much as the shortest ways of the two differ, which is 1 ms here.
+        // The merged order may be wrong by the difference of the shortest delays of both origins, which is 1 ms here.
         let displaced = released.iter().zip(&true_order).filter(|(one, other)| one.abs_diff(**other) > 8).count();
         assert_eq!(displaced, 0, "{skew}: {released:?}");
     }
@@ -191,7 +192,7 @@ fn a_wrong_timestamp_moves_only_itself() {
 
 #[test]
 fn members_with_one_clock_are_merged_by_their_timestamps_however_fast_they_come() {
-    // A member that is heard of rarely, and blocks of events that arrive at the same moment.
+    // One member sends rarely, and blocks of events arrive at the same time.
     let mut window = Window::new(LENGTH, false);
     let start = window.start;
     let mut released = Vec::new();
@@ -210,7 +211,7 @@ fn members_with_one_clock_are_merged_by_their_timestamps_however_fast_they_come(
 
 #[test]
 fn an_event_that_is_a_little_ahead_keeps_its_place_by_timestamp() {
-    // The first one was on its way for 30 ms more than the others, so that they all seem to be ahead.
+    // The first event was delayed by 30 ms more than the others, so all others seem to be ahead.
     let events = [(30, 0, at(0)), (31, 0, at(31)), (37, 0, at(30)), (38, 0, at(39)), (39, 0, at(38))];
     assert_eq!(order(LENGTH, &events), [0, 2, 1, 4, 3]);
 }
@@ -264,13 +265,13 @@ fn a_recording_is_put_in_order_without_times_of_arrival() {
 fn a_recording_that_grows_is_put_in_order_by_its_own_times() {
     let mut window = Window::new(LENGTH, true);
     let mut released = Vec::new();
-    // The lines come long after the start, and each in a read of its own.
+    // The lines arrive long after the start, and each is read on its own.
     for (index, time) in [0, 2, 1].into_iter().enumerate() {
         window.push(event(0, "none", index, &at(time)), None);
         window.advance(Instant::now() + LENGTH / 2);
         released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
     }
-    // The third is a wrong timestamp, or a clock that was set.
+    // The fourth line has a wrong timestamp, or the clock was set.
     for (index, time) in [(3, 3_600_000), (4, 3_500_000)] {
         window.push(event(0, "none", index, &at(time)), None);
     }
@@ -286,8 +287,8 @@ fn two_late_events_in_a_row_are_no_clock_that_was_set() {
     assert_eq!(order(LENGTH, &events), [1, 2, 3, 0, 4]);
 }
 
-/// Events of members whose clocks are `skew` milliseconds apart, read every 33 ms, in the order in which they were sent: one
-/// sends every 4 ms, the other rarely.
+/// Events of two members whose clocks differ by `skew` milliseconds, in the order in which they were sent. They are
+/// read every 33 ms. One member sends every 4 ms, the other rarely.
 fn read_late(skew: i64) -> Vec<(u64, &'static str, String)> {
     let sent = |number: u64| (4 * number, "often", i64::try_from(4 * number).unwrap());
     let rare = |number: u64| (40 * number + 13, "rare", i64::try_from(40 * number + 13).unwrap() + skew);
@@ -312,7 +313,7 @@ fn members_are_merged_by_their_clocks_although_single_events_are_read_late() {
             }
         }
         released.extend(std::iter::from_fn(|| window.drain()).map(|held| number(&held)));
-        // Of clocks that differ a little, times of arrival say by how much, to a few milliseconds.
+        // From times of arrival, the skew of clocks that differ is known to a few milliseconds only.
         let tolerance = if skew == 0 { 0 } else { 4 };
         let displaced =
             released.iter().enumerate().skip(sure_from).filter(|(at, index)| at.abs_diff(**index) > tolerance);
