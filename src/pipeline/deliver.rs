@@ -2,18 +2,16 @@
 
 use std::io;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 
 use super::prepare::{Batch, Prepared};
 use crate::config::Limits;
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::{Event, RemoteId};
-use crate::render::Renderer;
 use crate::report::exit::{Exit, Fault};
 use crate::report::malformed::Skipped;
-use crate::sink::Flow;
-use crate::sink::stdout::{Flushed, Stdout};
+use crate::sink::printer::Printer;
+use crate::sink::stdout::Flushed;
 
 /// Why the output ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +37,9 @@ impl Outcome {
     }
 }
 
-/// The renderer and the output.
+/// The sink, and what decides when it has had enough.
 pub struct Deliver {
-    renderer: Renderer,
-    stdout: Stdout,
+    printer: Printer,
     skipped: Skipped,
     /// The remotes' names.
     names: Vec<String>,
@@ -87,21 +84,18 @@ impl From<io::Error> for Stop {
 }
 
 impl Deliver {
-    /// Creates the step. `names` are the names of the remotes. The progress of writing is recorded in `flow`.
-    ///
-    /// # Errors
-    /// Standard output cannot be used.
-    pub fn new(renderer: Renderer, names: Vec<String>, limits: Limits, flow: Arc<Flow>) -> io::Result<Self> {
-        Ok(Self {
-            renderer,
-            stdout: Stdout::new(flow)?,
+    /// Creates the step. `names` are the names of the remotes.
+    #[must_use]
+    pub fn new(printer: Printer, names: Vec<String>, limits: Limits) -> Self {
+        Self {
+            printer,
             skipped: Skipped::new(names.clone()),
             names,
             limits,
             events_left: limits.count,
             end: None,
             only_counts: false,
-        })
+        }
     }
 
     /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
@@ -129,7 +123,7 @@ impl Deliver {
                 }
                 Prepared::Binary(remote, count) => self.skipped.binary(remote, count),
             }
-            if may_wait && (self.stdout.is_full() || self.end.is_some()) {
+            if may_wait && (self.printer.is_full() || self.end.is_some()) {
                 self.flush()?;
             }
         }
@@ -141,7 +135,7 @@ impl Deliver {
     /// # Errors
     /// The reason, when nothing more is to be rendered.
     pub fn flush(&mut self) -> Result<(), Stop> {
-        if self.stdout.flush()? == Flushed::Part {
+        if self.printer.flush()? == Flushed::Part {
             self.only_counts = true;
             self.end = self.end.filter(|end| *end != Outcome::Count);
         }
@@ -153,7 +147,7 @@ impl Deliver {
     /// # Errors
     /// The reason, when nothing more is to be rendered.
     pub fn try_flush(&mut self) -> Result<Flushed, Stop> {
-        let flushed = self.stdout.try_flush()?;
+        let flushed = self.printer.try_flush()?;
         match (flushed, self.end) {
             (Flushed::All, Some(end)) => Err(Stop::Ended(end)),
             _ => Ok(flushed),
@@ -168,11 +162,10 @@ impl Deliver {
     /// Renders the event, and returns its tape.
     fn render_event(&mut self, event: Event) -> Tape {
         if self.only_counts {
-            self.stdout.skip_event();
+            self.printer.skip_event();
             return event.into_tape();
         }
-        self.append(&event);
-        self.stdout.end_event();
+        self.printer.event(&event);
         if let Some(left) = self.events_left {
             self.events_left = NonZeroU64::new(left.get() - 1);
             if self.events_left.is_none() {
@@ -182,18 +175,12 @@ impl Deliver {
         event.into_tape()
     }
 
-    fn append(&mut self, event: &Event) {
-        let RemoteId(number) = event.remote();
-        let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
-        self.renderer.render(event, remote.map(String::as_str), self.stdout.buffer());
-    }
-
     fn render_gap(&mut self, gap: &Gap) {
         if self.limits.gap_events && !self.only_counts {
             let RemoteId(number) = gap.remote;
             let name = self.names.get(usize::from(number)).map_or("", String::as_str);
             match Event::decode(gap.to_message(name), gap.remote, Tape::default()) {
-                Ok(event) => self.append(&event),
+                Ok(record) => self.printer.record(&record),
                 Err(rejected) => debug_assert!(false, "a gap record is {}", rejected.why),
             }
         }

@@ -39,6 +39,7 @@ use crate::queue::Queue;
 use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
 use crate::sink::Flow;
+use crate::sink::printer::Printer;
 use crate::sink::stdout;
 use crate::source::Source;
 use crate::source::server::Connecting;
@@ -175,8 +176,9 @@ impl Run {
         // The other half of the memory is for the queue, so that a full window alone never causes dropped messages.
         let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
         let renderer = Renderer::new(format, surface, &pretty);
-        let deliver =
-            Deliver::new(renderer, source.remote_names(), limits, Arc::clone(&flow)).context("standard output")?;
+        let names = source.remote_names();
+        let printer = Printer::new(renderer, names.clone(), Arc::clone(&flow)).context("standard output")?;
+        let deliver = Deliver::new(printer, names, limits);
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
         let endings = Endings {

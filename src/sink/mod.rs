@@ -1,5 +1,6 @@
 //! Where rendered events are written. Only this step writes events.
 
+pub mod printer;
 pub mod stdout;
 
 use std::io;
