@@ -1,19 +1,22 @@
 //! lxmon follows the events of LXD and Incus servers.
 //!
-//! Data flows one way: source → queue → event → filter → window → render → sink. [`pipeline`] connects the steps and
+//! Data flows one way: source → queue → event → filter → window → render → sink. `pipeline` connects the steps and
 //! starts their threads.
+//!
+//! This is a program, not a library: what is public here is used by `main.rs`, the tests, the benchmarks and the fuzz
+//! targets of this repository, and can change at any time.
 
 pub mod cli;
-pub mod config;
+mod config;
 pub mod event;
 pub mod filter;
-pub mod pipeline;
-pub mod queue;
+mod pipeline;
+mod queue;
 pub mod remote;
 pub mod render;
 pub mod report;
-pub mod sink;
-pub mod source;
+mod sink;
+mod source;
 pub mod system;
 
 use std::io::{self, Write as _};

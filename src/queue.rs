@@ -47,7 +47,7 @@ const MAX_FOR_TASK: usize = 16 << 10;
 
 /// What the pipeline takes from the queue.
 #[derive(Debug)]
-pub enum Item {
+pub(crate) enum Item {
     /// Text messages of a remote.
     Messages {
         /// The remote.
@@ -69,7 +69,7 @@ pub enum Item {
 
 /// The queue.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     /// Wakes the pipeline's thread.
     wanted: Condvar,
@@ -108,7 +108,7 @@ struct State {
 
 /// The outcome of a push.
 #[derive(Debug)]
-pub enum Pushed {
+pub(crate) enum Pushed {
     /// The block is queued, behind the gap record of the messages that were dropped before it, if any.
     Queued(Option<Gap>),
     /// The block was dropped and its messages counted: all memory is in use.
@@ -119,7 +119,7 @@ impl Queue {
     /// A queue that drops messages once about `max_bytes` of memory are in use. With `never_drops`, readers wait
     /// without limit instead.
     #[must_use]
-    pub fn new(max_bytes: usize, never_drops: bool) -> Self {
+    pub(crate) fn new(max_bytes: usize, never_drops: bool) -> Self {
         let small = SMALL.min(max_bytes);
         let room = max_bytes - STEP.min(max_bytes / 2);
         Self {
@@ -139,7 +139,7 @@ impl Queue {
 
     /// Counts the memory of all messages that wait, here and in the pipeline.
     #[must_use]
-    pub fn memory(&self) -> &Arc<Memory> {
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
 
@@ -151,7 +151,7 @@ impl Queue {
 
     /// Back-pressure, to be awaited before each read: waits until the queue is short or memory is free, for at most
     /// `REST`. If nothing can be dropped, waits for a short queue without limit.
-    pub async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         if self.never_drops {
             return self.wait_until_short().await;
         }
@@ -184,14 +184,14 @@ impl Queue {
 
     /// The memory of messages that were taken and are still in use, in bytes.
     #[must_use]
-    pub fn in_use_outside(&self) -> usize {
+    pub(crate) fn in_use_outside(&self) -> usize {
         let queued = self.state().bytes;
         self.memory.used().saturating_sub(queued)
     }
 
     /// Queues messages that were read at `now`. While all memory is in use, drops and counts them instead. `before` is
     /// the message that preceded them, empty if there was none.
-    pub fn push(&self, remote: RemoteId, block: Block, now: Instant, before: &str) -> Pushed {
+    pub(crate) fn push(&self, remote: RemoteId, block: Block, now: Instant, before: &str) -> Pushed {
         let used = self.memory.used();
         let mut state = self.state();
         let is_dropping = state.dropping(remote).is_some();
@@ -211,13 +211,13 @@ impl Queue {
 
     /// Whether events of `remote` were dropped and the gap has not been reported yet.
     #[must_use]
-    pub fn is_dropping(&self, remote: RemoteId) -> bool {
+    pub(crate) fn is_dropping(&self, remote: RemoteId) -> bool {
         self.state().dropping(remote).is_some()
     }
 
     /// Waits for free memory and ends the gap of the dropped events of `remote`, if there is one. Needed while `remote`
     /// sends nothing: a push would end the gap as well.
-    pub async fn end_dropping(&self, remote: RemoteId) -> Option<Gap> {
+    pub(crate) async fn end_dropping(&self, remote: RemoteId) -> Option<Gap> {
         self.memory.wait_for_room().await;
         let mut state = self.state();
         let gap = state.end_dropping(remote);
@@ -226,7 +226,7 @@ impl Queue {
     }
 
     /// Queues an item regardless of the limits: it is small or must not be lost.
-    pub fn push_always(&self, item: Item) {
+    pub(crate) fn push_always(&self, item: Item) {
         let mut state = self.state();
         match (state.items.back_mut(), &item) {
             // Merged, so that any number of binary messages takes the memory of one item.
@@ -249,7 +249,7 @@ impl Queue {
 
     /// Queues the record of a lost connection whose gap lasts until [`Queue::close_gap`], or else [`Queue::end`].
     /// Replaces an open gap of the same remote.
-    pub fn open_gap(&self, gap: Gap, since: Moment) {
+    pub(crate) fn open_gap(&self, gap: Gap, since: Moment) {
         let mut state = self.state();
         state.open.retain(|(open, _)| open.remote != gap.remote || open.dropped > 0);
         state.open.push((gap.clone(), since));
@@ -258,7 +258,7 @@ impl Queue {
     }
 
     /// For a remote that is connected again: queues the record of the whole gap, and returns it.
-    pub fn close_gap(&self, remote: RemoteId) -> Option<Gap> {
+    pub(crate) fn close_gap(&self, remote: RemoteId) -> Option<Gap> {
         let mut state = self.state();
         let index = state.open.iter().position(|(gap, _)| gap.remote == remote && gap.dropped == 0)?;
         let (gap, since) = state.open.swap_remove(index);
@@ -269,7 +269,7 @@ impl Queue {
     }
 
     /// Ends the queue: closes the gaps that are still open, and returns them. Later items are ignored.
-    pub fn end(&self) -> Vec<Gap> {
+    pub(crate) fn end(&self) -> Vec<Gap> {
         let mut state = self.state();
         let open = std::mem::take(&mut state.open);
         let gaps: Vec<_> = open.into_iter().map(|(gap, since)| closed(gap, since, false)).collect();
@@ -285,7 +285,7 @@ impl Queue {
     /// Waits until something is queued for the pipeline's task. [`Queue::push`] does not wake the task: the sources run
     /// on the same thread, and the task is polled after them, in the same turn. So at each poll, everything that has
     /// been read is queued.
-    pub async fn filled(&self) {
+    pub(crate) async fn filled(&self) {
         let filled = self.filled.notified();
         tokio::pin!(filled);
         poll_fn(|context| {
@@ -302,7 +302,7 @@ impl Queue {
     }
 
     /// The next item, if there is one.
-    pub fn take(&self) -> Option<Item> {
+    pub(crate) fn take(&self) -> Option<Item> {
         let mut state = self.state();
         let item = state.items.pop_front()?;
         let before = state.bytes;
@@ -315,19 +315,19 @@ impl Queue {
 
     /// Whether the queue has no item.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.state().items.is_empty()
     }
 
     /// Whether the pipeline's thread has been asked to take the items.
     #[must_use]
-    pub fn is_threads(&self) -> bool {
+    pub(crate) fn is_threads(&self) -> bool {
         self.state().thread_wanted
     }
 
     /// Makes the pipeline's thread take the items until it has caught up. Everything that arrived by `now` must be
     /// queued.
-    pub fn want_thread(&self, now: Instant) {
+    pub(crate) fn want_thread(&self, now: Instant) {
         let mut state = self.state();
         state.complete_by = Some(now);
         if !state.thread_wanted {
@@ -338,7 +338,7 @@ impl Queue {
     }
 
     /// Called by the pipeline's thread: waits until it is asked to take items.
-    pub fn wait_until_wanted(&self) {
+    pub(crate) fn wait_until_wanted(&self) {
         let mut state = self.state();
         while !state.thread_wanted {
             state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -346,7 +346,7 @@ impl Queue {
     }
 
     /// Called by the pipeline's thread after it found no item: what it does next.
-    pub fn thread_caught_up(&self) -> CaughtUp {
+    pub(crate) fn thread_caught_up(&self) -> CaughtUp {
         let mut state = self.state();
         if !state.items.is_empty() {
             return CaughtUp::More;
@@ -361,7 +361,7 @@ impl Queue {
 
 /// What the pipeline's thread does when it has found no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CaughtUp {
+pub(crate) enum CaughtUp {
     /// Look again: an item was queued meanwhile.
     More,
     /// Wait until it is wanted again; the task on the reading thread takes the items. Everything that arrived by the

@@ -24,7 +24,7 @@ use crate::system::terminal::Terminal;
 
 /// All settings, fixed before the first event.
 #[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where events come from.
     pub source: Source,
     /// How to connect to servers.
@@ -49,7 +49,7 @@ pub struct Config {
 
 /// What ends the output, and which records other than events it contains.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// The value of `--count`.
     pub count: Option<NonZeroU64>,
     /// Whether gap records are put into the stream.
@@ -63,7 +63,7 @@ impl Config {
     ///
     /// # Errors
     /// The options contradict each other, or the client configuration is invalid or does not contain a remote.
-    pub fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
+    pub(crate) fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
@@ -202,7 +202,7 @@ fn speaks_utf8(environment: &Environment) -> bool {
 
 /// Warnings about options that are valid but probably a mistake.
 #[must_use]
-pub fn doubts(cli: &Cli) -> Vec<String> {
+pub(crate) fn doubts(cli: &Cli) -> Vec<String> {
     let unknown = cli.actions.iter().map(|action| action.strip_prefix('!').unwrap_or(action));
     unknown
         .filter(|action| catalogue::matching(action).next().is_none())

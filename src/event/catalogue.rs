@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 
 /// Which servers send an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Where {
+pub(crate) enum Where {
     /// Both.
     Both,
     /// LXD only.
@@ -18,7 +18,7 @@ pub enum Where {
 
 /// A lifecycle action.
 #[derive(Clone, Copy, Debug)]
-pub struct Action {
+pub(crate) struct Action {
     /// Its name in the API.
     pub name: &'static str,
     /// The servers that send it.
@@ -30,7 +30,7 @@ pub struct Action {
 }
 
 /// The actions that match a glob.
-pub fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
+pub(crate) fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
     let glob = WildMatch::new(glob);
     ACTIONS.iter().filter(move |action| glob.matches(action.name))
 }
@@ -38,7 +38,7 @@ pub fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
 impl Where {
     /// The name that is shown to users.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Both => "both",
             Self::Lxd => "LXD",
@@ -53,7 +53,7 @@ const fn action(name: &'static str, servers: Where, meaning: &'static str, conte
 
 /// All actions, sorted by name.
 #[rustfmt::skip]
-pub static ACTIONS: &[Action] = &[
+pub(crate) static ACTIONS: &[Action] = &[
     action("auth-group-created", Where::Lxd, "A permission group was created", &[]),
     action("auth-group-deleted", Where::Lxd, "A permission group was deleted", &[]),
     action("auth-group-renamed", Where::Lxd, "A permission group was renamed", &["old_name"]),

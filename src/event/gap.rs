@@ -11,7 +11,7 @@ use crate::event::{Event, Message, RemoteId};
 
 /// From which remote, for how long and why events are missing.
 #[derive(Clone, Debug)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// The remote whose events are missing.
     pub remote: RemoteId,
     /// The server's timestamp of the last event that was received before the gap.
@@ -29,7 +29,7 @@ pub struct Gap {
 
 /// The end of a gap.
 #[derive(Clone, Copy, Debug)]
-pub struct End {
+pub(crate) struct End {
     /// When the gap ended, by the local clock.
     pub until: DateTime<Local>,
     /// The length of the gap in seconds, by a monotonic clock.
@@ -44,7 +44,7 @@ const MAX_TIMESTAMP: usize = 64;
 /// The timestamp of a message, for [`Gap::last_event`]. `None` if the message is not an event, has no timestamp, or one
 /// that is too long.
 #[must_use]
-pub fn timestamp_of(message: &str) -> Option<String> {
+pub(crate) fn timestamp_of(message: &str) -> Option<String> {
     let event = Event::decode(Message::from(message), RemoteId::default(), Tape::default()).ok()?;
     let text = event.timestamp_text()?.cow().into_owned();
     (text.len() <= MAX_TIMESTAMP).then_some(text)
@@ -53,7 +53,7 @@ pub fn timestamp_of(message: &str) -> Option<String> {
 impl Gap {
     /// The record that `--gap-events` adds to the stream. It has the form of an event.
     #[must_use]
-    pub fn to_message(&self, remote: &str) -> Message {
+    pub(crate) fn to_message(&self, remote: &str) -> Message {
         let time = |time: DateTime<Local>| time.to_rfc3339_opts(SecondsFormat::Nanos, true);
         let record = Record {
             kind: "gap",

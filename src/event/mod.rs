@@ -1,8 +1,8 @@
 //! An event: the unchanged text of the message, and the positions of the envelope's members in it.
 
-pub mod catalogue;
+pub(crate) mod catalogue;
 pub mod entity;
-pub mod gap;
+pub(crate) mod gap;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;

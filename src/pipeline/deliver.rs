@@ -15,7 +15,7 @@ use crate::sink::stdout::Flushed;
 
 /// Why the output ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The number of events given by `--count` is written.
     Count,
     /// There are no more events, and all events that were received are written or counted as not written.
@@ -29,7 +29,7 @@ pub enum Outcome {
 impl Outcome {
     /// The exit status of this outcome, unless the end of the source determines it (see `End::into_exit`).
     #[must_use]
-    pub fn exit(self) -> Exit {
+    pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Count | Self::Drained | Self::ReaderGone => Exit::Success,
             Self::Gap => Exit::Gap,
@@ -38,7 +38,7 @@ impl Outcome {
 }
 
 /// The sink, and what decides when it has had enough.
-pub struct Deliver {
+pub(crate) struct Deliver {
     printer: Printer,
     skipped: Skipped,
     /// The remotes' names.
@@ -54,7 +54,7 @@ pub struct Deliver {
 
 /// Why this step stops.
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The output has ended.
     Ended(Outcome),
     /// Writing failed.
@@ -66,7 +66,7 @@ impl Stop {
     ///
     /// # Errors
     /// Writing failed.
-    pub fn into_outcome(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn into_outcome(self) -> anyhow::Result<Outcome> {
         match self {
             Self::Ended(outcome) => Ok(outcome),
             Self::Failed(error) => Err(Fault::failed(format!("writing to standard output: {error}")).into()),
@@ -86,7 +86,7 @@ impl From<io::Error> for Stop {
 impl Deliver {
     /// Creates the step. `names` are the names of the remotes.
     #[must_use]
-    pub fn new(printer: Printer, names: Vec<String>, limits: Limits) -> Self {
+    pub(crate) fn new(printer: Printer, names: Vec<String>, limits: Limits) -> Self {
         Self {
             printer,
             skipped: Skipped::new(names.clone()),
@@ -103,7 +103,7 @@ impl Deliver {
     ///
     /// # Errors
     /// The reason, when nothing more is to be rendered.
-    pub fn render(&mut self, batch: &mut Batch, may_wait: bool) -> Result<(), Stop> {
+    pub(crate) fn render(&mut self, batch: &mut Batch, may_wait: bool) -> Result<(), Stop> {
         let Batch { prepared, tapes } = batch;
         for one in prepared.drain(..) {
             if self.end.is_some() {
@@ -134,7 +134,7 @@ impl Deliver {
     ///
     /// # Errors
     /// The reason, when nothing more is to be rendered.
-    pub fn flush(&mut self) -> Result<(), Stop> {
+    pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         if self.printer.flush()? == Flushed::Part {
             self.only_counts = true;
             self.end = self.end.filter(|end| *end != Outcome::Count);
@@ -146,7 +146,7 @@ impl Deliver {
     ///
     /// # Errors
     /// The reason, when nothing more is to be rendered.
-    pub fn try_flush(&mut self) -> Result<Flushed, Stop> {
+    pub(crate) fn try_flush(&mut self) -> Result<Flushed, Stop> {
         let flushed = self.printer.try_flush()?;
         match (flushed, self.end) {
             (Flushed::All, Some(end)) => Err(Stop::Ended(end)),
@@ -155,7 +155,7 @@ impl Deliver {
     }
 
     /// Reports the number of skipped messages.
-    pub fn report_skipped(&self) {
+    pub(crate) fn report_skipped(&self) {
         self.skipped.report();
     }
 

@@ -14,10 +14,10 @@
 //! The source rests only for a short time, because servers end slow connections. Then the queue grows up to `--buffer`;
 //! beyond that the newest messages are dropped and counted ([`crate::queue`]).
 
-pub mod deliver;
-pub mod prepare;
+pub(crate) mod deliver;
+pub(crate) mod prepare;
 mod threads;
-pub mod window;
+pub(crate) mod window;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ struct Run {
 ///
 /// # Errors
 /// The failure that ended the run.
-pub fn run(config: Config) -> anyhow::Result<Exit> {
+pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting")?;
     let outcome = runtime.block_on(async {
         let mut run = Run::start(config)?;

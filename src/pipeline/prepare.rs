@@ -24,7 +24,7 @@ const MAX_TAPES: usize = 8192;
 
 /// An item of a batch.
 #[derive(Debug)]
-pub enum Prepared {
+pub(crate) enum Prepared {
     /// An event that passed the filter and has left the window.
     Event(Event),
     /// A gap: events are missing here.
@@ -37,7 +37,7 @@ pub enum Prepared {
 
 /// Items for the next step. The next step returns the batch without items, and with tapes for reuse.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The items in the order in which they are to be written.
     pub prepared: Vec<Prepared>,
     /// The tapes of written events.
@@ -46,7 +46,7 @@ pub struct Batch {
 
 /// The decoder, the filter, the window and the current batch.
 #[derive(Debug)]
-pub struct Prepare {
+pub(crate) struct Prepare {
     filter: Filter,
     /// Whether events are rendered from their text alone.
     text_only: bool,
@@ -70,7 +70,7 @@ impl Prepare {
     /// events are released early while more than about `max_held` bytes are in use outside of the queue. With
     /// `text_only`, the tapes of events are reused right after the filter.
     #[must_use]
-    pub fn new(filter: Filter, text_only: bool, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(filter: Filter, text_only: bool, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
         Self {
             filter,
             text_only,
@@ -88,7 +88,7 @@ impl Prepare {
     /// Decodes and filters one item of the queue, puts its events into the window, and adds the events that are due to
     /// the batch. `in_use` is the memory in use outside of the queue, in bytes. This does not advance the window beyond
     /// `complete_by`, as other connections may have unread events that arrived before this item.
-    pub fn admit(&mut self, item: Item, in_use: usize) {
+    pub(crate) fn admit(&mut self, item: Item, in_use: usize) {
         match item {
             Item::Messages { remote, block, arrived, complete_by } => {
                 self.decode(&block, remote, None);
@@ -113,14 +113,14 @@ impl Prepare {
     }
 
     /// Adds the events that are due at `now` to the batch. All events that arrived by `now` must have been admitted.
-    pub fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         self.window.advance(now);
         self.release_due();
     }
 
     /// For use when the queue is empty: if nearly all memory is in use nevertheless, releases events for one batch from
     /// the window early. Returns whether the batch has items.
-    pub fn make_room(&mut self) -> bool {
+    pub(crate) fn make_room(&mut self) -> bool {
         if !self.memory.has_room() {
             self.release_early(FULL);
         }
@@ -128,7 +128,7 @@ impl Prepare {
     }
 
     /// Adds all held events to the batch. No more items will be admitted.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         while let Some(held) = self.window.drain() {
             self.add(held);
         }
@@ -137,18 +137,18 @@ impl Prepare {
 
     /// When [`Prepare::advance`] must be called next, if no event arrives before.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.window.deadline()
     }
 
     /// Whether the batch is full.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.batch_bytes >= FULL
     }
 
     /// Returns the batch unless it is empty, and replaces it by a `used` one.
-    pub fn take_batch(&mut self, used: impl FnOnce() -> Option<Batch>) -> Option<Batch> {
+    pub(crate) fn take_batch(&mut self, used: impl FnOnce() -> Option<Batch>) -> Option<Batch> {
         if self.batch.prepared.is_empty() {
             return None;
         }
@@ -160,7 +160,7 @@ impl Prepare {
     }
 
     /// Reuses the allocations of a batch that was delivered.
-    pub fn return_batch(&mut self, mut used: Batch) {
+    pub(crate) fn return_batch(&mut self, mut used: Batch) {
         self.tapes.append(&mut used.tapes);
         if self.batch.prepared.is_empty() {
             self.batch.prepared = used.prepared;

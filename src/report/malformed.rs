@@ -10,7 +10,7 @@ const EXCERPT: usize = 60;
 
 /// The messages skipped so far.
 #[derive(Debug)]
-pub struct Skipped {
+pub(crate) struct Skipped {
     /// The name of each remote, indexed by its number.
     names: Vec<String>,
     counts: Vec<(RemoteId, Class, u64)>,
@@ -53,12 +53,12 @@ impl Class {
 impl Skipped {
     /// Starts with nothing skipped, for remotes with these names.
     #[must_use]
-    pub fn new(names: Vec<String>) -> Self {
+    pub(crate) fn new(names: Vec<String>) -> Self {
         Self { names, counts: Vec::new() }
     }
 
     /// Counts a message that is not an event. For a recording, each such line is reported with its number instead.
-    pub fn malformed(&mut self, remote: RemoteId, line: Option<u64>, why: Malformed, text: &str) {
+    pub(crate) fn malformed(&mut self, remote: RemoteId, line: Option<u64>, why: Malformed, text: &str) {
         let excerpt = excerpt(text);
         if let Some(number) = line {
             warn!("{}: line {number}: {why}; skipped: {excerpt}", self.name(remote));
@@ -68,14 +68,14 @@ impl Skipped {
     }
 
     /// Counts messages that are not text, and so cannot be events.
-    pub fn binary(&mut self, remote: RemoteId, messages: u64) {
+    pub(crate) fn binary(&mut self, remote: RemoteId, messages: u64) {
         if self.count(remote, Class::Binary, messages) == messages {
             warn!("{}: skipped a message that is {}", self.name(remote), Class::Binary.name());
         }
     }
 
     /// Reports the count of each kind of which more than the first message was skipped.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         for (remote, class, count) in self.counts.iter().filter(|(_, _, count)| *count > 1) {
             warn!("{}: skipped {count} messages that are {}", self.name(*remote), class.name());
         }

@@ -1,6 +1,6 @@
 //! What the program reports besides events: exit status, errors with hints, notices.
 
 pub mod exit;
-pub mod malformed;
+pub(crate) mod malformed;
 pub mod notice;
 pub(crate) mod suggest;

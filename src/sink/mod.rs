@@ -1,7 +1,7 @@
 //! Where rendered events are written. Only this step writes events.
 
-pub mod printer;
-pub mod stdout;
+pub(crate) mod printer;
+pub(crate) mod stdout;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use rustix::event::{EventfdFlags, eventfd};
 /// The state that the writing thread shares with the thread that ends the program: what has been written, and when to
 /// stop writing.
 #[derive(Debug)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Interrupts a wait for an output that accepts nothing.
     interrupt: OwnedFd,
     finish: Mutex<Option<Finish>>,
@@ -26,7 +26,7 @@ pub struct Flow {
 
 /// When writing stops although not everything has been written.
 #[derive(Clone, Copy, Debug)]
-pub struct Finish {
+pub(crate) struct Finish {
     /// The deadline, whatever the output does.
     by: Instant,
     /// Writing stops earlier if the output has accepted nothing for `patience` since `moved_at`.
@@ -46,7 +46,7 @@ impl Flow {
     ///
     /// # Errors
     /// No file descriptor is available.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             finish: Mutex::default(),
@@ -56,7 +56,7 @@ impl Flow {
     }
 
     /// Makes writing stop after `within`, or earlier once the output has accepted nothing for `patience`.
-    pub fn finish(&self, within: Duration, patience: Duration) {
+    pub(crate) fn finish(&self, within: Duration, patience: Duration) {
         let now = Instant::now();
         // A day is far enough if the clock cannot represent the sum.
         let by = now.checked_add(within).unwrap_or_else(|| now + Duration::from_secs(86_400));
@@ -79,7 +79,7 @@ impl Flow {
 
     /// The number of events that were rendered and have not been written completely.
     #[must_use]
-    pub fn unwritten(&self) -> u64 {
+    pub(crate) fn unwritten(&self) -> u64 {
         self.rendered.load(Ordering::Relaxed).saturating_sub(self.written.load(Ordering::Relaxed))
     }
 }

@@ -9,7 +9,7 @@ use crate::event::{Event, RemoteId};
 use crate::render::Renderer;
 
 /// A renderer and the output of its text.
-pub struct Printer {
+pub(crate) struct Printer {
     renderer: Renderer,
     stdout: Stdout,
     /// The names of the remotes, which are printed if there are several.
@@ -21,23 +21,23 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output cannot be used.
-    pub fn new(renderer: Renderer, names: Vec<String>, flow: Arc<Flow>) -> io::Result<Self> {
+    pub(crate) fn new(renderer: Renderer, names: Vec<String>, flow: Arc<Flow>) -> io::Result<Self> {
         Ok(Self { renderer, stdout: Stdout::new(flow)?, names })
     }
 
     /// Renders an event of a server.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         self.record(event);
         self.stdout.end_event();
     }
 
     /// Counts an event that will not be written.
-    pub fn skip_event(&self) {
+    pub(crate) fn skip_event(&self) {
         self.stdout.skip_event();
     }
 
     /// Renders a record that lxmon itself has made, which does not count as an event.
-    pub fn record(&mut self, record: &Event) {
+    pub(crate) fn record(&mut self, record: &Event) {
         let RemoteId(number) = record.remote();
         let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
         self.renderer.render(record, remote.map(String::as_str), self.stdout.buffer());
@@ -45,7 +45,7 @@ impl Printer {
 
     /// Whether there is enough rendered text for a write.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.stdout.is_full()
     }
 
@@ -53,7 +53,7 @@ impl Printer {
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
-    pub fn flush(&mut self) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         self.stdout.flush()
     }
 
@@ -61,7 +61,7 @@ impl Printer {
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
-    pub fn try_flush(&mut self) -> io::Result<Flushed> {
+    pub(crate) fn try_flush(&mut self) -> io::Result<Flushed> {
         self.stdout.try_flush()
     }
 }

@@ -28,7 +28,7 @@ const GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
 
 /// Standard output and its buffer.
 #[derive(Debug)]
-pub struct Stdout {
+pub(crate) struct Stdout {
     file: File,
     target: Target,
     buffer: Vec<u8>,
@@ -56,7 +56,7 @@ enum Target {
 
 /// Whether everything has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
+pub(crate) enum Flushed {
     /// Everything has been written.
     All,
     /// A part has not been written, because the output does not accept it now.
@@ -68,7 +68,7 @@ impl Stdout {
     ///
     /// # Errors
     /// Standard output cannot be used.
-    pub fn new(flow: Arc<Flow>) -> io::Result<Self> {
+    pub(crate) fn new(flow: Arc<Flow>) -> io::Result<Self> {
         let mut descriptor = descriptors::stdout()?;
         let mut target = Target::Other;
         let file_type = FileType::from_raw_mode(rustix::fs::fstat(&descriptor)?.st_mode);
@@ -96,23 +96,23 @@ impl Stdout {
     }
 
     /// The buffer, to append output to.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
     /// Marks the end of an event in the buffer.
-    pub fn end_event(&mut self) {
+    pub(crate) fn end_event(&mut self) {
         self.ends.push(self.buffer.len());
     }
 
     /// Counts an event that will not be written.
-    pub fn skip_event(&self) {
+    pub(crate) fn skip_event(&self) {
         self.flow.rendered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the buffer is large enough to be written.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() >= CHUNK
     }
 
@@ -120,7 +120,7 @@ impl Stdout {
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
-    pub fn flush(&mut self) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
         let outcome = self.write_all();
         self.count_written();
@@ -161,7 +161,7 @@ impl Stdout {
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
-    pub fn try_flush(&mut self) -> io::Result<Flushed> {
+    pub(crate) fn try_flush(&mut self) -> io::Result<Flushed> {
         while self.written < self.buffer.len() {
             if !self.returns_at_once {
                 return Ok(Flushed::Part);
@@ -271,7 +271,7 @@ fn is_hung_up(file: &File) -> bool {
 }
 
 /// Waits until the reader of standard output is gone. While there is nothing to write, no write would fail and show it.
-pub async fn reader_gone() {
+pub(crate) async fn reader_gone() {
     // Regular files have no readers, and the kernel refuses to watch them.
     let output = descriptors::stdout().and_then(|stdout| watched(File::from(stdout), Interest::ERROR));
     let Ok(output) = output else { return std::future::pending().await };

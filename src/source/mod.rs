@@ -1,8 +1,8 @@
 //! Where messages come from: servers, a file, or the built-in demonstration. Only this step uses the network.
 
-pub mod demo;
-pub mod replay;
-pub mod server;
+pub(crate) mod demo;
+pub(crate) mod replay;
+pub(crate) mod server;
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::remote::Remote;
 
 /// Where events come from.
 #[derive(Debug)]
-pub enum Source {
+pub(crate) enum Source {
     /// Servers, followed concurrently.
     Servers(Vec<Remote>),
     /// A recording.
@@ -25,7 +25,7 @@ pub enum Source {
 impl Source {
     /// The names of the remotes in notices and events, indexed by [`RemoteId`](crate::event::RemoteId).
     #[must_use]
-    pub fn remote_names(&self) -> Vec<String> {
+    pub(crate) fn remote_names(&self) -> Vec<String> {
         match self {
             Self::Servers(remotes) => remotes.iter().map(|remote| remote.name.clone()).collect(),
             Self::Replay(recording) => vec![recording.name()],
@@ -35,13 +35,13 @@ impl Source {
 
     /// Whether the source can wait without limit for a slow output. Servers cannot.
     #[must_use]
-    pub fn is_patient(&self) -> bool {
+    pub(crate) fn is_patient(&self) -> bool {
         !matches!(self, Self::Servers(_))
     }
 
     /// Whether the source is a recording whose next line can take long to arrive.
     #[must_use]
-    pub fn may_rest(&self) -> bool {
+    pub(crate) fn may_rest(&self) -> bool {
         matches!(self, Self::Replay(recording) if !recording.is_regular_file())
     }
 
@@ -49,7 +49,7 @@ impl Source {
     ///
     /// # Errors
     /// The source cannot be read or followed, or no longer.
-    pub async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
+    pub(crate) async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
         match self {
             Self::Servers(remotes) => server::follow_all(remotes, connecting, queue).await,
             Self::Replay(recording) => recording.run(Arc::clone(queue)).await,

@@ -23,7 +23,7 @@ const READ: usize = 128 << 10;
 
 /// The place of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recording {
+pub(crate) enum Recording {
     /// Standard input.
     Stdin,
     /// A file.
@@ -33,13 +33,13 @@ pub enum Recording {
 impl Recording {
     /// The recording at `path`; `-` is standard input.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path.to_owned()) }
     }
 
     /// Its name in notices.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdin => "standard input".into(),
             Self::File(path) => path.display().to_string(),
@@ -48,7 +48,7 @@ impl Recording {
 
     /// Whether it is a regular file, which has an end, rather than a pipe or a terminal.
     #[must_use]
-    pub fn is_regular_file(&self) -> bool {
+    pub(crate) fn is_regular_file(&self) -> bool {
         let file_type = match self {
             Self::Stdin => rustix::fs::fstat(io::stdin()).map(|stat| FileType::from_raw_mode(stat.st_mode)),
             Self::File(path) => rustix::fs::stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)),
@@ -60,7 +60,7 @@ impl Recording {
     ///
     /// # Errors
     /// The file cannot be opened or read.
-    pub async fn run(&self, queue: Arc<Queue>) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, queue: Arc<Queue>) -> anyhow::Result<()> {
         let name = self.name();
         let recording = self.clone();
         let runtime = Handle::current();
@@ -86,7 +86,7 @@ impl Recording {
 
     /// Whether it is the same file as standard output. Reading such a recording would never end.
     #[must_use]
-    pub fn is_output(&self) -> bool {
+    pub(crate) fn is_output(&self) -> bool {
         let identity = |metadata: Metadata| metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
         let input = match self {
             Self::Stdin => self.open().and_then(|file| file.metadata()),

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// A point in time from which durations are measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     awake: Instant,
     asleep: Duration,
 }
@@ -27,14 +27,14 @@ pub struct Moment {
 impl Moment {
     /// This moment.
     #[must_use]
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         // Tokio's clock, because tests can pause it.
         Self { awake: Instant::now(), asleep: asleep() }
     }
 
     /// The moment `ago` before now.
     #[must_use]
-    pub fn before_now(ago: Duration) -> Self {
+    pub(crate) fn before_now(ago: Duration) -> Self {
         let now = Self::now();
         // If the monotonic clock cannot represent the moment, shift the time in suspend instead.
         match now.awake.checked_sub(ago) {
@@ -45,14 +45,14 @@ impl Moment {
 
     /// The time since this moment.
     #[must_use]
-    pub fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         self.awake.elapsed() + asleep().saturating_sub(self.asleep)
     }
 }
 
 /// The local time. (`chrono::Local::now` panics if the clock is before 1970.)
 #[must_use]
-pub fn local_now() -> DateTime<Local> {
+pub(crate) fn local_now() -> DateTime<Local> {
     SystemTime::now().into()
 }
 
@@ -60,7 +60,7 @@ pub fn local_now() -> DateTime<Local> {
 /// scheduler can preempt us between the two readings for milliseconds, so several pairs are read and the one with the
 /// least delay between its readings is returned.
 #[must_use]
-pub fn both_clocks() -> (std::time::Instant, i64) {
+pub(crate) fn both_clocks() -> (std::time::Instant, i64) {
     const PAIRS: usize = 8;
     let pair = |_| {
         let monotonic = std::time::Instant::now();
@@ -86,18 +86,18 @@ fn asleep() -> Duration {
 
 /// Detects that the machine was suspended and has resumed.
 #[derive(Debug, Default)]
-pub struct Resumed {
+pub(crate) struct Resumed {
     resumed: Notify,
 }
 
 impl Resumed {
     /// Waits for the next resume after this call.
-    pub fn wait(&self) -> Notified<'_> {
+    pub(crate) fn wait(&self) -> Notified<'_> {
         self.resumed.notified()
     }
 
     /// Watches for resumes for ever. If the system has no such timer, none is detected.
-    pub async fn watch(&self) {
+    pub(crate) async fn watch(&self) {
         let Ok(timer) = timer() else { return std::future::pending().await };
         let mut known = asleep();
         loop {

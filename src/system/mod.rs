@@ -1,10 +1,10 @@
 //! Access to the operating system for the rest of the program.
 
-pub mod clock;
+pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub mod environment;
 pub mod signals;
-pub mod terminal;
+pub(crate) mod terminal;
 
 use std::fs::File;
 use std::io;

@@ -6,7 +6,7 @@ use rustix::termios::tcgetwinsize;
 
 /// Standard output at the start of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     /// Whether it is a terminal.
     pub is_terminal: bool,
     /// The number of columns, if it is a terminal.
@@ -16,7 +16,7 @@ pub struct Terminal {
 impl Terminal {
     /// Examines standard output.
     #[must_use]
-    pub fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
         let is_terminal = stdout().is_terminal();
         let size = if is_terminal { tcgetwinsize(stdout()).ok() } else { None };
         // Some terminals, serial lines for example, do not know their size and report 0.

@@ -73,7 +73,7 @@ const MAX_ORIGINS: usize = 256;
 
 /// An item that the window holds.
 #[derive(Debug)]
-pub enum Held {
+pub(crate) enum Held {
     /// An event.
     Event(Event),
     /// A gap: events of a remote are missing here.
@@ -82,7 +82,7 @@ pub enum Held {
 
 /// The window and the held items.
 #[derive(Debug)]
-pub struct Window {
+pub(crate) struct Window {
     /// The length of the window.
     length: Time,
     /// Memory use of the held events without their texts, in bytes.
@@ -165,7 +165,7 @@ impl Window {
     /// A window of this length. With a length of zero, items are released in the order of arrival. `recording_grows`
     /// must be set for a recording whose next line may not come for a long time.
     #[must_use]
-    pub fn new(length: Duration, recording_grows: bool) -> Self {
+    pub(crate) fn new(length: Duration, recording_grows: bool) -> Self {
         let (start, system_offset) = both_clocks();
         Self {
             // Half of the range of `i64`, so that sums do not overflow.
@@ -189,13 +189,13 @@ impl Window {
 
     /// Whether the window has a length of zero, so that items are released in the order of arrival.
     #[must_use]
-    pub fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.length == 0
     }
 
     /// Memory use of the held events without their texts, in bytes.
     #[must_use]
-    pub fn tape_bytes(&self) -> usize {
+    pub(crate) fn tape_bytes(&self) -> usize {
         self.tape_bytes
     }
 
@@ -204,7 +204,7 @@ impl Window {
     }
 
     /// Admits an event that arrived at `arrived`, which is `None` for an event of a recording.
-    pub fn push(&mut self, event: Event, arrived: Option<Instant>) {
+    pub(crate) fn push(&mut self, event: Event, arrived: Option<Instant>) {
         self.tape_bytes += event.size_beside_text();
         self.pushed += 1;
         let number = self.pushed;
@@ -376,7 +376,7 @@ impl Window {
     }
 
     /// Admits a gap. It is placed behind all events of its remote that were sent before.
-    pub fn push_gap(&mut self, gap: Gap) {
+    pub(crate) fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
         let of_remote = |origin: &Origin| origin.remote == gap.remote;
         let latest = |index: &usize| {
@@ -394,7 +394,7 @@ impl Window {
 
     /// Makes events due that have been held for the length of the window at `now`. All events that arrived by `now`
     /// must have been pushed.
-    pub fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(self.time(now));
         if self.is_recording {
             // A recording is sorted by its own times, which are unrelated to the local time.
@@ -419,7 +419,7 @@ impl Window {
     }
 
     /// Releases the next event or gap that is due.
-    pub fn pop(&mut self) -> Option<Held> {
+    pub(crate) fn pop(&mut self) -> Option<Held> {
         let first = self.first()?;
         if self.length == 0 || first.is_due {
             return self.release(first);
@@ -429,7 +429,7 @@ impl Window {
     }
 
     /// Releases the next event or gap even if it is not due, to free memory.
-    pub fn pop_early(&mut self) -> Option<Held> {
+    pub(crate) fn pop_early(&mut self) -> Option<Held> {
         let first = self.first()?;
         self.release(first)
     }
@@ -440,7 +440,7 @@ impl Window {
     }
 
     /// Releases the next event or gap even if it is not due, because no more will be pushed.
-    pub fn drain(&mut self) -> Option<Held> {
+    pub(crate) fn drain(&mut self) -> Option<Held> {
         self.settle_all();
         self.pop_early()
     }
@@ -453,7 +453,7 @@ impl Window {
 
     /// When [`Window::advance`] must be called next.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         if self.count == 0 {
             return None;
         }

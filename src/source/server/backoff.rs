@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Exponential back-off with jitter: waits double, and each is shortened by a random part of up to one half, so that
 /// the clients of a restarted server do not all reconnect at the same moment.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
     /// The longest wait.
     cap: Duration,
@@ -18,12 +18,12 @@ impl Backoff {
     /// Waits for a server on this machine (`is_local`) do not grow: trying its socket is cheap, and a long wait would
     /// miss the first events after its restart.
     #[must_use]
-    pub fn new(is_local: bool) -> Self {
+    pub(crate) fn new(is_local: bool) -> Self {
         Self { next: FIRST, cap: if is_local { FIRST } else { LONGEST } }
     }
 
     /// The next wait.
-    pub fn wait(&mut self) -> Duration {
+    pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.cap);
         wait.mul_f64(1.0 - fastrand::f64() / 2.0)
@@ -31,7 +31,7 @@ impl Backoff {
 
     /// Resets the waits if the last connection lasted longer than the longest wait. A server that closes each
     /// connection soon after it was opened is tried less and less often.
-    pub fn lived(&mut self, time: Duration) {
+    pub(crate) fn lived(&mut self, time: Duration) {
         if time > self.cap {
             self.next = FIRST;
         }

@@ -41,7 +41,7 @@ const DEAD: Duration = Duration::from_secs(30);
 
 /// A connection to a server.
 #[derive(Debug)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// The local socket.
     Unix(UnixStream),
     /// TLS over TCP.
@@ -50,7 +50,7 @@ pub enum Stream {
 
 /// A connection that is ready for the request.
 #[derive(Debug)]
-pub struct Dialed<S = Stream> {
+pub(crate) struct Dialed<S = Stream> {
     /// The connection.
     pub stream: S,
     /// The `Host` header's value.
@@ -65,7 +65,11 @@ pub struct Dialed<S = Stream> {
 
 /// Connects to the server of `remote`. Over TCP, sets `is_accepted` before the TLS handshake: from then on the connect
 /// timeout does not apply.
-pub async fn dial(remote: &Remote, environment: &Environment, is_accepted: &Cell<bool>) -> anyhow::Result<Dialed> {
+pub(crate) async fn dial(
+    remote: &Remote,
+    environment: &Environment,
+    is_accepted: &Cell<bool>,
+) -> anyhow::Result<Dialed> {
     match &remote.address {
         Address::Unix(path) => {
             let stream =

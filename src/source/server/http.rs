@@ -42,7 +42,7 @@ const MAX_SHOWN: usize = 300;
 
 /// A server or a proxy answered, but not with what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// The reason phrase of the status.
@@ -57,7 +57,7 @@ impl Refusal {
     /// Whether the same request would be refused again: a client error (RFC 9110, section 15.5), except those that
     /// depend on time (408 Request Timeout, 425 Too Early, 429 Too Many Requests).
     #[must_use]
-    pub fn is_permanent(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         matches!(self.status, 400..=499) && !matches!(self.status, 408 | 425 | 429)
     }
 }
@@ -78,7 +78,7 @@ impl std::error::Error for Refusal {}
 
 /// The peer's answer is not HTTP, or not one of an LXD or Incus server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotAServer(&'static str);
+pub(crate) struct NotAServer(&'static str);
 
 impl fmt::Display for NotAServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

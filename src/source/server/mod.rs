@@ -1,13 +1,13 @@
 //! Servers: how to connect to one, subscribe and follow it, and how to follow several at once.
 
-pub mod backoff;
-pub mod dial;
-pub mod follow;
+pub(crate) mod backoff;
+pub(crate) mod dial;
+pub(crate) mod follow;
 mod hints;
-pub mod http;
-pub mod request;
-pub mod subscription;
-pub mod tls;
+pub(crate) mod http;
+pub(crate) mod request;
+pub(crate) mod subscription;
+pub(crate) mod tls;
 
 use std::cell::Cell;
 
@@ -27,7 +27,7 @@ use crate::system::environment::Environment;
 
 /// The settings that all followed servers share.
 #[derive(Debug)]
-pub struct Connecting {
+pub(crate) struct Connecting {
     /// The environment, which may contain credentials.
     pub environment: Environment,
     /// What the servers are asked for.

@@ -8,7 +8,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// What a server is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// Event types; if empty, the server sends all that are permitted.
     pub types: Vec<String>,
     /// The projects.
@@ -17,7 +17,7 @@ pub struct Request {
 
 /// The projects whose events are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Projects {
+pub(crate) enum Projects {
     /// The remote's own project, or else the server's default.
     #[default]
     Default,
@@ -31,7 +31,7 @@ impl Request {
     /// The path and query. `default_project` is the remote's own project; if given, it is sent even if it is the
     /// server's default too.
     #[must_use]
-    pub fn target(&self, prefix: &str, default_project: Option<&str>) -> String {
+    pub(crate) fn target(&self, prefix: &str, default_project: Option<&str>) -> String {
         let mut target = format!("{prefix}/1.0/events");
         let mut separator = '?';
         let mut add = |name: &str, value: &str| {

@@ -40,7 +40,7 @@ const MAX_BINARY: u64 = 1024;
 
 /// A live subscription.
 #[derive(Debug)]
-pub struct Subscription<S> {
+pub(crate) struct Subscription<S> {
     socket: WebSocket<Line<S>>,
     /// How many bytes are read before another connection is read.
     share: usize,
@@ -48,7 +48,7 @@ pub struct Subscription<S> {
 
 /// What one read has received.
 #[derive(Debug, Default)]
-pub struct Received {
+pub(crate) struct Received {
     /// Text messages.
     pub block: Block,
     /// The number of messages that are not text. No known server sends any.
@@ -58,7 +58,7 @@ pub struct Received {
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     /// `early` is what was received after the upgrade response. With several `connections` each read is smaller, so
     /// that no connection gets further ahead of the others than the sort window can merge.
-    pub fn new(stream: S, early: Vec<u8>, connections: usize) -> Self {
+    pub(crate) fn new(stream: S, early: Vec<u8>, connections: usize) -> Self {
         let share = (READ / connections.max(1)).max(LEAST);
         let config = WebSocketConfig::default()
             .read_buffer_size(PIECE)
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     ///
     /// # Errors
     /// Why the connection is lost. The messages that arrived before are in `received`.
-    pub async fn read(&mut self, received: &mut Received) -> Result<bool, Lost> {
+    pub(crate) async fn read(&mut self, received: &mut Received) -> Result<bool, Lost> {
         poll_fn(|context| {
             let outcome = self.poll_messages(received, context);
             // Send pongs now: the next read can be much later.
@@ -126,12 +126,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
     }
 
     /// The time since the last received byte.
-    pub fn silence(&self) -> Duration {
+    pub(crate) fn silence(&self) -> Duration {
         self.socket.get_ref().last_byte.elapsed()
     }
 
     /// Queues a ping, which the next read sends. Does nothing if no byte has arrived since the last call.
-    pub fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) {
         if std::mem::replace(&mut self.socket.get_mut().is_asked, true) {
             return;
         }
@@ -229,7 +229,7 @@ impl<S> Write for Line<S> {
 
 /// Why a connection is lost, as text for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost(pub String);
+pub(crate) struct Lost(pub String);
 
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -26,7 +26,7 @@ use crate::system::environment::Environment;
 
 /// How a server's certificate is verified.
 #[derive(Debug)]
-pub enum Trust {
+pub(crate) enum Trust {
     /// It must be this certificate.
     Pin(CertificateDer<'static>, PathBuf),
     /// It must be signed by this authority and valid for the host name.
@@ -37,7 +37,7 @@ pub enum Trust {
 
 impl Trust {
     /// Finds in the client configuration how to verify the remote's certificate.
-    pub fn find(https: &Https, name: &str) -> Result<Self, Fault> {
+    pub(crate) fn find(https: &Https, name: &str) -> Result<Self, Fault> {
         if let Some((certificate, file)) = login::pinned(&https.directories, name)? {
             return Ok(Self::Pin(certificate, file));
         }
@@ -62,7 +62,7 @@ impl fmt::Display for Trust {
 
 /// What the client's files contain for a remote: whom to trust and how to log in.
 #[derive(Debug)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// How the server's certificate is verified.
     pub trust: Trust,
     /// How we log in.
@@ -75,7 +75,7 @@ impl Credentials {
     ///
     /// # Errors
     /// A file cannot be read, or does not contain what it should.
-    pub fn read(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Self> {
+    pub(crate) fn read(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Self> {
         let trust = Trust::find(https, &remote.name)?;
         let Https { directories, auth_type, .. } = https;
         let login = Login::find(environment, remote.flavour, directories, &remote.name, auth_type.as_deref())?;
@@ -85,7 +85,7 @@ impl Credentials {
 }
 
 /// Performs the handshake over `stream`.
-pub async fn handshake(
+pub(crate) async fn handshake(
     stream: TcpStream,
     https: &Https,
     remote: &Remote,

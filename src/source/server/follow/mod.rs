@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 /// A server and how it is followed.
 #[derive(Clone, Copy, Debug)]
-pub struct Follow<'a> {
+pub(crate) struct Follow<'a> {
     /// The server.
     pub remote: &'a Remote,
     /// Its number.
@@ -53,7 +53,7 @@ pub struct Follow<'a> {
 
 /// What happens when a server cannot be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conduct {
+pub(crate) struct Conduct {
     /// Whether to try again when the first connection fails.
     pub retry: bool,
     /// Whether to reconnect when the connection is lost.
@@ -64,7 +64,7 @@ pub struct Conduct {
 
 /// Counts the first attempts to connect to all servers that are followed together.
 #[derive(Debug)]
-pub struct Starts {
+pub(crate) struct Starts {
     pending: Cell<usize>,
     any_live: Cell<bool>,
     all_ended: Notify,
@@ -73,7 +73,7 @@ pub struct Starts {
 impl Starts {
     /// For this number of servers.
     #[must_use]
-    pub fn new(servers: usize) -> Self {
+    pub(crate) fn new(servers: usize) -> Self {
         Self { pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
     }
 
@@ -86,7 +86,7 @@ impl Starts {
     }
 
     /// Waits until all first attempts have failed; for ever if one of them succeeds.
-    pub async fn all_failed(&self) {
+    pub(crate) async fn all_failed(&self) {
         self.all_ended.notified().await;
         if self.any_live.get() {
             std::future::pending::<()>().await;
@@ -108,7 +108,7 @@ impl Follow<'_> {
     /// # Errors
     /// The first attempt to connect failed and is not retried, a later one failed permanently, or the connection was
     /// lost and `reconnect` is off.
-    pub async fn run<S>(self, dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>) -> anyhow::Result<()>
+    pub(crate) async fn run<S>(self, dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>) -> anyhow::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -239,7 +239,7 @@ impl Follow<'_> {
     }
 
     /// If events were dropped, waits for free memory and reports how many.
-    pub async fn end_dropping(&self) {
+    pub(crate) async fn end_dropping(&self) {
         if self.queue.is_dropping(self.id) {
             let gap = self.queue.end_dropping(self.id).await;
             self.report_dropped(gap);
