@@ -1,8 +1,8 @@
 //! Connects the steps, and decides when the program ends.
 //!
-//! `Run::start` starts the threads. `Run::first_ending` reads the source until the first event that ends the run:
-//! the end of the source, a signal, the timeout, or the end of the output. `Run::drain` then writes the events
-//! received so far, within a deadline.
+//! `Run::start` starts the threads. `Run::first_ending` reads the source until the first event that ends the run: the
+//! end of the source, a signal, the timeout, or the end of the output. `Run::drain` then writes the events received so
+//! far, within a deadline.
 //!
 //! Back-pressure, if standard output accepts nothing:
 //!

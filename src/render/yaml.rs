@@ -63,8 +63,8 @@ impl Yaml {
     /// Appends the event as one document.
     ///
     /// In block style each line is indented by its depth, so a deeply nested event of many small parts could take
-    /// hundreds of times its own size. If the document exceeds the limit (`ROOM`), it is written again with all
-    /// nested values in flow style.
+    /// hundreds of times its own size. If the document exceeds the limit (`ROOM`), it is written again with all nested
+    /// values in flow style.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         let size = event.text().len();
         let color = self.surface.color && size <= MOST_COLORED;

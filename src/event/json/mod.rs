@@ -8,9 +8,9 @@
 //!                    3      6, number        7: offset at which the text `1` ends
 //! ```
 //!
-//! The text is checked in full against the grammar of RFC 8259 (`scan`). Values are not converted (`view`): a
-//! number keeps the server's digits, and a string stays escaped until it is decoded on demand (`text`). The tape is
-//! reused for the next event.
+//! The text is checked in full against the grammar of RFC 8259 (`scan`). Values are not converted (`view`): a number
+//! keeps the server's digits, and a string stays escaped until it is decoded on demand (`text`). The tape is reused for
+//! the next event.
 //!
 //! Written by hand because no library does all of that: `serde_json` either builds a tree or, with `RawValue`, keeps
 //! the metadata unparsed; `simd-json` modifies the text, which lxmon must print unchanged. Decoding takes 377 ns per

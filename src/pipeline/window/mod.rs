@@ -29,9 +29,9 @@
 //! of the window, so that an origin whose clock is behind cannot block the others.
 //!
 //! A clock that was set and a single wrong timestamp look the same at first: an event does not fit the *time line* of
-//! its origin, because it is more than [`AHEAD`] in the future, or more than [`MAX_LATE`] windows behind the latest
-//! event. Such an *odd* event is held until the next event of the origin decides. If that continues from the odd one,
-//! the clock was set, and a new time line begins after the old one. If not, only the odd event was wrong.
+//! its origin, because it is more than `AHEAD` (50 ms) in the future, or more than `MAX_LATE` (3) windows behind the
+//! latest event. Such an *odd* event is held until the next event of the origin decides. If that continues from the odd
+//! one, the clock was set, and a new time line begins after the old one. If not, only the odd event was wrong.
 
 mod clock;
 mod line;
