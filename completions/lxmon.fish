@@ -5,28 +5,28 @@ complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such
 complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, or username' -r
 complete -c lxmon -l location -d 'Cluster member that the event comes from' -r
 complete -c lxmon -l project -d 'Project, such as web or \'web*\'; repeatable [default: the remote\'s project, else \'default\']' -r
-complete -c lxmon -l loglevel -d 'Minimum log level; events other than logging and security count as info' -r -f -a "trace\t''
+complete -c lxmon -l loglevel -d 'Minimum log level; events without a level count as info' -r -f -a "trace\t''
 debug\t''
 info\t''
 warning\t''
 error\t''
 fatal\t''
 panic\t''"
-complete -c lxmon -s f -l format -d 'Output format [default: yaml, or what `LXMON_FORMAT` says]' -r -f -a "yaml\t'One document per event, as `lxc monitor` prints it'
+complete -c lxmon -s f -l format -d 'Output format [default: the value of `LXMON_FORMAT`, else yaml]' -r -f -a "yaml\t'One document per event, as `lxc monitor` prints it'
 json\t'One event per line, the server\'s own bytes'
 pretty\t'One line per event for people'
 logfmt\t'One line per event, as `lxc monitor --pretty` prints it'"
-complete -c lxmon -l color -d 'When to colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` forbid it; `CLICOLOR_FORCE` asks for it anywhere'
+complete -c lxmon -l color -d 'When to colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` or `TERM=dumb` is set; everywhere with `CLICOLOR_FORCE`'
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c lxmon -l time -d 'How pretty shows the time' -r -f -a "local\t'Local time'
 utc\t'UTC'
 iso\t'RFC 3339, in local time'
-delta\t'Seconds since the event before'"
+delta\t'Seconds since the previous event'"
 complete -c lxmon -s n -l count -d 'Exit 0 after N matching events' -r
-complete -c lxmon -l timeout -d 'Exit after this long: with --count with status 124, else with 0' -r
+complete -c lxmon -l timeout -d 'Exit after this time: with status 124 if --count is given, else with 0' -r
 complete -c lxmon -l sort-window -d 'Put events back in timestamp order within this window; 0 turns it off' -r
-complete -c lxmon -l buffer -d 'How much memory all that waits may take: for a slow reader of the output, and in the sort window' -r
+complete -c lxmon -l buffer -d 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window' -r
 complete -c lxmon -l replay -d 'Read events from FILE, or \'-\', in place of a server' -r -F
 complete -c lxmon -l list-actions -d 'List the lifecycle actions: name, servers that have it, meaning, further context keys' -r
 complete -c lxmon -l completions -d 'Print the completions for a shell' -r -f -a "bash\t''

@@ -1,4 +1,4 @@
-//! What `--list-actions` prints, and which actions a glob without a match was perhaps meant for.
+//! The output of `--list-actions`, and suggestions for a glob that matches no action.
 
 use std::io::{self, Write};
 
@@ -7,16 +7,16 @@ use crate::filter::{Patterns, excludes};
 use crate::report::exit::Fault;
 use crate::report::suggest;
 
-/// Up to three names that a glob without a match was perhaps meant for.
+/// Up to three names of actions that are similar to a glob without a match.
 pub(crate) fn nearest(glob: &str) -> Vec<&'static str> {
     let word = glob.replace(['*', '?'], "");
     suggest::nearest(&word, ACTIONS.iter().map(|action| action.name))
 }
 
-/// The actions that match the globs, one a line in columns: name, servers, meaning, context keys.
+/// The actions that match the globs, one per line, with the columns name, servers, meaning and context keys.
 ///
 /// # Errors
-/// None matches.
+/// No action matches.
 pub(crate) fn list(globs: &[String]) -> anyhow::Result<Vec<u8>> {
     let patterns = Patterns::new(globs);
     let mut list = Vec::new();

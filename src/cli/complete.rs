@@ -1,4 +1,4 @@
-//! What the shell offers while a command line is being typed: remotes, projects, actions.
+//! Dynamic shell completion of remotes, projects and actions.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -19,24 +19,24 @@ use crate::source::server::dial::{Dialed, dial};
 use crate::source::server::http;
 use crate::system::environment::Environment;
 
-/// How long an answer may take; someone waits at the keyboard.
+/// The timeout for finding candidates, because a user waits at the keyboard.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest answer of a server that is read, in bytes.
+/// The maximum length of a server's answer, in bytes.
 const LONGEST: usize = 1 << 20;
 
 const SHELLS: Shells<'_> = Shells(&[&Shell::Bash, &Shell::Fish, &Shell::Zsh]);
 
-/// When a shell asks for completions, answers and ends the process.
+/// If a shell asks for completions, prints them and exits the process.
 pub fn answer() {
-    // clap removes the variable before it asks for the command.
+    // The shell is determined here because clap removes the variable before it calls the factory.
     let Some(shell) = Shell::asking() else {
         return CompleteEnv::with_factory(Cli::command).shells(SHELLS).complete();
     };
     CompleteEnv::with_factory(|| command(shell)).shells(SHELLS).complete();
 }
 
-/// The command line with what can be offered for its values.
+/// The command line with completers for its values.
 fn command(shell: Shell) -> Command {
     Cli::command()
         .mut_arg("remotes", |arg| arg.add(ArgValueCandidates::new(remotes)))
@@ -56,33 +56,34 @@ fn actions() -> Vec<CompletionCandidate> {
     ACTIONS.iter().map(|action| CompletionCandidate::new(action.name).help(Some(action.meaning.into()))).collect()
 }
 
-/// The projects of the remote that is named on the command line, else of the default one. None when it does not answer.
+/// The projects of the first remote on the command line, else of the default remote. Empty if the server does not
+/// answer.
 fn projects(shell: Shell) -> Vec<CompletionCandidate> {
     let typed = typed(shell);
     let names = in_time(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(ask(&typed))
     });
-    // An exclamation mark excludes.
+    // A value of `--project` that starts with an exclamation mark excludes.
     let can_be_named = |name: &String| !name.starts_with('!');
     let names = names.and_then(Result::ok).unwrap_or_default();
     names.into_iter().filter(can_be_named).filter_map(candidate).collect()
 }
 
-/// A name to offer, unless it would be taken for an option or cannot be seen as it is.
+/// A candidate for this name, unless it looks like an option or has characters that are not visible.
 fn candidate(name: String) -> Option<CompletionCandidate> {
     let is_name = !matches!(&*name, "" | ":") && !name.starts_with('-') && is_plain(&name);
     is_name.then(|| CompletionCandidate::new(name))
 }
 
-/// The result of `work` if it has one in time. What hangs ends with the process.
+/// The result of `work`, or `None` after a timeout. A thread that hangs ends with the process.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (report, reported) = mpsc::channel();
     std::thread::Builder::new().spawn(move || report.send(work())).ok()?;
     reported.recv_timeout(PATIENCE).ok()
 }
 
-/// What the options and arguments are that have been typed so far, as far as they make sense.
+/// The options and arguments that have been typed so far. Errors are ignored, as the command line is incomplete.
 fn typed(shell: Shell) -> ArgMatches {
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     let line = Line::typed(shell, words);

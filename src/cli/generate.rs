@@ -1,4 +1,4 @@
-//! The files made from the command line's definition: completions and the man page.
+//! Files that are generated from the definition of the command line: completions and the man page.
 
 use std::io;
 
@@ -67,23 +67,24 @@ fn terms(out: &mut Vec<u8>, title: &str, terms: &[(&str, &str)]) -> io::Result<(
 }
 
 const DESCRIPTION: &[&str] = &[
-    "lxmon connects to the event stream of an LXD or Incus server, picks the events that are wanted, and prints each as \
-     YAML, JSON, logfmt or one line for people. Events go to standard output, everything else to standard error.",
+    "lxmon connects to the event stream of an LXD or Incus server, selects events, and prints each as YAML, JSON, logfmt \
+     or one line for people. Events go to standard output, everything else to standard error.",
     "REMOTE: is a name from the lxc or incus client configuration, or unix:/path/to/unix.socket. Without one the \
      configuration's default remote is followed, which is the local server unless it was changed.",
-    "Events are put back in the order of their timestamps within a short window, because the servers send neighbours in \
-     any order. Each member of a cluster is put in order by its own clock; servers and members whose clocks differ are merged \
-     by timestamps corrected for that. Everything that the server sent before a connection ended is printed. A lost \
-     connection is made again, for ever; what happened in between cannot be had from the server, so the gap is reported on \
-     standard error.",
-    "A slow reader of the output makes the server wait only shortly, because servers end the connections of slow clients. \
-     What it has not read waits in memory, up to --buffer. When that is full, the newest events are dropped, counted, and \
-     reported as a gap as soon as there is room again. When --timeout is over, writing goes on while the output moves, for \
-     at most as long again and 10 s at most; after a signal for at most a second. The output ends at a line's end, and how \
-     many events were not written is reported.",
-    "With --gap-events the stream has a record of type gap when a connection is lost (\"until\":null), one when events come \
-     again or lxmon ends, and one where events were dropped. Its metadata: remote; last_event, the server's timestamp of the \
-     last event before the gap; since, until, seconds; reason; dropped, how many events were received and dropped.",
+    "Events are sorted by their timestamps within a short window, because the servers may send neighbouring events in any \
+     order. The events of each cluster member are sorted by its own clock; servers and members whose clocks differ are \
+     merged by corrected timestamps. Everything that the server sent before a connection ended is printed. lxmon reconnects \
+     after a lost connection, and never gives up. Events that happened in between cannot be requested from the server, so \
+     the gap is reported on standard error.",
+    "A slow reader of the output delays the server only for a short time, because servers end the connections of slow \
+     clients. Events that cannot be written yet wait in memory, up to --buffer. When that is full, the newest events are \
+     dropped, counted, and reported as a gap as soon as there is room again. After --timeout, writing continues while the \
+     output accepts data, for at most the same time again and at most 10 s; after a signal, for at most one second. The \
+     output ends at the end of a line, and the number of events that were not written is reported.",
+    "With --gap-events the stream has a record of type gap when a connection is lost (\"until\":null), one when events are \
+     received again or lxmon exits, and one where events were dropped. Its metadata: remote; last_event, the server's \
+     timestamp of the last event before the gap; since, until, seconds; reason; dropped, the number of events that were \
+     received and dropped.",
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different options \
      must all hold. An event without the field that a pattern asks for does not match, but events that belong to no \
      project pass --project, as they do on the server.",
@@ -92,15 +93,15 @@ const DESCRIPTION: &[&str] = &[
 const FORMATS: &[(&str, &str)] = &[
     (
         "yaml",
-        "One document per event, byte for byte what lxc monitor prints, but begun by --- and in favour of the truth where \
-         that would not read back: numbers keep their digits, and what readers of YAML 1.1 and 1.2 take differently is \
-         quoted with escapes. An event that would grow far beyond its size, because much is nested deeply in it, has its \
-         metadata in flow style, as JSON has it, which reads back as the same.",
+        "One document per event, byte for byte what lxc monitor prints, with these exceptions: each document begins with \
+         ---; numbers keep their digits; and strings that readers of YAML 1.1 and 1.2 would read differently are quoted with \
+         escapes. If the document would be far longer than the event, because the event is deeply nested, the metadata is \
+         in flow style, like JSON, and reads back as the same value.",
     ),
     (
         "json",
-        "One event per line, the server's own bytes. With several remotes \"remote\" is put in as the first key, in place of \
-         one that the event has.",
+        "One event per line, the server's own bytes. With several remotes, \"remote\" is added as the first key, and \
+         replaces a key of that name in the event.",
     ),
     ("pretty", "One line per event for people."),
     ("logfmt", "One line per event, as lxc monitor --pretty prints it."),
@@ -111,16 +112,16 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("lxmon -A -p", "Every project, one line per event."),
     (
         "lxmon -a 'instance-*' -a '!instance-updated'",
-        "What happens to instances, but for changes of their configuration.",
+        "What happens to instances, except changes of their configuration.",
     ),
     ("lxmon -f json -t lifecycle | jq -r .metadata.action", "The names of the actions, for a script."),
     (
         "lxmon -n1 -a instance-started -i c1 --timeout 60s",
         "Wait until c1 has started; status 124 if it has not within a minute.",
     ),
-    ("lxmon --loglevel warning -t logging", "What the server warns of."),
+    ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),
-    ("lxmon unix:/var/lib/incus/unix.socket", "Follow the server behind a socket, whatever the configuration says."),
+    ("lxmon unix:/var/lib/incus/unix.socket", "Follow the server of a socket, regardless of the configuration."),
     ("lxmon n1: n2: incus1: -A -p", "Three remote servers in one terminal."),
     ("lxmon --demo -p", "See what it looks like, with nothing installed."),
 ];
@@ -128,7 +129,8 @@ const EXAMPLES: &[(&str, &str)] = &[
 const EXIT_STATUS: &[(&str, &str)] = &[
     (
         "0",
-        "The end that was asked for: --count reached, --timeout without --count, the end of a recording or of the demonstration, or nobody reads the output any more.",
+        "The requested end: --count was reached, or --timeout was over without --count; the end of a recording or of the \
+         demonstration; or the reader of the output closed it.",
     ),
     (
         "1",
@@ -139,7 +141,8 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("124", "--timeout passed before --count was reached."),
     (
         "128+N",
-        "Ended by signal N, as a shell shows it: what was queued is written first, if that takes no longer than a second. As the first process of a container it exits with that status.",
+        "Ended by signal N, as a shell reports it. Waiting events are written first, for at most one second. As the first \
+         process of a container, lxmon itself exits with this status.",
     ),
 ];
 
@@ -153,26 +156,27 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "LXD_SOCKET, LXD_DIR, INCUS_SOCKET, INCUS_DIR",
         "Where the local socket is: its path, or the directory with unix.socket in it.",
     ),
-    ("LXD_AUTH_BEARER_TOKEN", "A token to log in to LXD remotes with, before any certificate."),
-    ("HTTPS_PROXY, NO_PROXY", "The HTTP proxy on the way to HTTPS remotes, and the hosts that are reached without it."),
-    ("INCUS_INSECURE_TLS", "When set, TLS 1.2 will do where TLS 1.3 is not spoken."),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "The authorities that the system trusts, in place of the usual ones."),
-    ("COMPLETE", "Set to bash, zsh or fish: print the script that completes command lines, then complete them."),
+    ("LXD_AUTH_BEARER_TOKEN", "The token for logging in to LXD remotes; used instead of any other login."),
+    ("HTTPS_PROXY, NO_PROXY", "The HTTP proxy for HTTPS remotes, and the hosts that are reached without it."),
+    ("INCUS_INSECURE_TLS", "If set, TLS 1.2 is accepted from servers without TLS 1.3."),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "The trusted certificate authorities, instead of those of the system."),
+    ("COMPLETE", "If set to bash, zsh or fish: print the completion script. The script sets it to get completions."),
     (
         "NO_COLOR, CLICOLOR_FORCE, TERM",
-        "With --color=auto: no colours; colours even to a pipe; no colours when TERM is dumb.",
+        "With --color=auto: NO_COLOR disables colours; else CLICOLOR_FORCE enables them even for a pipe; else TERM=dumb \
+         disables them.",
     ),
-    ("LC_ALL, LC_CTYPE, LANG", "Without a UTF-8 locale the pretty format keeps to ASCII glyphs."),
+    ("LC_ALL, LC_CTYPE, LANG", "Without a UTF-8 locale, the pretty format uses ASCII glyphs."),
 ];
 
 const FILES: &[(&str, &str)] = &[
     ("~/.config/lxc/config.yml, ~/snap/lxd/common/config/config.yml", "LXD's client configuration. It is only read."),
     ("~/.config/incus/config.yml", "Incus' client configuration. It is only read."),
     ("/etc/lxd/config.yml, /etc/incus/config.yml", "System-wide remotes."),
-    ("servercerts/NAME.crt beside these files", "The certificate that was accepted for a remote: no other is taken."),
+    ("servercerts/NAME.crt beside these files", "The certificate that was accepted for a remote. No other is valid."),
     (
         "client.ca, client.crt, client.key, oidctokens/ beside the user's file",
-        "The authority for servers, the client's certificate and key, saved logins.",
+        "The certificate authority for servers, the client's certificate and key, saved logins.",
     ),
     ("/var/snap/lxd/common/lxd/unix.socket, /var/lib/lxd/unix.socket", "LXD's local socket."),
     ("/run/incus/unix.socket, /var/lib/incus/unix.socket", "Incus' local socket."),

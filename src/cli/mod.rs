@@ -1,4 +1,4 @@
-//! The command line: what clap needs to know, nothing else.
+//! The command line: the structures from which clap parses it, and nothing else.
 
 pub(crate) mod actions;
 pub mod complete;
@@ -66,11 +66,11 @@ pub struct Cli {
     #[arg(short = 'A', long, conflicts_with = "projects", help_heading = "Select")]
     pub all_projects: bool,
 
-    /// Minimum log level; events other than logging and security count as info
+    /// Minimum log level; events without a level count as info
     #[arg(long, value_name = "LEVEL", value_parser = LevelParser, help_heading = "Select")]
     pub loglevel: Option<Level>,
 
-    /// Output format [default: yaml, or what `LXMON_FORMAT` says]
+    /// Output format [default: the value of `LXMON_FORMAT`, else yaml]
     #[arg(short, long, value_name = "FORMAT", overrides_with = "pretty", help_heading = "Print")]
     pub format: Option<Format>,
 
@@ -94,7 +94,7 @@ pub struct Cli {
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = "Stop")]
     pub count: Option<NonZeroU64>,
 
-    /// Exit after this long: with --count with status 124, else with 0
+    /// Exit after this time: with status 124 if --count is given, else with 0
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Stop")]
     pub timeout: Option<Duration>,
 
@@ -106,13 +106,13 @@ pub struct Cli {
     #[arg(long, help_heading = "Stay")]
     pub no_reconnect: bool,
 
-    // Of 1,375,475 events of servers under load 49 came later than this, and all but one in a thousand within 5 ms
-    // (docs/soak.md).
+    // Of 1,375,475 events of servers under load, 49 arrived later than this default, and all but one in a thousand
+    // arrived within 5 ms (docs/soak.md).
     /// Put events back in timestamp order within this window; 0 turns it off
     #[arg(long, value_name = "DURATION", default_value = "25ms", value_parser = parse_duration, help_heading = "Stay")]
     pub sort_window: Duration,
 
-    /// How much memory all that waits may take: for a slow reader of the output, and in the sort window
+    /// Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, help_heading = "Stay")]
     pub buffer: usize,
 
@@ -172,7 +172,7 @@ pub struct Cli {
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
-    /// On a terminal, unless `NO_COLOR` or `TERM=dumb` forbid it; `CLICOLOR_FORCE` asks for it anywhere
+    /// On a terminal, unless `NO_COLOR` or `TERM=dumb` is set; everywhere with `CLICOLOR_FORCE`
     Auto,
     /// Everywhere
     Always,

@@ -1,8 +1,8 @@
-//! How bash, zsh and fish ask for completions, and how names reach their command lines without being run there.
+//! How bash, zsh and fish request completions, and how candidates are quoted so that the shell cannot execute them.
 //!
-//! clap's own adapters hand bash whatever a server calls a project, bare. Here every word is quoted as its shell wants
-//! it. zsh and fish quote what they are given, but take it line by line; so nothing with a control character is offered
-//! to any of them.
+//! clap's own adapter for bash does not quote candidates, so the name of a project on a server could be run as a
+//! command. Here, candidates for bash are quoted. zsh and fish quote candidates themselves, but read one per line. So
+//! no shell is offered a candidate with a control character.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use clap_complete::engine::complete;
 use clap_complete::env::{EnvCompleter, Fish, Zsh};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-/// A shell that can ask.
+/// A shell with dynamic completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
     Bash,
@@ -22,7 +22,7 @@ pub(crate) enum Shell {
 }
 
 impl Shell {
-    /// The one that `COMPLETE` names, by itself or by its path.
+    /// The shell in the variable `COMPLETE`, given by name or path.
     pub(crate) fn asking() -> Option<Self> {
         let name = std::env::var("COMPLETE").ok()?;
         let name = Path::new(&name).file_stem()?.to_str()?.to_owned();
@@ -33,28 +33,28 @@ impl Shell {
 /// A command line that is being typed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// Its words up to the one with the cursor and those behind it, as the program would get them.
+    /// All words of the line, as the program would get them.
     pub(crate) words: Vec<OsString>,
-    /// The number of the word to complete.
+    /// The index of the word to complete.
     target: usize,
-    /// What of that word the shell does not replace.
+    /// The beginning of that word that the shell does not replace.
     kept: String,
     quotes: Quotes,
 }
 
-/// Where in bash's quotes the cursor is.
+/// The bash quotes in which the cursor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quotes {
     None,
     Single,
     Double,
     Dollar,
-    /// Somewhere that nothing can be inserted safely.
+    /// An unknown state, in which nothing can be inserted safely.
     Lost,
 }
 
 impl Line {
-    /// What `shell` says in its arguments behind the `--`, and in the environment.
+    /// The command line from `words`, which are the arguments after `--`, and from variables that `shell` has set.
     pub(crate) fn typed(shell: Shell, mut words: Vec<OsString>) -> Self {
         let last = words.len().saturating_sub(1);
         let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
@@ -65,7 +65,7 @@ impl Line {
         }
         match shell {
             Shell::Bash => Self::of_bash(&words, target, std::env::var("_LXMON_WORD").ok().as_deref()),
-            // fish has unquoted all but the word with the cursor.
+            // fish has unquoted all words except the one with the cursor.
             Shell::Fish => {
                 words[target] = unquoted(&words[target]).0;
                 Self { words, target, kept: String::new(), quotes: Quotes::None }
@@ -77,7 +77,8 @@ impl Line {
         }
     }
 
-    /// bash cuts words at `:` and `=` too (`COMP_WORDBREAKS`), and replaces only `replaced` of the last one.
+    /// Joins the words of bash, which also splits words at `:` and `=` (`COMP_WORDBREAKS`), and replaces only
+    /// `replaced` of the last one.
     fn of_bash(raw: &[OsString], cursor: usize, replaced: Option<&str>) -> Self {
         let mut line = Self { words: Vec::new(), target: cursor, kept: String::new(), quotes: Quotes::None };
         let mut is_joined = false;
@@ -115,15 +116,15 @@ impl Line {
                 word.push(plain);
             }
             let whole = line.words.last().and_then(|word| word.to_str()).unwrap_or_default();
-            // Only where nothing but the cursor can be between them.
+            // Words are joined only where nothing but the cursor can be between them.
             is_joined = !is_target && (joins && text == "=" || whole == "unix:");
         }
         line
     }
 }
 
-/// A word without its quotes, and whether one of them is open. What bash, zsh and fish have in common is enough to
-/// compare it with names.
+/// A word without its quotes, and whether a quote is still open. The rules that bash, zsh and fish share are sufficient
+/// for comparing it with names.
 fn unquoted(word: &OsString) -> (OsString, bool) {
     let Some(text) = word.to_str() else { return (word.clone(), false) };
     let mut plain = String::with_capacity(text.len());
@@ -181,7 +182,7 @@ impl EnvCompleter for Shell {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let line = Line::typed(*self, words);
-        // Its errors are about lines on which nothing can be completed: nobody wants to read them while typing.
+        // Errors are about lines without completions. They are not printed, as they would disturb a user who is typing.
         let candidates = complete(command, line.words.clone(), line.target, directory).unwrap_or_default();
         let candidates: Vec<_> = candidates.iter().filter(|candidate| self.can_offer(candidate)).collect();
         let value = |candidate: &CompletionCandidate| candidate.get_value().to_str().unwrap_or_default().to_owned();
@@ -212,15 +213,15 @@ impl EnvCompleter for Shell {
 }
 
 impl Shell {
-    /// Whether a candidate stays one word on one line that looks like what it is.
+    /// Whether a candidate can be offered safely: only visible characters, and no text that the shell would expand.
     fn can_offer(self, candidate: &CompletionCandidate) -> bool {
         let Some(value) = candidate.get_value().to_str() else { return false };
-        // fish leaves a tilde as it is, and then replaces it by a home directory.
+        // fish does not quote a tilde, and would expand it to a home directory.
         is_plain(value) && !(self == Self::Fish && value.starts_with('~'))
     }
 }
 
-/// Whether `text` has only characters that are seen, and spaces.
+/// Whether `text` has only visible characters and spaces.
 pub(crate) fn is_plain(text: &str) -> bool {
     text.chars().all(|character| {
         character == ' '
@@ -232,21 +233,22 @@ pub(crate) fn is_plain(text: &str) -> bool {
     })
 }
 
-/// The candidates as bash is to put them on its line.
+/// The candidates in the form in which bash inserts them into its line.
 fn bash_words(line: &Line, values: impl Iterator<Item = String>) -> Vec<String> {
     let values = values.filter_map(|value| value.strip_prefix(&line.kept).map(str::to_owned));
     let values = values.filter(|value| !value.is_empty());
     let is_free_of = |value: &String, characters: &[char]| !value.contains(characters);
     match line.quotes {
         Quotes::Lost => Vec::new(),
-        // bash closes the quotes. What would have to be escaped between them is not offered there.
+        // bash closes the quotes. Candidates with characters that would have to be escaped in them are not offered.
         Quotes::Single => values.filter(|value| is_free_of(value, &['\''])).collect(),
         Quotes::Dollar => values.filter(|value| is_free_of(value, &['\'', '\\'])).collect(),
         Quotes::Double => values.filter(|value| is_free_of(value, &['"', '\\', '$', '`', '!'])).collect(),
         Quotes::None => {
             let values: Vec<_> = values.collect();
             let mut words: Vec<_> = values.iter().map(|value| escaped(value)).collect();
-            // bash puts on the line what they have in common. A backslash alone would quote what is typed next.
+            // bash inserts the common prefix of the words. If it ended in an unpaired backslash, that would quote the
+            // next typed character.
             let common = common_prefix(&words);
             let backslashes = common.len() - common.trim_end_matches('\\').len();
             if let [first, _, ..] = &mut words[..]
@@ -261,7 +263,7 @@ fn bash_words(line: &Line, values: impl Iterator<Item = String>) -> Vec<String> 
     }
 }
 
-/// `text` with a backslash before everything that means something to bash.
+/// `text` with a backslash before every character that is special in bash.
 fn escaped(text: &str) -> String {
     let mut word = String::with_capacity(text.len());
     for character in text.chars() {
@@ -273,7 +275,7 @@ fn escaped(text: &str) -> String {
     word
 }
 
-/// What all of `words` begin with.
+/// The common prefix of all words.
 fn common_prefix(words: &[String]) -> String {
     let Some((first, others)) = words.split_first() else { return String::new() };
     let mut length = first.len();
@@ -284,7 +286,8 @@ fn common_prefix(words: &[String]) -> String {
     first[..length].to_owned()
 }
 
-/// Reads line by line, because what bash expands unquoted it also takes for patterns of file names.
+/// The completion function for bash. It reads the candidates line by line, because an unquoted expansion would also be
+/// subject to file name expansion.
 const BASH: &str = r#"_lxmon_complete() {
     local word
     COMPREPLY=()
@@ -341,7 +344,7 @@ mod tests {
         assert!(typed("a\"my", "my", &["my b"]).is_empty());
         assert_eq!(bash(&["lxmon", "--project", "=", "we"], "we", &["--project=we b"]).1, [r"we\ b"]);
         assert_eq!(bash(&["lxmon", "--project", "="], "", &["--project=~"]).1, [r"\~"]);
-        // A lone backslash must not be what they have in common.
+        // The common prefix must not be a lone backslash.
         assert_eq!(typed("", "", &["$a", "(b", "$it's"]), [r"'$a'", r"\(b", r"\$it\'s"]);
         assert_eq!(typed("", "", &["web$it's", "web(b"]), [r"web'$it'\''s'", r"web\(b"]);
         assert_eq!(typed("", "", &["$a", "$b"]), [r"\$a", r"\$b"]);

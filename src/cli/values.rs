@@ -1,4 +1,4 @@
-//! Reads the values of options.
+//! Parsers for the values of options.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::event::Level;
 
-/// Shows the levels by logrus' names and also takes `warn`.
+/// Parses log levels: the names of logrus, and `warn`.
 #[derive(Clone)]
 pub(super) struct LevelParser;
 
@@ -33,20 +33,20 @@ impl TypedValueParser for LevelParser {
     }
 }
 
-/// Takes any text with something in it, after the `!` that excludes too.
+/// Accepts any pattern that is not empty, with or without the `!` that excludes.
 pub(super) fn parse_pattern(text: &str) -> Result<String, String> {
     match text {
-        "" => Err("it is empty; leave the option out to select everything".to_owned()),
-        "!" => Err("nothing stands after the '!' that excludes".to_owned()),
+        "" => Err("the value is empty; omit the option to select everything".to_owned()),
+        "!" => Err("there is no pattern after the '!' that excludes".to_owned()),
         _ => Ok(text.to_owned()),
     }
 }
 
 pub(super) fn parse_count(text: &str) -> Result<NonZeroU64, String> {
-    text.parse().map_err(|_| "expected a number from 1 on".to_owned())
+    text.parse().map_err(|_| "expected a positive number".to_owned())
 }
 
-/// Reads `500ms`, `10s`, `2m30s`, `1h`, or a bare `0`.
+/// Parses `500ms`, `10s`, `2m30s`, `1h`, or `0` without a unit.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration such as 500ms, 10s, 2m30s or 1h";
     let expected = || EXPECTED.to_owned();
@@ -68,7 +68,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
             "h" => number.checked_mul(3600).map(Duration::from_secs),
             _ => return Err(expected()),
         };
-        // A century is more than any clock here can add to now.
+        // The limit makes sure that the duration can be added to the current time of any clock.
         total = part
             .and_then(|part| total.checked_add(part))
             .filter(|total| total.as_secs() < 100 * 365 * 86_400)
@@ -78,7 +78,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(expected()) } else { Ok(total) }
 }
 
-/// Reads `64MiB`, `512KiB`, `1GiB`, or a number of bytes.
+/// Parses `64MiB`, `512KiB`, `1GiB`, or a number of bytes.
 pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     const EXPECTED: &str = "expected a size such as 512KiB or 64MiB";
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
