@@ -67,36 +67,36 @@ fn terms(out: &mut Vec<u8>, title: &str, terms: &[(&str, &str)]) -> io::Result<(
 }
 
 const DESCRIPTION: &[&str] = &[
-    "lxmon connects to the event stream of an LXD or Incus server, selects events, and prints each as YAML, JSON, logfmt \
-     or one line for people. Events go to standard output, everything else to standard error.",
+    "lxmon connects to the event stream of an LXD or Incus server, selects events, and prints each as YAML, JSON, \
+     logfmt or one line for people. Events go to standard output, everything else to standard error.",
     "REMOTE: is a name from the lxc or incus client configuration, or unix:/path/to/unix.socket. Without one the \
      configuration's default remote is followed, which is the local server unless it was changed.",
-    "Events are sorted by their timestamps within a short window, because the servers may send neighbouring events in any \
-     order. The events of each cluster member are sorted by its own clock; servers and members whose clocks differ are \
-     merged by corrected timestamps. Everything that the server sent before a connection ended is printed. lxmon reconnects \
-     after a lost connection, and never gives up. Events that happened in between cannot be requested from the server, so \
-     the gap is reported on standard error.",
+    "Events are sorted by their timestamps within a short window, because the servers may send neighbouring events in \
+     any order. The events of each cluster member are sorted by its own clock; servers and members whose clocks differ \
+     are merged by corrected timestamps. Everything that the server sent before a connection ended is printed. lxmon \
+     reconnects after a lost connection, and never gives up. Events that happened in between cannot be requested from \
+     the server, so the gap is reported on standard error.",
     "A slow reader of the output delays the server only for a short time, because servers end the connections of slow \
-     clients. Events that cannot be written yet wait in memory, up to --buffer. When that is full, the newest events are \
-     dropped, counted, and reported as a gap as soon as there is room again. After --timeout, writing continues while the \
-     output accepts data, for at most the same time again and at most 10 s; after a signal, for at most one second. The \
-     output ends at the end of a line, and the number of events that were not written is reported.",
-    "With --gap-events the stream has a record of type gap when a connection is lost (\"until\":null), one when events are \
-     received again or lxmon exits, and one where events were dropped. Its metadata: remote; last_event, the server's \
-     timestamp of the last event before the gap; since, until, seconds; reason; dropped, the number of events that were \
-     received and dropped.",
-    "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different options \
-     must all hold. An event without the field that a pattern asks for does not match, but events that belong to no \
-     project pass --project, as they do on the server.",
+     clients. Events that cannot be written yet wait in memory, up to --buffer. When that is full, the newest events \
+     are dropped, counted, and reported as a gap as soon as there is room again. After --timeout, writing continues \
+     while the output accepts data, for at most the same time again and at most 10 s; after a signal, for at most one \
+     second. The output ends at the end of a line, and the number of events that were not written is reported.",
+    "With --gap-events the stream has a record of type gap when a connection is lost (\"until\":null), one when events \
+     are received again or lxmon exits, and one where events were dropped. Its metadata: remote; last_event, the \
+     server's timestamp of the last event before the gap; since, until, seconds; reason; dropped, the number of events \
+     that were received and dropped.",
+    "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different \
+     options must all hold. An event without the field that a pattern asks for does not match, but events that belong \
+     to no project pass --project, as they do on the server.",
 ];
 
 const FORMATS: &[(&str, &str)] = &[
     (
         "yaml",
-        "One document per event, byte for byte what lxc monitor prints, with these exceptions: each document begins with \
-         ---; numbers keep their digits; and strings that readers of YAML 1.1 and 1.2 would read differently are quoted with \
-         escapes. If the document would be far longer than the event, because the event is deeply nested, the metadata is \
-         in flow style, like JSON, and reads back as the same value.",
+        "One document per event, byte for byte what lxc monitor prints, with these exceptions: each document begins \
+         with ---; numbers keep their digits; and strings that readers of YAML 1.1 and 1.2 would read differently are \
+         quoted with escapes. If the document would be far longer than the event, because the event is deeply nested, \
+         the metadata is in flow style, like JSON, and reads back as the same value.",
     ),
     (
         "json",
@@ -129,20 +129,21 @@ const EXAMPLES: &[(&str, &str)] = &[
 const EXIT_STATUS: &[(&str, &str)] = &[
     (
         "0",
-        "The requested end: --count was reached, or --timeout was over without --count; the end of a recording or of the \
-         demonstration; or the reader of the output closed it.",
+        "The requested end: --count was reached, or --timeout was over without --count; the end of a recording or of \
+         the demonstration; or the reader of the output closed it.",
     ),
     (
         "1",
-        "Something failed: the connection could not be made, was refused, or was lost with --no-reconnect; the output could not be written.",
+        "Something failed: the connection could not be made, was refused, or was lost with --no-reconnect; the \
+         output could not be written.",
     ),
     ("2", "The command line or the client configuration is invalid."),
     ("3", "A gap, with --fail-on-gap."),
     ("124", "--timeout passed before --count was reached."),
     (
         "128+N",
-        "Ended by signal N, as a shell reports it. Waiting events are written first, for at most one second. As the first \
-         process of a container, lxmon itself exits with this status.",
+        "Ended by signal N, as a shell reports it. Waiting events are written first, for at most one second. As the \
+         first process of a container, lxmon itself exits with this status.",
     ),
 ];
 
@@ -163,8 +164,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("COMPLETE", "If set to bash, zsh or fish: print the completion script. The script sets it to get completions."),
     (
         "NO_COLOR, CLICOLOR_FORCE, TERM",
-        "With --color=auto: NO_COLOR disables colours; else CLICOLOR_FORCE enables them even for a pipe; else TERM=dumb \
-         disables them.",
+        "With --color=auto: NO_COLOR disables colours; else CLICOLOR_FORCE enables them even for a pipe; else \
+         TERM=dumb disables them.",
     ),
     ("LC_ALL, LC_CTYPE, LANG", "Without a UTF-8 locale, the pretty format uses ASCII glyphs."),
 ];
