@@ -1,14 +1,15 @@
-//! Whole processes on the same stream: lxmon, `lxc monitor`, `incus monitor`, and readers that only copy as the floor.
+//! Compares whole processes on the same stream: lxmon, `lxc monitor`, `incus monitor`, and minimal readers, whose cost
+//! is the lower bound.
 //!
-//! - `cargo bench --bench peers -- [EVENTS [RUNS [ROWS]]]`: a stand-in server in a process of its own sends real events
-//!   as fast as the client reads them, then closes. Measured are events per second from the first byte sent to the
-//!   client's exit, CPU time, peak memory, events lost and events printed after a later one; then the time from start to
-//!   first event.
+//! - `cargo bench --bench peers -- [EVENTS [RUNS [ROWS]]]`: a stand-in server in its own process sends real events as
+//!   fast as the client reads them, then closes the connection. The benchmark measures events per second from the first
+//!   byte sent to the client's exit, CPU time, peak memory, lost events and events printed after a later one, and then
+//!   the time from the start of a client to its first event.
 //! - `cargo bench --bench peers -- rate [EVENTS_PER_SECOND [SECONDS [RUNS [ROWS]]]]`: one stand-in server sends events
-//!   one by one to all clients at once. Measured are CPU time and context switches per event.
+//!   one by one to all clients at once. The benchmark measures CPU time and context switches per event.
 //!
-//! `ROWS` is a part of the names of the rows that are wanted. `LXMON_BENCH_OTHER` in the environment is the path of
-//! another lxmon, an older one say, which gets rows of its own in the same run.
+//! `ROWS` selects the rows whose names contain it. The environment variable `LXMON_BENCH_OTHER` is the path of another
+//! lxmon, such as an older one, which gets its own rows in the same run.
 
 #[path = "peers/client.rs"]
 mod client;
@@ -55,7 +56,7 @@ fn number<N: FromStr>(word: &str) -> N {
     word.parse().ok().unwrap_or_else(|| panic!("{word:?} is not a number; usage: the head of benches/peers.rs"))
 }
 
-/// The value in the middle.
+/// The median of the values.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

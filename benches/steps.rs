@@ -1,4 +1,4 @@
-//! Each step alone, on real events: decoding, filtering, and every renderer. Time is per stream of [`EVENTS`].
+//! Benchmarks of single steps on real events: decoding, filtering, and every renderer. Times are for [`EVENTS`] events.
 
 #[path = "stream.rs"]
 mod stream;
@@ -12,7 +12,7 @@ use lxmon::filter::{Filter, Selection};
 use lxmon::render::pretty::Options;
 use lxmon::render::{Format, Renderer, Surface};
 
-/// A round through most of what is recorded.
+/// The number of events, enough for almost all recorded ones.
 const EVENTS: usize = 2000;
 
 fn decode(message: &Message, tape: Tape) -> Event {
@@ -62,7 +62,7 @@ fn steps(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A log line of about `size` bytes, most of them in many members.
+/// A log line of about `size` bytes, most of which are in the members of its context.
 fn sized(size: usize) -> Message {
     let (head, tail) =
         (r#"{"type":"logging","timestamp":"2027-01-15T08:00:00.5Z","metadata":{"message":"many","context":{"#, "}}}");
@@ -72,7 +72,7 @@ fn sized(size: usize) -> Message {
     Message::from(format!("{head}{}{tail}", members.join(",")))
 }
 
-/// Decoding and rendering by size: time per byte shows whether the cost is linear.
+/// Benchmarks decoding and rendering for several sizes. The throughput shows whether the cost is linear.
 fn sizes(criterion: &mut Criterion) {
     let surface = Surface::default();
     let pretty = Options { surface, show_project: true, utf8: true, ..Options::default() };

@@ -1,4 +1,4 @@
-//! The events that the benchmarks run on: real ones of LXD and Incus, as recorded for the golden tests.
+//! The events of the benchmarks: real events of LXD and Incus that were recorded for the golden tests.
 
 use std::borrow::Cow;
 
@@ -8,22 +8,22 @@ const RECORDINGS: [&str; 2] = [
     include_str!("../tests/data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),
 ];
 
-/// Events longer than this are left out of the stream: a debug trace of one request would be half of its bytes.
+/// Events longer than this are left out of the stream, in bytes: a debug trace of one request would make up half of it.
 const LONGEST: usize = 4 << 10;
 
-/// Between the timestamps of two events, in microseconds.
+/// The time between the timestamps of two events, in microseconds.
 const STEP: u64 = 100;
 
-/// Of so many events one is what the filter `-a needle-*` keeps.
+/// One of this many events passes the filter `-a needle-*`.
 const KEPT: u64 = 100;
 
-/// What the filter keeps, around its timestamp.
+/// The event that passes the filter: the texts before and after its timestamp.
 const NEEDLE: [&str; 2] = [
     r#"{"timestamp":""#,
     r#"","type":"lifecycle","metadata":{"action":"needle-found","source":"/1.0/needles/1"},"location":"none","project":"default"}"#,
 ];
 
-/// The stream's events without end, with timestamps of their own; the texts carry the newline that the servers send.
+/// An endless stream of events with consecutive timestamps. Each text ends with a newline, as the servers send it.
 pub(crate) fn events() -> impl Iterator<Item = String> {
     (0..).zip(parts()).map(|(number, [before, after]): (u64, _)| {
         let micros = 1_800_000_000_000_000 + i64::try_from(number * STEP).unwrap();
@@ -36,7 +36,7 @@ pub(crate) fn time(time: chrono::DateTime<chrono::Utc>) -> impl std::fmt::Displa
     time.format("%Y-%m-%dT%H:%M:%S%.9fZ")
 }
 
-/// The stream's events without end: what is before and after each one's timestamp.
+/// An endless stream of events: the texts before and after the timestamp of each.
 pub(crate) fn parts() -> impl Iterator<Item = [Cow<'static, str>; 2]> {
     let recorded: Vec<[Cow<'static, str>; 2]> = RECORDINGS
         .iter()

@@ -1,4 +1,4 @@
-//! The programs that are compared, and how each is started.
+//! The programs that are compared, and the commands that start them.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -6,28 +6,28 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A program and its arguments, in which `SOCKET`, `SOCKETS` and `PATH` stand for the servers'.
+/// A program and its arguments. `SOCKET`, `SOCKETS` and `PATH` in the arguments are replaced by sockets of the servers.
 pub(crate) struct Client {
-    /// What the table calls it: the program, then what it does.
+    /// The name in the table: the program, then what it does.
     pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<&'static str>,
 }
 
 impl Client {
-    /// This program itself in another role.
+    /// This benchmark program itself in another role.
     pub(crate) fn own(name: &str, role: &'static str) -> Self {
         Self { name: name.into(), program: std::env::current_exe().unwrap(), arguments: vec![role, "PATH"] }
     }
 
-    /// The server's own client, where it is installed.
+    /// The server's own client, if it is installed.
     pub(crate) fn peer(program: &'static str, what: &str, options: &[&'static str]) -> Option<Self> {
         Command::new(program).arg("version").output().ok()?;
         let arguments = [&["monitor"], options].concat();
         Some(Self { name: format!("{program} {what}"), program: program.into(), arguments })
     }
 
-    /// lxmon, and the other lxmon if there is one.
+    /// lxmon, and the lxmon of `LXMON_BENCH_OTHER` if that is set.
     pub(crate) fn lxmon(what: &str, options: &[&'static str]) -> impl Iterator<Item = Self> {
         let arguments = [&["--no-reconnect", "-q"], options].concat();
         let other = std::env::var_os("LXMON_BENCH_OTHER").map(|path| ("other", PathBuf::from(path)));
@@ -39,7 +39,7 @@ impl Client {
         })
     }
 
-    /// The command for the servers whose sockets are in that directory.
+    /// The command for the servers whose sockets are in `directory`.
     pub(crate) fn command(&self, directory: &Path, servers: u64) -> Command {
         let socket = |number: u64| directory.join(format!("{number}.socket"));
         let word = |number: u64| format!("unix:{}", socket(number).display());
@@ -71,7 +71,7 @@ fn subscribe(socket: &Path) -> (UnixStream, File) {
     (stream, File::from(std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap()))
 }
 
-/// The floor at full speed: every byte of the socket to standard output, nothing looked at.
+/// The lower bound at full speed: copies every byte from the socket to standard output without parsing.
 pub(crate) fn copy(socket: &Path) {
     let (mut stream, mut stdout) = subscribe(socket);
     let mut buffer = vec![0; 128 << 10];
@@ -80,13 +80,13 @@ pub(crate) fn copy(socket: &Path) {
     }
 }
 
-/// The floor at a rate: each message is read, copied and written, on one thread that waits for nothing but the socket.
+/// The lower bound at a rate: reads, copies and writes each message, on one thread that waits only for the socket.
 pub(crate) fn read(socket: &Path) {
     let (mut stream, mut stdout) = subscribe(socket);
     let mut buffer = vec![0; 128 << 10];
     let (mut filled, mut output) = (0, Vec::new());
     while !buffer[..filled].ends_with(b"\r\n\r\n") {
-        // The server sends no event before all clients are there.
+        // The answer is read alone: the server sends no event before all clients are connected.
         match stream.read(&mut buffer[filled..]) {
             Ok(length @ 1..) => filled += length,
             _ => return,
@@ -108,8 +108,8 @@ pub(crate) fn read(socket: &Path) {
     }
 }
 
-/// The payload of the frame at the beginning, and what is behind it, if the frame is there in full. The stand-in sends
-/// no frame of 64 KiB or more.
+/// The payload of the first frame and the bytes after it, or `None` if the frame is incomplete. Longer lengths are not
+/// supported, as the stand-in sends no frame of 64 KiB or more.
 fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match *bytes {
         [_, 126, high, low, ref rest @ ..] => (usize::from(u16::from_be_bytes([high, low])), rest),

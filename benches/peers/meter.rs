@@ -1,11 +1,11 @@
-//! What a process has used, as the kernel counts it.
+//! The CPU time and context switches of a process, as counted by the kernel.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
-/// CPU time, user and system, and context switches.
+/// CPU time (user and system), and context switches.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
@@ -13,21 +13,21 @@ pub(crate) struct Usage {
     pub(crate) involuntary: u64,
 }
 
-/// Adds up a process's threads. `wait4(2)` would have these sums only at the end, start included, and `/proc/PID/stat`
-/// has the CPU time only in steps of 10 ms.
+/// Sums up the usage of a process's threads. `wait4(2)` returns these sums only at the end and includes the start, and
+/// `/proc/PID/stat` has the CPU time only in steps of 10 ms.
 pub(crate) struct Meter {
     directory: String,
-    /// Each thread's `schedstat`, and what was last seen of it: a thread that has ended keeps that.
+    /// The file `schedstat` of each thread, and its last known usage, which is kept after the thread has ended.
     threads: BTreeMap<String, (File, Usage)>,
 }
 
 impl Meter {
-    /// Of the process with this id.
+    /// A meter for the process with this id.
     pub(crate) fn new(id: u32) -> Self {
         Self { directory: format!("/proc/{id}/task"), threads: BTreeMap::new() }
     }
 
-    /// Looks for threads that are new.
+    /// Looks for new threads.
     pub(crate) fn find_threads(&mut self) {
         for thread in fs::read_dir(&self.directory).into_iter().flatten().map_while(Result::ok) {
             let name = thread.file_name().into_string().unwrap();
@@ -52,7 +52,7 @@ impl Meter {
         self.threads.values().map(|(_, usage)| usage.cpu).sum()
     }
 
-    /// All there is to know, of all threads.
+    /// The usage of all threads.
     pub(crate) fn usage(&mut self) -> Usage {
         self.find_threads();
         let mut total = Usage { cpu: self.cpu(), ..Usage::default() };

@@ -1,4 +1,4 @@
-//! Few events, one by one: what each costs beside the servers' own clients.
+//! A low rate of events, sent one by one: the cost of each event, compared with the servers' own clients.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -13,29 +13,29 @@ use crate::median;
 use crate::meter::{Meter, Usage};
 use crate::server::{StandIn, WARM_UP};
 
-/// For what is still on its way behind the last event: the sort window and a busy machine.
+/// The wait after the last event, so that all clients can print it: the sort window, and a margin for a busy machine.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// How often threads that may end are looked at.
+/// How often the usage of all threads is read, because that of a thread is lost when it ends.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Where a client prints to.
+/// The standard output of a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Output {
     Pipe,
-    /// In memory.
+    /// A file in memory.
     File,
 }
 
 struct Row {
     client: Client,
     output: Output,
-    /// Whether it prints a line for each event.
+    /// Whether the client prints one line for each event.
     counts: bool,
     costs: Vec<Cost>,
 }
 
-/// What one run cost for each event.
+/// The cost of one run, per event.
 struct Cost {
     micros: f64,
     switches: f64,
@@ -96,24 +96,24 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// A client on its way.
+/// A running client.
 struct Running {
     row: usize,
     process: Child,
     meter: Meter,
     before: Usage,
-    /// Reads its pipe and counts the lines.
+    /// The thread that reads the pipe of the client and counts the lines.
     reader: Option<JoinHandle<u64>>,
 }
 
-/// One run of all clients; by how many milliseconds an event was late at most.
+/// Runs all clients once. Returns the greatest delay with which the server sent an event, in milliseconds.
 fn run(rows: &mut [Row], rate: u64, seconds: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let clients = rows.len() as u64;
     let mut server = StandIn::start("serve-at-rate", directory.path(), 1, &[clients, rate, seconds]);
     let file = |number: usize| memory.path().join(number.to_string());
-    // The order decides which processor each begins on, and it tends to stay there.
+    // The order is random because it decides on which processor a client starts, and a client tends to stay there.
     let mut order: Vec<_> = (0..rows.len()).collect();
     fastrand::shuffle(&mut order);
     let mut running: Vec<_> =
@@ -153,7 +153,8 @@ fn run(rows: &mut [Row], rate: u64, seconds: u64) -> u64 {
     late
 }
 
-/// Does this now and then until the server has sent everything; by how many milliseconds an event was late at most.
+/// Calls `now_and_then` once per [`LOOK`] until the server has sent everything. Returns the greatest delay with which
+/// the server sent an event, in milliseconds.
 fn while_it_sends(server: &mut StandIn, mut now_and_then: impl FnMut()) -> u64 {
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {

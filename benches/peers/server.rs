@@ -1,4 +1,4 @@
-//! The stand-in server, in a process of its own.
+//! The stand-in server, which runs in its own process.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,14 +10,14 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::stream;
 
-/// A running stand-in. It ends when this is dropped.
+/// A running stand-in server, which is killed when this is dropped.
 pub(crate) struct StandIn {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl StandIn {
-    /// Starts this program in the role of a server, and waits until all of its sockets are there.
+    /// Starts this program in the role of a server, and waits until all its sockets exist.
     pub(crate) fn start(role: &str, directory: &Path, servers: u64, numbers: &[u64]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(role).arg(directory).args(numbers.iter().map(u64::to_string)).stdout(Stdio::piped());
@@ -30,7 +30,7 @@ impl StandIn {
         stand_in
     }
 
-    /// Waits until it reports this; what stands behind it.
+    /// Waits for a line that starts with `what`, and returns the rest of the line.
     pub(crate) fn wait_for(&mut self, what: &str) -> String {
         let found =
             self.lines.by_ref().map_while(Result::ok).find_map(|line| Some(line.strip_prefix(what)?.to_owned()));
@@ -45,7 +45,7 @@ impl Drop for StandIn {
     }
 }
 
-/// Appends a text message as a frame.
+/// Appends a text message as a WebSocket frame.
 fn frame(into: &mut Vec<u8>, text: &str) {
     into.push(0x81);
     match text.len() {
@@ -58,7 +58,7 @@ fn frame(into: &mut Vec<u8>, text: &str) {
     into.extend_from_slice(text.as_bytes());
 }
 
-/// Serves one stream on a socket each, and reports when it began to send.
+/// Distributes one stream over several servers with a socket each. Reports the time at which each begins to send.
 pub(crate) fn at_full_speed(directory: &Path, servers: u64, events: u64) {
     let threads: Vec<_> = (0..servers)
         .map(|server| {
@@ -85,16 +85,16 @@ pub(crate) fn at_full_speed(directory: &Path, servers: u64, events: u64) {
     }
 }
 
-/// How long events are sent before those that are measured, in seconds.
+/// The time for which events are sent before the measurement, in seconds.
 pub(crate) const WARM_UP: u64 = 1;
 
-/// Waits for so many clients, then sends each event at its time to all of them. Reports when the measured events begin
-/// and end, and by how many milliseconds one was late at most. Then it stays until it is killed.
+/// Waits for `clients` clients, then sends each event to all of them at its time. Reports the beginning and the end of
+/// the measured events, and the greatest delay of one in milliseconds. Then waits until the process is killed.
 pub(crate) fn at_rate(directory: &Path, clients: u64, rate: u64, seconds: u64) {
     let listener = UnixListener::bind(directory.join("0.socket")).unwrap();
     println!("ready");
     let (sender, receiver) = std::sync::mpsc::channel();
-    // A client may ask for other things first, on a connection that it keeps: each connection has a thread.
+    // Each connection has its own thread, because a client may first send other requests on a connection that it keeps.
     std::thread::spawn(move || {
         for client in listener.incoming().map(Result::unwrap) {
             let sender = sender.clone();
@@ -118,7 +118,7 @@ pub(crate) fn at_rate(directory: &Path, clients: u64, rate: u64, seconds: u64) {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         message.clear();
         frame(&mut message, &format!("{before}{}{after}\n", stream::time(chrono::Utc::now())));
-        // None is always first, or always behind the same other one.
+        // The order is random, so that no client is always served first or always after the same other client.
         chance.shuffle(&mut subscribed);
         for client in &mut subscribed {
             client.write_all(&message).unwrap();
@@ -131,7 +131,7 @@ pub(crate) fn at_rate(directory: &Path, clients: u64, rate: u64, seconds: u64) {
     }
 }
 
-/// Answers requests until one is for events; whether one was.
+/// Answers requests until one subscribes to events. Returns false if the client closed the connection before.
 fn answer(client: &UnixStream) -> bool {
     let mut reader = BufReader::new(client);
     loop {

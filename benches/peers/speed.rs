@@ -1,4 +1,4 @@
-//! As many events as a client can read.
+//! Events at full speed: as many as a client can read.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::meter::Meter;
 use crate::server::StandIn;
 
-/// What one run took.
+/// The measurements of one run.
 #[derive(Clone, Copy)]
 struct Figures {
     seconds: f64,
@@ -25,7 +25,7 @@ struct Figures {
 struct Row {
     client: Client,
     servers: u64,
-    /// Whether what it prints holds every event's timestamp.
+    /// Whether the client prints the timestamp of every event.
     counts: bool,
     figures: Vec<Figures>,
 }
@@ -34,7 +34,7 @@ pub(crate) fn compare(events: u64, runs: usize, wanted: &str) {
     let mut rows = rows();
     rows.retain(|row| row.client.name.contains(wanted));
     println!("{events} events, median of {runs} runs");
-    // Each run of a row stands beside the same run of the others: the machine may be slower an hour, or a minute, later.
+    // Runs of different rows alternate, so that a change in the speed of the machine affects all rows.
     for number in 1..=runs {
         for row in &mut rows {
             eprint!("\rrun {number} of {runs}: {:24}", row.client.name);
@@ -94,10 +94,10 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// How often the start is measured: it is short, and so varies.
+/// The number of measurements of the start, whose short time varies much.
 const STARTS: usize = 15;
 
-/// How long a client takes from its start to its first output.
+/// The time from the start of a client to its first output.
 fn start(client: &Client) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let _server = StandIn::start("serve", directory.path(), 1, &[1, 20_000]);
@@ -114,7 +114,7 @@ fn start(client: &Client) -> Duration {
 fn run(client: &Client, servers: u64, events: u64) -> Figures {
     let directory = tempfile::tempdir().unwrap();
     let mut server = StandIn::start("serve", directory.path(), servers, &[servers, events]);
-    // In memory, so that no disk is measured.
+    // The file is in memory, so that the speed of a disk does not matter.
     let output = Path::new("/dev/shm").join(format!("lxmon-peers-{}", std::process::id()));
     let mut command = client.command(directory.path(), servers);
     let child = command.stdout(File::create(&output).unwrap()).spawn().unwrap();
@@ -126,11 +126,12 @@ fn run(client: &Client, servers: u64, events: u64) -> Figures {
     Figures { seconds, cpu, peak, printed, disordered }
 }
 
-/// Waits for the end: when it was, the CPU seconds, and the peak memory in KiB as far as it was seen.
+/// Waits for the end of a client. Returns the time of the end, the CPU seconds, and the greatest peak memory that was
+/// read, in KiB.
 fn watch(mut child: Child) -> (Duration, f64, u64) {
-    /// `sysconf(_SC_CLK_TCK)` on every Linux there is.
+    /// `sysconf(_SC_CLK_TCK)`, which is the same on every Linux.
     const TICKS: f64 = 100.0;
-    /// Of so many looks one is for new threads too.
+    /// New threads are looked for in one of this many iterations.
     const OFTEN: usize = 8;
     let id = child.id();
     let pid = Pid::from_raw(id.cast_signed()).unwrap();
@@ -146,7 +147,7 @@ fn watch(mut child: Child) -> (Duration, f64, u64) {
             meter.find_threads();
         }
         cpu = meter.cpu().as_secs_f64();
-        // The process stays a zombie, so that its times can be read.
+        // `NOWAIT` leaves the process a zombie, so that its times can be read.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if waitid(WaitId::Pid(pid), options).unwrap().is_some() {
             break;
@@ -159,18 +160,19 @@ fn watch(mut child: Child) -> (Duration, f64, u64) {
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
     child.wait().unwrap();
-    // Both are a little too low: the one lacks what was after the last look, the other is cut to whole ticks twice.
+    // Both values are slightly too low: the first lacks the time after the last reading, and the second is the sum of
+    // two values that are rounded down to ticks.
     (end, cpu.max(ticks / TICKS), peak)
 }
 
-/// How many of the stream's timestamps are in the output, and how many come after a later one.
+/// The number of timestamps in the output, and the number of those that come after a later one.
 fn count(output: &Path) -> (u64, u64) {
     let (mut printed, mut disordered) = (0, 0);
     let mut latest = Vec::new();
     for line in BufReader::with_capacity(1 << 20, File::open(output).unwrap()).split(b'\n').map(Result::unwrap) {
         let found = [&b"\"timestamp\":\"2027-"[..], b"timestamp: \"2027-"].iter().find_map(|mark| {
             let at = memchr::memmem::find(&line, mark)?;
-            // The clients leave out zeros at the end.
+            // Timestamps differ in length, as the clients omit trailing zeros. Their texts still compare correctly.
             let time = line[at + mark.len()..].split(|byte| matches!(byte, b'"' | b'Z')).next();
             time.map(<[u8]>::to_vec)
         });

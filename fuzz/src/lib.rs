@@ -1,4 +1,4 @@
-//! The claims that the fuzz targets share with the tests.
+//! The properties that the fuzz targets check. The tests check them too.
 
 #[path = "../../tests/support/claims/mod.rs"]
 pub mod claims;
