@@ -53,7 +53,7 @@ fn option<N: FromStr>(words: &[&str], index: usize, default: N) -> N {
 }
 
 fn number<N: FromStr>(word: &str) -> N {
-    word.parse().ok().unwrap_or_else(|| panic!("{word:?} is not a number; usage: the head of benches/peers.rs"))
+    word.parse().ok().unwrap_or_else(|| panic!("{word:?} is not a number; the usage is in benches/peers.rs"))
 }
 
 /// The median of the values.

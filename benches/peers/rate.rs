@@ -75,7 +75,7 @@ pub(crate) fn compare(rate: u64, seconds: u64, runs: usize, wanted: &str) {
         "\nper event; switches: voluntary + involuntary; goal: lxmon json and lxmon pretty at most 1/8 of lxc json"
     );
     println!(
-        "an event was sent {late} ms late at most; load average {}",
+        "greatest delay of a sent event {late} ms; load average {}",
         load.split(' ').take(3).collect::<Vec<_>>().join(" ")
     );
 }

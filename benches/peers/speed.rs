@@ -152,7 +152,7 @@ fn watch(mut child: Child) -> (Duration, f64, u64) {
         if waitid(WaitId::Pid(pid), options).unwrap().is_some() {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(300), "it does not end");
+        assert!(begun.elapsed() < Duration::from_secs(300), "the client did not exit within 300 s");
         std::thread::sleep(Duration::from_millis(1));
     }
     let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -102,7 +102,7 @@ impl Drop for Charge {
 #[derive(Debug, Default)]
 pub struct Block {
     text: String,
-    /// Where each message ends.
+    /// The offset at which each message ends.
     ends: Vec<u32>,
     /// Subtracts the block from the counted memory when it is dropped.
     #[expect(dead_code, reason = "only dropped")]

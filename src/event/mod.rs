@@ -177,7 +177,7 @@ impl Event {
         self.tape.has_raw_newlines() && self.text().bytes().any(|byte| byte == b'\n' || byte == b'\r')
     }
 
-    /// The remote it came from.
+    /// The remote that the event came from.
     #[must_use]
     pub fn remote(&self) -> RemoteId {
         self.remote
@@ -200,13 +200,13 @@ impl Event {
         (index != ABSENT).then(|| self.tape.value(&self.message, index))
     }
 
-    /// Its type.
+    /// The type of the event.
     #[must_use]
     pub fn event_type(&self) -> Type {
         self.of_type
     }
 
-    /// Its type as the server wrote it.
+    /// `type` as the server wrote it.
     #[must_use]
     pub fn type_text(&self) -> Text<'_> {
         self.part(self.envelope.event_type).and_then(|value| value.as_text()).unwrap_or(Text::plain(""))

@@ -2,7 +2,7 @@
 
 use super::json::{Text, Value};
 
-/// A background operation as it was when the event was sent. Any part may be missing.
+/// The state of a background operation when the event was sent. Any part may be missing.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     metadata: Value<'a>,
