@@ -55,7 +55,7 @@ impl Json {
     }
 
     fn push(&self, text: &str, out: &mut Vec<u8>) {
-        if !self.surface.is_delicate() || !sanitize::is_dangerous(text) {
+        if !self.surface.must_sanitize() || !sanitize::is_dangerous(text) {
             out.extend_from_slice(text.as_bytes());
             return;
         }

@@ -322,7 +322,7 @@ fn quote(out: &mut Vec<u8>, text: &str, surface: Surface) {
             '"' | '\\' => false,
             ' '..='~' => true,
             '\0'..='\x7f' => false,
-            _ => is_print(character) && !(surface.is_delicate() && sanitize::is_control(character)),
+            _ => is_print(character) && !(surface.must_sanitize() && sanitize::is_control(character)),
         };
         if plain {
             continue;

@@ -29,7 +29,7 @@ pub struct Surface {
 impl Surface {
     /// Whether control characters in text from the server must be escaped, even where the format does not require it.
     #[must_use]
-    pub fn is_delicate(self) -> bool {
+    pub fn must_sanitize(self) -> bool {
         self.color || self.terminal
     }
 }

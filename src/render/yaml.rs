@@ -68,11 +68,11 @@ impl Yaml {
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         let size = event.text().len();
         let color = self.surface.color && size <= MOST_COLORED;
-        let delicate = self.surface.is_delicate();
+        let must_sanitize = self.surface.must_sanitize();
         let start = out.len();
         for (style, most) in [(Style::Block, 2 * size + ROOM), (Style::Flow, usize::MAX)] {
             out.extend_from_slice(b"---\n");
-            let mut emitter = Emitter::new(out, color, delicate, most);
+            let mut emitter = Emitter::new(out, color, must_sanitize, most);
             self.scratch.keys.clear();
             self.scratch.style = style;
             self.scratch.members(&mut emitter, event.root(), remote);

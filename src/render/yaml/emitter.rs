@@ -31,7 +31,7 @@ pub(super) struct Emitter<'o> {
     pub(super) out: &'o mut Vec<u8>,
     pub(super) color: bool,
     /// Whether control characters must be escaped even where YAML allows them, such as bidi controls.
-    pub(super) delicate: bool,
+    pub(super) must_sanitize: bool,
     /// The current column, in characters.
     column: usize,
     indent: usize,
@@ -158,9 +158,19 @@ impl Seen {
 
 impl<'o> Emitter<'o> {
     /// An emitter at the beginning of a document, which may have at most `most` bytes.
-    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, delicate: bool, most: usize) -> Self {
+    pub(super) fn new(out: &'o mut Vec<u8>, color: bool, must_sanitize: bool, most: usize) -> Self {
         let limit = out.len().saturating_add(most);
-        Self { out, color, delicate, column: 0, indent: 0, whitespace: true, indention: true, limit, overflows: false }
+        Self {
+            out,
+            color,
+            must_sanitize,
+            column: 0,
+            indent: 0,
+            whitespace: true,
+            indention: true,
+            limit,
+            overflows: false,
+        }
     }
 
     /// Whether the document exceeds its limit. Then the output is incomplete, and the caller can stop early.
@@ -458,7 +468,7 @@ impl<'o> Emitter<'o> {
 
     /// Whether the character must be escaped because it must not reach a terminal.
     fn is_unsafe(&self, character: char) -> bool {
-        self.delicate && character != '\n' && sanitize::is_control(character)
+        self.must_sanitize && character != '\n' && sanitize::is_control(character)
     }
 
     /// Whether the text ends before the column at which lines are folded.
