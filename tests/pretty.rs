@@ -133,3 +133,21 @@ fn progress_is_a_line_only_when_the_status_changes() {
     let again = RUNNING.replace("43%", "44%");
     assert_eq!(print(PIPE, &[&pending, RUNNING, &again, DONE, RUNNING]).lines().count(), 4);
 }
+
+#[test]
+fn operations_name_what_they_work_on_in_the_shapes_of_every_server() {
+    // LXD up to 6.6 and Incus; LXD 6.7; LXD 6.8 on; a project only where nothing else is named.
+    for (resources, metadata, shown) in [
+        (r#"{"instances":["/1.0/instances/db1"]}"#, "null", "instance db1"),
+        (r#"{"instance":["/1.0/instances/db1"]}"#, r#"{"entity_url":"/1.0/projects/web"}"#, "instance db1"),
+        ("{}", r#"{"entity_url":"/1.0/instances/db1/backups/b0?project=web"}"#, "backup db1/b0"),
+        ("null", r#"{"entity_url":"/1.0/projects/web"}"#, "project web"),
+    ] {
+        let event = format!(
+            r#"{{"type":"operation","timestamp":"2026-11-23T14:03:16.002Z","metadata":{{"id":"c","description":"Doing something","status":"Running","status_code":103,"resources":{resources},"metadata":{metadata}}},"location":"none","project":"web"}}"#
+        );
+        let line = print(PIPE, &[&event]);
+        assert!(line.contains(&format!("Doing something     {shown}")), "{line}");
+        assert_eq!(line.matches("web").count(), 1 + shown.matches("web").count(), "{line}");
+    }
+}

@@ -242,7 +242,7 @@ fn a_server_with_the_pinned_certificate_but_not_its_key_is_an_impostor() {
         let server = TlsServer::with(config(&identity.certificate, &other, &[version]));
         let client = Client::new(&https(server.port));
         client.pin(&identity);
-        let outcome = finish(client.command(&[]).env("INCUS_INSECURE_TLS", "1"));
+        let outcome = finish(client.command(&[]).env("LXD_INSECURE_TLS", "1"));
         assert_eq!(outcome.status, 1);
         assert!(outcome.stderr.contains("does not have its key: it is an impostor"), "{}", outcome.stderr);
         assert!(server.requests.try_recv().is_err(), "nothing may be said to it");
@@ -340,8 +340,13 @@ fn ports_that_speak_something_else() {
     let identity = self_signed(&params(&["x"]));
     let old = TlsServer::with(config(&identity.certificate, &identity.key, &[&rustls::version::TLS12]));
     let client = Client::new(&https(old.port));
-    client.pin(&identity).refuse("the server does not support TLS 1.3\nhint: INCUS_INSECURE_TLS=1");
-    assert_eq!(finish(client.command(&[]).env("INCUS_INSECURE_TLS", "1")).status, 0);
+    client.pin(&identity).refuse("the server does not support TLS 1.3\nhint: LXD_INSECURE_TLS=1");
+    for (variable, value, status) in
+        [("LXD_INSECURE_TLS", "1", 0), ("LXD_INSECURE_TLS", "false", 1), ("INCUS_INSECURE_TLS", "1", 1)]
+    {
+        let outcome = finish(client.command(&[]).env(variable, value));
+        assert_eq!(outcome.status, status, "{variable}={value}: {}", outcome.stderr);
+    }
 
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let told = Client::new(&https(refusing)).refuse("connection refused\nhint: ");

@@ -159,7 +159,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     ("LXD_AUTH_BEARER_TOKEN", "The token for logging in to LXD remotes; used instead of any other login."),
     ("HTTPS_PROXY, NO_PROXY", "The HTTP proxy for HTTPS remotes, and the hosts that are reached without it."),
-    ("INCUS_INSECURE_TLS", "If set, TLS 1.2 is accepted from servers without TLS 1.3."),
+    (
+        "LXD_INSECURE_TLS, INCUS_INSECURE_TLS",
+        "If set to anything but 0, false, no or off, TLS 1.2 is accepted from servers of that kind without TLS 1.3.",
+    ),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "The trusted certificate authorities, instead of those of the system."),
     ("COMPLETE", "If set to bash, zsh or fish: print the completion script. The script sets it to get completions."),
     (

@@ -1,5 +1,6 @@
 //! The metadata of operation events (`Operation` in both servers' `shared/api/operation.go`).
 
+use super::entity::{Entity, EntityKind};
 use super::json::{Text, Value};
 
 /// The state of a background operation when the event was sent. Any part may be missing.
@@ -73,15 +74,30 @@ impl<'a> Operation<'a> {
         self.metadata.get_text("err").filter(|err| !err.raw.is_empty())
     }
 
-    /// The entities that the operation works on: lists of API paths by kind (`instances`, `storage_volumes`, …).
-    #[must_use]
-    pub fn resources(&self) -> Option<Value<'a>> {
-        self.metadata.get("resources")
+    /// The API paths of the entities that the operation works on, for people: `entity_url` (LXD 6.8 on), otherwise
+    /// `resources`. A project is named only if nothing else is: it means "something in this project".
+    pub fn subjects(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
+        let entity = self.entity_url("entity_url");
+        let is_project = entity.is_some_and(|path| Entity::parse(&path.cow()).kind == EntityKind::Project);
+        let entity_counts = entity.is_some() && !(is_project && self.resource_paths().next().is_some());
+        let (entity, resources) = if entity_counts { (entity, None) } else { (None, Some(self.resource_paths())) };
+        entity.into_iter().chain(resources.into_iter().flatten())
     }
 
-    /// Every API path in [`Operation::resources`].
-    pub fn resource_paths(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
-        let resources = self.resources();
+    /// The API paths of all entities that the operation concerns, by their names before and after.
+    pub fn entity_paths(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
+        let entities = ["entity_url", "original_entity_url"].map(|name| self.entity_url(name));
+        entities.into_iter().flatten().chain(self.resource_paths())
+    }
+
+    fn entity_url(&self, name: &str) -> Option<Text<'a>> {
+        self.details()?.get_text(name).filter(|path| !path.raw.is_empty())
+    }
+
+    /// The paths in `resources`, which has lists of them by kind (`instances`, `storage_volumes`, …). LXD 6.8 and later
+    /// leave it empty.
+    fn resource_paths(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
+        let resources = self.metadata.get("resources");
         resources
             .into_iter()
             .flat_map(|resources| resources.members())

@@ -77,6 +77,11 @@ mod tests {
     const BARE: &str = r#"{"type":"lifecycle"}"#;
     const ODD: &str = r#"{"type":"operation","metadata":[1],"location":7,"project":null}"#;
 
+    const RENAMED: &str = r#"{"type":"lifecycle","metadata":{"action":"instance-renamed","source":"/1.0/instances/new1","context":{"old_name":"old1"}}}"#;
+    const RENAMING: &str = r#"{"type":"operation","metadata":{"id":"y","resources":{},"metadata":{"entity_url":"/1.0/instances/new1?project=web","original_entity_url":"/1.0/instances/old1?project=web"}}}"#;
+    const IN_PROJECT: &str = r#"{"type":"operation","metadata":{"id":"z","resources":{"instance":["/1.0/instances/new1"]},"metadata":{"entity_url":"/1.0/projects/web"}}}"#;
+    const DENIED: &str = r#"{"type":"security","metadata":{"name":"authz_fail","level":"warning","request_path":"/1.0/instances/old1/exec"}}"#;
+
     const ALL: [(&str, &str); 7] = [
         ("started", STARTED),
         ("snapshot", SNAPSHOT),
@@ -114,6 +119,22 @@ mod tests {
         let names: Vec<_> =
             ALL.into_iter().filter(|(_, text)| filter.admits(&event(text))).map(|(name, _)| name).collect();
         names.join(" ")
+    }
+
+    #[test]
+    fn an_instance_is_found_by_what_each_server_says_of_it() {
+        for (text, names) in [
+            (RENAMED, &["new1", "old1"][..]),
+            (RENAMING, &["new1", "old1"]),
+            (IN_PROJECT, &["new1"]),
+            (DENIED, &["old1"]),
+            (SNAPSHOT, &["c1"]),
+        ] {
+            for name in ["new1", "old1", "c1", "web"] {
+                let filter = Filter::new(&Selection { instances: vec![name.into()], ..Selection::default() });
+                assert_eq!(filter.admits(&event(text)), names.contains(&name), "{name}: {text}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The conditions of a selection: one variant for each option.
 
 use super::patterns::Patterns;
-use crate::event::entity::Entity;
+use crate::event::entity::{Entity, EntityKind};
 use crate::event::{Event, Level};
 
 /// The context keys of log lines that name an instance (seen on LXD 5.0.2 and Incus 6.0.4; `container` before LXD 4).
@@ -82,16 +82,24 @@ fn has_requestor(event: &Event, patterns: &Patterns) -> bool {
     patterns.admit([&*full, &*username])
 }
 
-/// Whether an event concerns a matching instance. The instance is named in the source of a lifecycle event, the
-/// resources of an operation, or the context of a log line. An event about a snapshot or backup concerns its instance.
+/// Whether an event concerns a matching instance. The instance is named in the source of a lifecycle event, the paths of
+/// an operation, the request of a security event, or the context of a log line. An event about a snapshot or backup
+/// concerns its instance. An instance that is renamed has two names.
 fn concerns_instance(event: &Event, patterns: &Patterns) -> bool {
     if let Some(operation) = event.operation() {
-        let paths: Vec<_> = operation.resource_paths().map(|path| path.cow()).collect();
+        let paths: Vec<_> = operation.entity_paths().map(|path| path.cow()).collect();
         return patterns.admit(paths.iter().filter_map(|path| Entity::parse(path).instance().map(str::to_owned)));
     }
     if let Some(lifecycle) = event.lifecycle() {
-        let source = lifecycle.source().map(|source| source.cow());
-        return patterns.admit(source.iter().filter_map(|path| Entity::parse(path).instance().map(str::to_owned)));
+        let source = lifecycle.source().map(|source| source.cow()).unwrap_or_default();
+        let entity = Entity::parse(&source);
+        let old_name = lifecycle.context().and_then(|context| context.get_text("old_name"));
+        let old_name = old_name.filter(|_| entity.kind == EntityKind::Instance).map(|name| name.cow().into_owned());
+        return patterns.admit(entity.instance().map(str::to_owned).into_iter().chain(old_name));
+    }
+    if let Some(security) = event.security() {
+        let path = security.request_path().map(|path| path.cow()).unwrap_or_default();
+        return patterns.admit(Entity::parse(&path).instance());
     }
     let context = event.logging().and_then(|logging| logging.context());
     let names = LOG_KEYS.into_iter().filter_map(|key| context?.get_text(key)).map(|name| name.cow());

@@ -53,6 +53,15 @@ impl Flavour {
         names.iter().copied().find(|name| environment.is_set(name))
     }
 
+    /// The environment variable that permits TLS 1.2.
+    #[must_use]
+    pub fn tls12_variable(self) -> &'static str {
+        match self {
+            Self::Lxd => "LXD_INSECURE_TLS",
+            Self::Incus => "INCUS_INSECURE_TLS",
+        }
+    }
+
     /// The project that the environment selects.
     fn project(self, environment: &Environment) -> Result<Option<String>, Fault> {
         match self {
@@ -413,7 +422,7 @@ impl Choice {
             prefix: uri.path().trim_end_matches('/').to_owned(),
             auth_type: entry.auth_type.clone(),
             directories: self.config.directories.clone(),
-            allow_tls12: environment.is_set("INCUS_INSECURE_TLS"),
+            allow_tls12: environment.is_on(self.flavour.tls12_variable()),
         })
     }
 

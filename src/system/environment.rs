@@ -44,6 +44,14 @@ impl Environment {
         self.var(name).is_some()
     }
 
+    /// Whether a variable is set to something other than a word for "no", as the Go clients read switches (Incus
+    /// `shared/tls/tls.go`).
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        let is_no = |value: &OsStr| ["0", "false", "no", "off"].iter().any(|no| value.eq_ignore_ascii_case(no));
+        self.var(name).is_some_and(|value| !is_no(value))
+    }
+
     /// The value of a variable that must be UTF-8.
     ///
     /// # Errors
@@ -73,6 +81,17 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_for_no_turn_nothing_on() {
+        for (value, is_on) in
+            [("1", true), ("yes", true), ("0", false), ("False", false), ("no", false), ("OFF", false), ("", false)]
+        {
+            let environment: Environment = [("X", value)].into_iter().collect();
+            assert_eq!(environment.is_on("X"), is_on, "{value}");
+        }
+        assert!(!Environment::default().is_on("X"));
+    }
 
     #[test]
     fn values_are_not_shown() {

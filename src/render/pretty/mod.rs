@@ -236,7 +236,7 @@ impl Pretty {
         self.cells.what.pad = 18;
         let description = operation.description().or(operation.member("class").and_then(|class| class.as_text()));
         self.cells.what.push_text(description);
-        let mut objects = operation.resource_paths();
+        let mut objects = operation.subjects();
         if let Some(path) = objects.next() {
             let path = path.cow();
             self.object(&path);

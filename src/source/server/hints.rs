@@ -209,12 +209,12 @@ fn explain_alert(alert: AlertDescription, remote: &Remote, https: &Https) -> Fau
         Fault::failed(format!("the server does not accept this client's certificate: {what}")).hint(trust()).permanent()
     };
     match alert {
-        AlertDescription::ProtocolVersion => no_version(https),
+        AlertDescription::ProtocolVersion => no_version(remote, https),
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
             Fault::failed("the server and lxmon have no encryption method in common").hint(if https.allow_tls12 {
-                "update the server"
+                "update the server".to_owned()
             } else {
-                "update the server; INCUS_INSECURE_TLS=1 allows TLS 1.2 too"
+                format!("update the server; {}=1 allows TLS 1.2 too", remote.flavour.tls12_variable())
             })
         }
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
@@ -258,7 +258,7 @@ fn explain_lack(lack: &PeerIncompatible, remote: &Remote, https: &Https) -> Faul
         PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
-        | PeerIncompatible::Tls12NotOfferedOrEnabled => no_version(https),
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => no_version(remote, https),
         PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon => {
             Fault::failed("the server and lxmon have no encryption method in common")
                 .hint("update the server")
@@ -277,12 +277,12 @@ fn explain_lack(lack: &PeerIncompatible, remote: &Remote, https: &Https) -> Faul
 }
 
 /// The server supports no TLS version that is allowed.
-fn no_version(https: &Https) -> Fault {
+fn no_version(remote: &Remote, https: &Https) -> Fault {
     if https.allow_tls12 {
         Fault::failed("the server supports neither TLS 1.3 nor TLS 1.2").hint("update the server").permanent()
     } else {
         Fault::failed("the server does not support TLS 1.3")
-            .hint("INCUS_INSECURE_TLS=1 allows TLS 1.2; better update the server")
+            .hint(format!("{}=1 allows TLS 1.2; better update the server", remote.flavour.tls12_variable()))
             .permanent()
     }
 }

@@ -110,9 +110,9 @@ fn look_at(event: &Event) {
     if let Some(operation) = event.operation() {
         let parts = [operation.id(), operation.description(), operation.created_at(), operation.status_text()];
         parts.into_iter().chain([operation.err()]).flatten().for_each(text);
-        operation.resource_paths().for_each(text);
+        operation.subjects().chain(operation.entity_paths()).for_each(text);
         operation.details().into_iter().for_each(walk);
-        let _ = (operation.status(), operation.resources(), operation.member("class"));
+        let _ = (operation.status(), operation.member("class"));
     }
     if let Some(logging) = event.logging() {
         [logging.message(), logging.level_text()].into_iter().flatten().for_each(text);
