@@ -1,25 +1,21 @@
-//! Flow control: slow readers, stopped readers, full buffers, wide windows, time-outs, and a standard error that takes
-//! nothing. Events are lost only where the buffer is full, and each one that is lost is counted.
+//! Flow control: slow readers, stopped readers, full buffers, wide windows, timeouts. Events are lost only where the buffer
+//! is full, and each one that is lost is counted.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::{Read, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::output::terminal;
 use crate::support::number_in;
-use crate::support::program::{Outcome, PATIENCE, Running, lxmon, run};
+use crate::support::program::{Lines, Outcome, PATIENCE, Running, lxmon, run};
 use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
 use crate::support::wait_until;
 
 /// Ten times the second within which things must happen.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// As [`numbered`], and so many bytes longer.
 fn padded(number: u64, bytes: usize) -> String {
@@ -55,12 +51,12 @@ fn never() -> bool {
     false
 }
 
-fn start(command: &mut Command) -> Child {
+pub(crate) fn start(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Its end: exit status and standard error.
-fn end(mut child: Child) -> (Option<i32>, String) {
+pub(crate) fn end(mut child: Child) -> (Option<i32>, String) {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     (child.wait().unwrap().code(), stderr)
@@ -480,169 +476,5 @@ fn a_stopped_reader_is_not_waited_for_at_the_end_and_the_rest_is_counted() {
         assert!(begun.elapsed() < Duration::from_secs(2) + SOON, "{signal:?}: {:?}", begun.elapsed());
         assert_eq!(outcome.status, if signal.is_some() { 143 } else { 0 });
         assert_rest_is_reported(&outcome.stdout, &outcome.stderr, EVENTS);
-    }
-}
-
-/// Lines that a thread reads.
-struct Lines(mpsc::Receiver<String>);
-
-impl Lines {
-    fn new(from: impl Read + Send + 'static) -> Self {
-        let (line, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            BufReader::new(from).lines().map_while(Result::ok).try_for_each(|text| line.send(text))
-        });
-        Self(lines)
-    }
-
-    /// None when there is none in this time.
-    fn next_within(&mut self, time: Duration) -> Option<String> {
-        self.0.recv_timeout(time).ok()
-    }
-}
-
-/// A pipe that is full, both ends; writes wait or fail.
-fn full_pipe(blocking: bool) -> (std::io::PipeReader, OwnedFd) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
-    while let Ok(1..) = writer.write(&[b'x'; 4096]) {}
-    // What is less than a page.
-    assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
-    if blocking {
-        fcntl_setfl(&writer, OFlags::empty()).unwrap();
-    }
-    (reader, writer.into())
-}
-
-/// A server that ends each connection at once, and so makes us say much.
-fn flapping() -> StandIn {
-    StandIn::new(|connection: &mut Connection| {
-        connection.accept();
-        connection.event(&numbered(0));
-        connection.end();
-    })
-}
-
-/// A server that sends an event whenever its ping has been answered, 20 times a second; it says so each time.
-fn steady() -> (StandIn, mpsc::Receiver<()>) {
-    let (say, said) = mpsc::channel();
-    let say = Mutex::new(say);
-    let server = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
-        connection.accept();
-        for number in 1.. {
-            if !connection.event(&numbered(number)) || !connection.is_answered(b"?") {
-                return;
-            }
-            let _ = say.lock().unwrap().send(());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    });
-    (server, said)
-}
-
-/// Ends it with SIGTERM; its death by that must come soon.
-fn assert_ends_by_signal(mut child: Child, what: &str) {
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let begun = Instant::now();
-    let mut status = None;
-    while status.is_none() && begun.elapsed() < SOON {
-        std::thread::sleep(Duration::from_millis(5));
-        status = child.try_wait().unwrap();
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
-    let signal = status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status));
-    assert_eq!(signal, Some(Signal::TERM.as_raw()), "{what}: {status:?}");
-}
-
-/// Follows two servers, one of which makes many notices, with that standard error: events go on, answers to pings go
-/// on, and SIGTERM ends it.
-fn follow_with(stderr: impl Into<Stdio>, what: &str) {
-    let (flapping, (steady, answered)) = (flapping(), steady());
-    let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-    let mut lines = Lines::new(child.stdout.take().unwrap());
-    let mut from_steady = 0;
-    let begun = Instant::now();
-    while from_steady < 20 {
-        let Some(line) = lines.next_within(SOON.saturating_sub(begun.elapsed())) else { break };
-        from_steady += u32::from(line.contains(&steady.remote()));
-    }
-    let answers = answered.try_iter().count();
-    assert_ends_by_signal(child, what);
-    assert!(from_steady >= 20 && answers >= 19, "{what}: {from_steady} events, {answers} answers");
-    steady.assert_never_cut();
-}
-
-#[test]
-fn a_standard_error_that_is_full_and_unread_stops_nothing() {
-    let (_reader, full) = full_pipe(true);
-    follow_with(full, "full");
-}
-
-#[test]
-fn a_standard_error_that_is_a_stopped_terminal_stops_nothing() {
-    let (master, slave) = terminal();
-    // Ctrl-S.
-    File::from(master.try_clone().unwrap()).write_all(b"\x13").unwrap();
-    follow_with(slave, "stopped");
-}
-
-#[test]
-fn a_standard_error_that_takes_nothing_or_is_gone_stops_nothing() {
-    let (_reader, full) = full_pipe(false);
-    let (gone, writer) = std::io::pipe().unwrap();
-    drop(gone);
-    std::thread::scope(|scope| {
-        scope.spawn(|| follow_with(full, "full, and not blocking"));
-        scope.spawn(|| follow_with(File::options().write(true).open("/dev/full").unwrap(), "/dev/full"));
-        scope.spawn(|| follow_with(writer, "without a reader"));
-        // Writes fail with EBADF, as to a descriptor that is closed.
-        scope.spawn(|| follow_with(File::open("/dev/null").unwrap(), "for reading only"));
-    });
-}
-
-#[test]
-fn a_terminal_that_is_stopped_keeps_the_connections_and_signals_end_it() {
-    let (flapping, (steady, answered)) = (flapping(), steady());
-    let (master, slave) = terminal();
-    let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
-    command.stdin(Stdio::null()).stdout(slave.try_clone().unwrap()).stderr(slave);
-    let child = command.spawn().unwrap();
-    let mut master = File::from(master);
-    assert!(master.read(&mut [0; 64]).unwrap() > 0);
-    master.write_all(b"\x13").unwrap();
-    answered.try_iter().count();
-    let begun = Instant::now();
-    let mut answers = 0;
-    while answers < 40 && answered.recv_timeout(SOON.saturating_sub(begun.elapsed())).is_ok() {
-        answers += 1;
-    }
-    assert_ends_by_signal(child, "stopped terminal");
-    assert_eq!(answers, 40);
-    steady.assert_never_cut();
-}
-
-#[test]
-fn bad_lines_of_a_recording_with_standard_error_full_cost_no_good_one() {
-    const GOOD: u64 = 2000;
-    let mut recording = tempfile::NamedTempFile::new().unwrap();
-    for number in 0..GOOD {
-        writeln!(recording, "{}\nnothing of JSON {number}", numbered(number)).unwrap();
-    }
-    for blocking in [true, false] {
-        let (_reader, full) = full_pipe(blocking);
-        let mut command = lxmon(["--replay", recording.path().to_str().unwrap(), "-f", "json"]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
-        let mut lines = Lines::new(child.stdout.take().unwrap());
-        let (begun, mut seen) = (Instant::now(), Vec::new());
-        while let Some(line) = lines.next_within(SOON.saturating_sub(begun.elapsed())) {
-            seen.push(line);
-        }
-        let ended = begun.elapsed() < SOON;
-        let _ = child.kill();
-        child.wait().unwrap();
-        assert!(seen.iter().cloned().eq((0..GOOD).map(numbered)), "{} good events, {ended}", seen.len());
-        assert!(ended, "it does not end");
     }
 }

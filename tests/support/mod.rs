@@ -6,6 +6,7 @@ pub(crate) mod claims;
 pub(crate) mod follower;
 pub(crate) mod program;
 pub(crate) mod standin;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -176,5 +176,23 @@ impl Reading {
         self.thread.join().unwrap();
         // It may be killed in the middle of a character.
         String::from_utf8_lossy(&std::mem::take(&mut *self.bytes.lock().unwrap())).into_owned()
+    }
+}
+
+/// Lines that a thread reads.
+pub(crate) struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    pub(crate) fn new(from: impl Read + Send + 'static) -> Self {
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            BufReader::new(from).lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+        });
+        Self(lines)
+    }
+
+    /// None when there is none in this time.
+    pub(crate) fn next_within(&mut self, time: Duration) -> Option<String> {
+        self.0.recv_timeout(time).ok()
     }
 }
