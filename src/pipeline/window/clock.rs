@@ -13,6 +13,9 @@ const FIRST_AGREEMENT: Time = 50 * MILLISECOND;
 /// all of them were delayed by more than [`AGREEMENT`] is less than one in a hundred.
 const MANY: u32 = 16;
 
+/// How long few arrivals are remembered: clocks drift, by a few milliseconds in this time.
+const FEW_LIFE: Time = 60_000 * MILLISECOND;
+
 /// A counter of different times of arrival.
 #[derive(Clone, Copy, Debug)]
 struct Arrivals {
@@ -38,8 +41,10 @@ pub(super) struct Clock {
     pub(super) skew: Time,
     /// The greatest timestamp − arrival of the events that `arrivals` counts.
     greatest: Time,
-    /// The arrivals since the connection's offset was last renewed; while there are few, those before that too.
+    /// The arrivals since `since`.
     arrivals: Arrivals,
+    /// When the connection's offset was renewed; the last time of all, or an earlier one while there are few arrivals.
+    since: Time,
     /// Whether the skew was computed from many arrivals.
     is_known: bool,
 }
@@ -102,7 +107,7 @@ impl Clock {
         let greatest = time.saturating_sub(arrival);
         let arrivals = Arrivals { count: 1, last: arrival };
         let skew = connection.skew(greatest, arrivals.count);
-        Self { max: time, skew, greatest, arrivals, is_known: false }
+        Self { max: time, skew, greatest, arrivals, since: arrival, is_known: false }
     }
 
     /// Updates the clock with another event, which arrived with this difference.
@@ -117,13 +122,15 @@ impl Clock {
     }
 
     /// Recomputes the skew after the offset of the connection was renewed.
-    pub(super) fn renew(&mut self, connection: &Connection) {
-        if self.arrivals.count < MANY {
+    pub(super) fn renew(&mut self, connection: &Connection, arrival: Time) {
+        if self.arrivals.count >= MANY {
+            self.skew = connection.skew(self.greatest, self.arrivals.count);
+            self.is_known = true;
+        } else if arrival - self.since < FEW_LIFE {
             return;
         }
-        self.skew = connection.skew(self.greatest, self.arrivals.count);
-        self.is_known = true;
         self.greatest = Time::MIN;
         self.arrivals.count = 0;
+        self.since = arrival;
     }
 }

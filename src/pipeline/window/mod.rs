@@ -306,7 +306,7 @@ impl Window {
         connection.renew(difference, clock.skew, arrival);
         let clocks = self.origins.iter_mut().filter(|origin| origin.remote == remote);
         for clock in clocks.filter_map(|origin| origin.current.clock.as_mut()) {
-            clock.renew(connection);
+            clock.renew(connection, arrival);
         }
     }
 

@@ -322,6 +322,44 @@ fn members_are_merged_by_their_clocks_although_single_events_are_read_late() {
 }
 
 #[test]
+fn members_that_are_heard_of_rarely_stay_merged_while_their_clock_drifts_from_ours() {
+    // For an hour, with one event a minute of the rare one. Both clocks are slow by a millisecond in ten seconds.
+    let mut window = Window::new(LENGTH, false);
+    let start = window.start;
+    let mut released = Vec::new();
+    for number in 0..18_000u64 {
+        let sent = 200 * number;
+        let member = if number % 300 == 7 { "rare" } else { "often" };
+        let shown = sent - sent / 10_000;
+        let arrived = start + Duration::from_millis(sent + number % 3);
+        window.push(
+            event(0, member, usize::try_from(number).unwrap(), &at(i64::try_from(shown).unwrap())),
+            Some(arrived),
+        );
+        // Another one that was sent 3 ms before, and must come before it.
+        let (number, sent) = (number + 100_000, sent.saturating_sub(3));
+        let member = if member == "rare" { "often" } else { "rare" };
+        if number % 300 == 107 {
+            let shown = sent - sent / 10_000;
+            window.push(
+                event(0, member, usize::try_from(number).unwrap(), &at(i64::try_from(shown).unwrap())),
+                Some(arrived),
+            );
+        }
+        window.advance(arrived);
+        released.extend(std::iter::from_fn(|| window.pop()).map(|held| super::tests::number(&held)));
+    }
+    released.extend(std::iter::from_fn(|| window.drain()).map(|held| super::tests::number(&held)));
+    let position = |number: usize| released.iter().position(|released| *released == number).unwrap();
+    for number in (7..18_000).step_by(300) {
+        assert!(position(number) < position(number + 1), "{number}");
+        if let Some(close) = released.iter().position(|released| *released == number + 100_000) {
+            assert!(close < position(number), "{number}");
+        }
+    }
+}
+
+#[test]
 fn more_origins_than_are_kept_lose_nothing() {
     let mut window = Window::new(LENGTH, false);
     let start = window.start;
