@@ -1,4 +1,4 @@
-//! What shells are offered while a command line is typed.
+//! Shell completion: the candidates that lxmon offers for an unfinished command line.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -39,7 +39,7 @@ fn remotes_projects_and_actions() {
     assert_eq!(offered(&["--project", ""], &environment), ["default", "my web"]);
     assert!(server.requests()[0].starts_with("GET /1.0/projects HTTP/1.1\r\n"));
     assert_eq!(offered(&["-a", "instance-pau"], &environment), ["instance-paused"]);
-    // No server, no projects, no noise.
+    // Without a server, no projects are offered, and that is not an error.
     assert!(offered(&["--project", ""], &[("LXD_SOCKET", "/nonexistent")]).is_empty());
 }
 
@@ -109,7 +109,7 @@ fn nobody_waits_for_more_than_a_second() {
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
-/// Names that a shell would run, cut, expand or take for something else, and can quote.
+/// Names that a shell would execute, split, expand or misinterpret unless they are quoted.
 const WICKED: &[&str] = &[
     "plain",
     "$(touch PWNED)",
@@ -142,7 +142,7 @@ const WICKED: &[&str] = &[
     "x/",
 ];
 
-/// Those that nothing is offered for.
+/// Names that are never offered.
 const HOPELESS: &[&str] = &[
     "a\nb",
     "a\tb",
@@ -161,8 +161,8 @@ const HOPELESS: &[&str] = &[
     "ls\u{2028}",
 ];
 
-/// A shell on a terminal of its own, in an empty directory, that completes for lxmon and runs another program of that
-/// name, which keeps its arguments.
+/// A shell on its own terminal, in an empty directory. It uses lxmon's completion, but its `lxmon` command is a script
+/// that records its arguments.
 struct Shell {
     child: Child,
     terminal: File,
@@ -172,7 +172,7 @@ struct Shell {
 }
 
 impl Shell {
-    /// None where the shell is not installed.
+    /// Starts the shell; `None` if it is not installed.
     fn start(name: &str) -> Option<Self> {
         if !Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
             eprintln!("skipped: {name} is not installed");
@@ -230,7 +230,7 @@ impl Shell {
         Some(shell)
     }
 
-    /// Reads what the shell shows until it has shown this.
+    /// Reads the shell's output until it contains `text`.
     fn wait_for(&mut self, text: &str) {
         let mut shown = Vec::new();
         let mut some = [0; 4096];
@@ -244,7 +244,7 @@ impl Shell {
         self.directory.path().join(name)
     }
 
-    /// The arguments that the program gets when this is typed, tab and return behind it.
+    /// Types `typed`, Tab and Return, and returns the arguments that the program receives.
     fn complete(&mut self, typed: &str) -> Vec<String> {
         let args = self.at("args");
         let _ = fs::remove_file(&args);
@@ -255,7 +255,7 @@ impl Shell {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.wait_for("READY>");
-        assert!(!self.at("empty/PWNED").exists() && !self.at("home/PWNED").exists(), "{typed:?} has run something");
+        assert!(!self.at("empty/PWNED").exists() && !self.at("home/PWNED").exists(), "{typed:?} has executed a name");
         fs::read_to_string(args).unwrap().split_terminator('\0').map(str::to_owned).collect()
     }
 
@@ -274,7 +274,7 @@ impl Shell {
         assert_eq!(self.complete("lxmon --project my\\ w"), ["--project", "my web"]);
         assert_eq!(self.complete("lxmon --project=my"), ["--project=my web"]);
         assert_eq!(self.complete("lxmon local: --project o"), ["local:", "--project", "other"]);
-        // Remotes as the configuration has them.
+        // Remotes come from the client configuration.
         for (name, is_offered) in [("$(touch PWNED)", true), ("a b", true), ("n1", true), ("a:b", false), ("-x", false)]
         {
             let config = format!(
@@ -302,14 +302,14 @@ impl Drop for Shell {
 fn bash_runs_no_name() {
     if let Some(mut shell) = Shell::start("bash") {
         shell.check();
-        // Neither does the text that several have in common, nor a file of the name as a pattern.
+        // Bash inserts no common prefix of several quoted names and expands no name as a pattern for files.
         *shell.projects.lock().unwrap() = ["$a", "(b", "`c"].map(str::to_owned).into();
         assert_eq!(shell.complete("lxmon --project "), ["--project"]);
         File::create(shell.at("empty/[ab]")).unwrap();
         File::create(shell.at("empty/a")).unwrap();
         *shell.projects.lock().unwrap() = vec!["[ab]".to_owned()];
         assert_eq!(shell.complete("lxmon --project "), ["--project", "[ab]"]);
-        // Files for --replay too.
+        // File names for --replay are quoted too.
         File::create(shell.at("empty/zz$(touch PWNED)")).unwrap();
         assert_eq!(shell.complete("lxmon --replay z"), ["--replay", "zz$(touch PWNED)"]);
     }

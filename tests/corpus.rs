@@ -1,18 +1,19 @@
-//! What the fuzzer found worth keeping, and what once went wrong, held against the same claims as the fuzzer's own.
+//! Runs the assertions of the fuzz targets on the committed corpora: inputs that the fuzzer kept and inputs that once
+//! failed.
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::claims;
 
-/// Holds every file of a target's corpus against its claim.
+/// Checks the claim of a fuzz target with every file of the target's corpus.
 fn replay(target: &str, claim: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() > 9, "{} has but {} files", directory.display(), files.len());
+    assert!(files.len() > 9, "{} has only {} files", directory.display(), files.len());
     for file in files {
-        // Shown when the claim fails.
+        // The test harness shows this only if the claim fails.
         println!("{}", file.display());
         claim(&fs::read(&file).unwrap());
     }

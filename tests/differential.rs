@@ -1,4 +1,4 @@
-//! The servers' own clients beside lxmon, on the same random events: what they print is what we print.
+//! Compares the output of lxmon with that of the servers' own clients for the same random events.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,15 +15,16 @@ use crate::support::standin::{Connection, StandIn};
 
 const EVENTS: usize = 2_000;
 
-/// The clients print each event from a goroutine of its own: with so much time in between they print them one by one.
+/// The time between two events. The clients print each event from its own goroutine; with this pause they print one at
+/// a time.
 const PACE: Duration = Duration::from_millis(1);
 
-/// What the clients ask before they subscribe.
+/// The answer to the request that the clients make before they subscribe.
 const SERVER: &str = r#"{"type":"sync","status":"Success","status_code":200,"metadata":{"api_extensions":["event_lifecycle","projects","all_projects"],"api_status":"stable","api_version":"1.0","auth":"trusted","public":false,"auth_methods":["tls"],"environment":{"server":"lxd","server_name":"stand-in","project":"default"}}}"#;
 
-/// Events with anything in their metadata. The clients take no other timestamps than Go's, leave out what is empty in
-/// the envelope, print floating point numbers for all others, and leave the equals sign and the merge key of YAML 1.1
-/// without quotes.
+/// Random events with arbitrary metadata. They avoid what the clients handle differently: timestamps in other formats
+/// than Go's, empty envelope fields (omitted), numbers (converted to floating point), and the equals sign and the merge
+/// key of YAML 1.1 (not quoted).
 fn events() -> Vec<String> {
     let seed: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
     println!("seed {seed:?}");
@@ -57,7 +58,7 @@ fn tame(value: &mut Value) {
     match value {
         Value::Number(number) => *value = integer(number.as_f64().unwrap_or_default()),
         Value::String(text) if text == "=" => *text = "==".into(),
-        // Separators that readers of YAML 1.1 and 1.2 take differently are escaped, where the clients print them.
+        // lxmon escapes separators that YAML 1.1 and 1.2 interpret differently; the clients print them as they are.
         Value::String(text) => *text = text.replace(SEPARATORS, "_"),
         Value::Array(items) => items.iter_mut().for_each(tame),
         Value::Object(members) => {
@@ -72,9 +73,9 @@ fn tame(value: &mut Value) {
     }
 }
 
-/// Keys are sorted by what is a letter, and the clients know the letters of their time: characters of blocks to which
-/// later versions of Unicode have added take no part. Nor do digits: with them go-yaml's order runs in circles (`06` is
-/// before `0a`, which is before `1`, which is before `06`), and what the clients make of a circle is chance.
+/// Replaces characters that make the order of keys unpredictable. The order depends on which characters are letters,
+/// and the clients use an older version of Unicode, so only blocks that have not changed since are kept. Digits are
+/// replaced because go-yaml's order is cyclic with them (`06` < `0a` < `1` < `06`), and so its result is arbitrary.
 fn settled(key: &str) -> String {
     let is_settled = |character: &char| {
         matches!(character,
@@ -85,7 +86,7 @@ fn settled(key: &str) -> String {
     key.chars().map(|character| if is_settled(&character) { character } else { 'ü' }).collect()
 }
 
-/// A number that Go prints as it is: below a million, floats have no exponent there.
+/// An integer that Go prints unchanged: below a million, Go prints floating-point numbers without an exponent.
 fn integer(number: f64) -> Value {
     serde_json::from_str(&format!("{:.0}", (number % 999_999.0).trunc().abs())).unwrap()
 }
@@ -102,13 +103,13 @@ fn serving(events: Vec<String>) -> StandIn {
             std::thread::sleep((begun + PACE * number).saturating_duration_since(Instant::now()));
             connection.event(event);
         }
-        // The clients lose what they are still printing when the connection ends.
+        // The clients lose events that they have not printed yet when the connection ends.
         std::thread::sleep(Duration::from_secs(1));
         connection.end();
     })
 }
 
-/// What the client prints, or nothing where it is not installed.
+/// The output of the client; `None` if the client is not installed.
 fn theirs(client: &str, server: &StandIn, configuration: &Path, options: &[&str]) -> Option<String> {
     let mut command = Command::new(client);
     command.args(["monitor", "--all-projects"]).args(options);
@@ -118,12 +119,13 @@ fn theirs(client: &str, server: &StandIn, configuration: &Path, options: &[&str]
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// Documents by their timestamps. What is nested is indented, so that only a document's own last key stands like this.
+/// The YAML documents by their timestamps. A document ends with its `type` key; nested keys do not match, because they
+/// are indented.
 fn documents(text: &str) -> BTreeMap<String, String> {
     let mut documents = BTreeMap::new();
     let (mut document, mut time) = (String::new(), String::new());
     for line in text.lines() {
-        // Of lxmon's documents the begin, of the clients' the two empty lines behind them.
+        // lxmon begins a document with `---`; the clients end one with two empty lines.
         if line == "---" || (line.is_empty() && document.is_empty()) {
             continue;
         }
@@ -136,11 +138,12 @@ fn documents(text: &str) -> BTreeMap<String, String> {
             documents.insert(std::mem::take(&mut time), std::mem::take(&mut document));
         }
     }
-    assert_eq!(document, "", "text behind the last document");
+    assert_eq!(document, "", "text after the last document");
     documents
 }
 
-/// Whether a line of ours is the client's with a scalar in quotes: YAML readers do not agree on what it is without.
+/// Whether our line differs from the client's only by quotes around a scalar. lxmon adds them where YAML readers
+/// disagree on the type of the unquoted scalar.
 fn is_quoted(ours: &str, theirs: &str) -> bool {
     let start = ours.bytes().zip(theirs.bytes()).take_while(|(a, b)| a == b).count();
     let Some(quoted) = ours.as_bytes()[start..].strip_prefix(b"\"") else { return false };
@@ -177,7 +180,7 @@ fn random_events_look_the_same_in_the_servers_own_clients() {
         let begun = Instant::now();
         let Some(text) = theirs(client, &server, configuration.path(), &["--format", "json"]) else { continue };
         assert!(begun.elapsed() < PATIENCE);
-        assert!(by_time(&text) == by_time(&json), "{client} prints other events");
+        assert!(by_time(&text) == by_time(&json), "{client} prints different events");
 
         let text = theirs(client, &server, configuration.path(), &["--format", "yaml"]).unwrap();
         let theirs = documents(&text);

@@ -1,5 +1,5 @@
-//! Long streams, slow readers, stopped readers: nothing lost, nothing twice, nothing out of order, and memory that does
-//! not grow. The short forms run everywhere; the long ones are run by CI, as long as the environment says.
+//! Long streams and slow or stopped readers: no event is lost, duplicated or out of order, and memory does not grow.
+//! The short tests always run. CI runs the long ones; environment variables set their length.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::support::number_in;
 use crate::support::program::lxmon;
 use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
 
-/// How many events the long tests send, unless the environment says otherwise.
+/// The length of a long test: the value of an environment variable, or `usual`.
 fn many(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).map_or(usual, |number| number.parse().unwrap())
 }
@@ -21,13 +21,13 @@ fn many(variable: &str, usual: u64) -> u64 {
 enum Ending {
     /// With a Close frame.
     Close,
-    /// With nothing at all, as LXD and Incus do.
+    /// Without a Close frame, as LXD and Incus do.
     Nothing,
-    /// With a reset: it closes while something of the client's is unread.
+    /// With a reset, because it closes the socket before it has read what the client sent.
     Reset,
 }
 
-/// Sends so many events as fast as they are taken.
+/// Sends `events` events as fast as the client reads them.
 fn streaming(events: u64, ending: Ending) -> impl Fn(&mut Connection) + Send + Sync + 'static {
     move |connection| {
         connection.accept();
@@ -69,14 +69,14 @@ fn start(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Its end: exit status and what it said.
+/// Waits for the process to exit; returns its exit status and standard error.
 fn end(mut child: Child) -> (Option<i32>, String) {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     (child.wait().unwrap().code(), said)
 }
 
-/// Everything that a server sent before the end is printed, however it ended.
+/// Asserts that everything a server sent is printed, however the server ends the connection.
 fn everything_before_the_end(events: u64) {
     for ending in [Ending::Close, Ending::Nothing, Ending::Reset] {
         for format in ["json", "yaml", "logfmt", "pretty"] {
@@ -101,7 +101,7 @@ fn a_million_events_before_any_kind_of_end_are_printed_in_every_format() {
     everything_before_the_end(many("LXMON_TEST_EVENTS", 1_000_000));
 }
 
-/// A reader that takes so many bytes a second, and so is slow but moves all the time.
+/// A reader that reads at a constant rate in bytes per second: slow, but never stopped.
 struct Slow<R> {
     inner: R,
     rate: f64,
@@ -122,7 +122,7 @@ impl<R: std::io::Read> std::io::Read for Slow<R> {
     }
 }
 
-/// A reader ten times slower than the server costs neither the connection nor an event.
+/// Asserts that a reader ten times slower than the server loses neither the connection nor an event.
 fn a_slow_reader(events: u64) {
     let server = StandIn::with_limits(Limits::LXD, streaming(events, Ending::Nothing));
     let command = || lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]);
@@ -153,7 +153,7 @@ fn a_reader_ten_times_slower_than_the_server_loses_nothing_in_a_million_events()
 #[test]
 #[ignore = "long: run by CI"]
 fn a_reader_that_takes_a_little_keeps_its_connection_and_loses_nothing() {
-    // One read of a socket, 64 KiB or more, lasts six seconds here: longer than the server gives a write.
+    // At this rate, printing one socket read of 64 KiB or more takes six seconds: longer than the server's write timeout.
     let server = StandIn::with_limits(Limits::LXD, |connection: &mut Connection| {
         connection.accept();
         let mut number = 0;
@@ -172,7 +172,8 @@ fn a_reader_that_takes_a_little_keeps_its_connection_and_loses_nothing() {
     end(child);
 }
 
-/// The server sends 5,000 events a second and pings; the output is not read for a while, then to its end.
+/// The server sends 5,000 events a second, and pings. Nobody reads the output until `pause` is over; then all of it is
+/// read. Returns the number of events sent, the lines of the output, and standard error.
 fn a_stopped_reader(pause: Duration, limits: Limits, options: &[&str]) -> (u64, Vec<String>, String) {
     const RATE: u64 = 5_000;
     const TICK: Duration = Duration::from_millis(10);
@@ -188,7 +189,7 @@ fn a_stopped_reader(pause: Duration, limits: Limits, options: &[&str]) -> (u64, 
                 connection.event(&numbered(counted.fetch_add(1, Ordering::Relaxed)));
             }
             if tick % 100 == 0 {
-                // Reading and answers go on while our output is stopped.
+                // lxmon keeps reading the socket and answering pings while its output is blocked.
                 connection.is_answered(&tick.to_be_bytes());
             }
         }
@@ -213,7 +214,7 @@ fn stopped_readers(pause: Duration, limits: Limits) {
 
 fn a_stopped_reader_with_room(pause: Duration, limits: Limits) {
     let (sent, lines, said) = a_stopped_reader(pause, limits, &[]);
-    // The end of the connection may have a record too.
+    // There may also be a gap record for the end of the connection; it has no number.
     assert!(lines.iter().filter_map(|line| number_in(line.as_bytes())).eq(0..sent), "{said}");
     assert!(!said.contains("dropped"), "{said}");
 }
@@ -225,7 +226,7 @@ fn a_stopped_reader_without_room(pause: Duration, limits: Limits) {
     for line in lines {
         let record: serde_json::Value = serde_json::from_str(&line).unwrap();
         if record["type"] == "gap" {
-            // What is missing is just what is told, just here.
+            // The record counts exactly the events that are missing at this position.
             expected += record["metadata"]["dropped"].as_u64().unwrap();
             gaps += 1;
         } else {
@@ -248,7 +249,7 @@ fn an_output_that_is_stopped_for_20_seconds_loses_nothing_but_what_is_told() {
     stopped_readers(Duration::from_secs(many("LXMON_TEST_PAUSE", 20)), Limits::LXD);
 }
 
-/// The most memory that was resident while so many events were printed, in kB.
+/// The peak resident memory while `events` events are printed, in kB.
 fn peak(events: u64, options: &[&str]) -> u64 {
     let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
@@ -264,8 +265,8 @@ fn peak(events: u64, options: &[&str]) -> u64 {
     });
     let mut child = start(lxmon([&*server.remote()]).args(options));
     let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
-    // Long enough for much to wait, not long enough for a reader to give up and drop: else chance decides how much there
-    // is at most.
+    // This pause is long enough to fill the queues, but too short for lxmon to drop events. If it dropped some, the peak
+    // would depend on chance.
     std::thread::sleep(Duration::from_millis(100));
     let (mut line, mut last) = (Vec::new(), None);
     while last != Some(events - 1) {
@@ -289,7 +290,7 @@ fn memory_is_the_same_after_ten_million_events_as_after_a_hundred_thousand() {
         let few = peak(100_000, &options);
         let many = peak(most, &options);
         println!("{options:?}: {few} kB at most in 100,000 events, {many} kB in {most}");
-        // The buffer, and as much again for all the rest.
+        // The limit is the buffer and as much again for everything else.
         assert!(many < 32 << 10, "{options:?}: {few} kB grew to {many} kB");
     }
 }
@@ -303,7 +304,7 @@ fn a_lone_event_appears_when_its_window_is_over() {
     let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
         for number in 0..EVENTS {
-            // Far apart, so that no event can free the one before it.
+            // The events are so far apart that none can release the one before it from the window.
             std::thread::sleep(4 * WINDOW);
             tell.send(Instant::now()).unwrap();
             connection.event(&numbered(number));
@@ -319,6 +320,6 @@ fn a_lone_event_appears_when_its_window_is_over() {
     println!("a lone event takes {median:?}, at most {worst:?}");
     assert_eq!(taken.len() as u64, EVENTS);
     assert!(taken[0] >= WINDOW, "{taken:?}");
-    // 5 ms is what is wanted; ten times that is what a busy machine may take.
+    // The goal is 5 ms after the window; ten times that is allowed for a busy machine.
     assert!(median < WINDOW + Duration::from_millis(50), "{taken:?}");
 }

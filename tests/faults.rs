@@ -1,11 +1,11 @@
-//! Servers that are none, and servers that refuse.
+//! Sockets and files that are not servers, servers that refuse the connection, and broken configurations.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::program::{finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn, numbered};
 
-/// Follows a server with that script, without coming back; status and standard error.
+/// Follows a server that runs this script, without reconnecting; returns the exit status and standard error.
 fn refused(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (i32, String) {
     let server = StandIn::new(script);
     let outcome = run([&*server.remote(), "--no-reconnect"]);
@@ -113,7 +113,7 @@ fn projects_of_one_server_are_followed_beside_each_other() {
         + &remote("plain", "''")
         + &format!("  plainer:\n    addr: unix://{addr}\n");
     std::fs::write(directory.path().join("config.yml"), format!("remotes:\n{config}")).unwrap();
-    // Two events come as long as something is followed twice: the timeout is for what does not come.
+    // As many events come as subscriptions are made. If one is missing, the timeout ends the run.
     let follow = |arguments: &[&str], count: &str| {
         let mut command = lxmon(["--lxd", "-v", "-n", count, "--timeout", "20s"]);
         let outcome = finish(command.args(arguments).env("LXD_CONF", directory.path()));
@@ -127,7 +127,7 @@ fn projects_of_one_server_are_followed_beside_each_other() {
     let (asked, outcome) = follow(&["web:", "db:", "-p"], "2");
     assert_eq!(asked, ["/1.0/events?project=db", "/1.0/events?project=web"]);
     assert!(!outcome.stderr.contains("same address"), "{}", outcome.stderr);
-    // Which project it is can be seen.
+    // Each line shows the project of its event.
     assert!(outcome.stdout.contains(" web ") && outcome.stdout.contains(" db "), "{}", outcome.stdout);
     for (arguments, kept, merged) in [
         (&["web:", "web2:"][..], "/1.0/events?project=web", "web2: followed as web, "),
@@ -162,7 +162,7 @@ fn a_refusal_is_shown_with_the_servers_words() {
         "{stderr}"
     );
 
-    // In pieces, and in chunks.
+    // A chunked answer that arrives byte by byte.
     let (_, stderr) = refused(|connection| {
         let answer = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n\
                       9\r\n{\"error\":\r\n7\r\n\"slow\"}\r\n0\r\n\r\n";
@@ -252,7 +252,7 @@ fn what_a_gateway_says_is_shown_as_one_line() {
         assert!(stderr.contains(says), "{says}: {stderr}");
         assert!(stderr.len() < 500 && stderr.lines().count() == 1, "{stderr}");
     }
-    // Neither a length nor an end: what is known is enough.
+    // The answer has no length, and the connection stays open: the part that has arrived is shown.
     let (_, stderr) = refused(|connection| {
         connection.write(b"HTTP/1.1 403 Forbidden\r\n\r\nwhat there is");
         connection.wait();
@@ -347,12 +347,12 @@ fn a_configuration_that_we_may_not_read_says_how_to_mend_it() {
     assert!(outcome.stderr.contains("config.yml: permission denied\nhint: make it readable"), "{}", outcome.stderr);
 }
 
-/// The program run by someone who is not root, from a directory that they may enter.
+/// The program, run by a user other than root, from a directory that this user may enter.
 fn as_nobody(directory: &std::path::Path, arguments: &[&str]) -> std::process::Command {
     if !rustix::process::geteuid().is_root() {
         return lxmon(arguments);
     }
-    // The program must be reachable for them too.
+    // That user must also be able to reach the program.
     let program = directory.join("lxmon");
     std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
     let mut command = std::process::Command::new("setpriv");
@@ -398,7 +398,7 @@ fn a_clock_before_1970_is_no_panic() {
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
         outcome
     };
-    // With a gap, whose times are told.
+    // Includes a gap, because its report contains times.
     for format in ["json", "pretty"] {
         let outcome = before(&[&server.remote(), "-f", format, "--gap-events", "-n3"]);
         assert_eq!(outcome.status, 0, "{}", outcome.stderr);

@@ -1,5 +1,5 @@
-//! Flow control: slow readers, stopped readers, full buffers, wide windows, timeouts. Events are lost only where the buffer
-//! is full, and each one that is lost is counted.
+//! Flow control: slow readers, stopped readers, full buffers, wide windows, timeouts. Events are lost only if the buffer
+//! is full, and each lost event is counted.
 
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -14,16 +14,16 @@ use crate::support::program::{Lines, Outcome, PATIENCE, Running, lxmon, run};
 use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
 use crate::support::wait_until;
 
-/// Ten times the second within which things must happen.
+/// The limit for what should happen within a second: ten times as long, for slow machines.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-/// As [`numbered`], and so many bytes longer.
+/// An event like [`numbered`] with a padding of `bytes` bytes.
 fn padded(number: u64, bytes: usize) -> String {
     let event = numbered(number);
     format!(r#"{},"padding":"{}"}}"#, event.strip_suffix('}').unwrap(), "x".repeat(bytes))
 }
 
-/// Reads so many bytes a second until something has happened, then the rest at full speed.
+/// Reads `rate` bytes a second until `has_happened` returns true, then the rest at full speed.
 fn read_slowly(mut from: impl Read, rate: f64, has_happened: impl Fn() -> bool) -> String {
     let begun = Instant::now();
     let mut all = Vec::new();
@@ -46,7 +46,7 @@ fn read_slowly(mut from: impl Read, rate: f64, has_happened: impl Fn() -> bool) 
     String::from_utf8(all).unwrap()
 }
 
-/// For a reader that is slow to the end.
+/// A condition for [`read_slowly`], for a reader that is slow until the end.
 fn never() -> bool {
     false
 }
@@ -55,14 +55,14 @@ pub(crate) fn start(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Its end: exit status and standard error.
+/// Waits for the process to exit; returns its exit status and standard error.
 pub(crate) fn end(mut child: Child) -> (Option<i32>, String) {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     (child.wait().unwrap().code(), stderr)
 }
 
-/// Sends so many events at this rate.
+/// Sends the events with these numbers, `rate` per second.
 fn send(connection: &mut Connection, rate: u32, events: std::ops::Range<u64>, bytes: usize) {
     let begun = Instant::now();
     for (sent, number) in (0..).zip(events) {
@@ -73,7 +73,8 @@ fn send(connection: &mut Connection, rate: u32, events: std::ops::Range<u64>, by
     }
 }
 
-/// Follows a server that keeps these limits, with a reader of this speed until the server has sent everything.
+/// Follows a server with these limits and asserts that no event is lost. The reader reads `rate` bytes a second until
+/// the server has sent everything.
 fn assert_reader_loses_nothing(
     limits: Limits,
     rate: f64,
@@ -93,7 +94,7 @@ fn assert_reader_loses_nothing(
     let (_, stderr) = end(child);
     let what = format!("{rate} bytes/s, {limits:?}: {stderr}");
     assert!(server.cuts().is_empty(), "{what}: {:?}", server.cuts());
-    // The end of the connection may have a record too.
+    // There may also be a gap record for the end of the connection, with no event dropped.
     let dropped = output.lines().find(|line| line.contains(r#""type":"gap""#) && !line.contains(r#""dropped":0"#));
     assert_eq!(dropped, None, "{what}");
     let numbers: Vec<_> = output.lines().filter_map(|line| number_in(line.as_bytes())).collect();
@@ -103,9 +104,9 @@ fn assert_reader_loses_nothing(
 
 #[test]
 fn readers_of_every_speed_lose_nothing_and_keep_their_connection() {
-    // A little more than a pipe holds, so that it is known at the beginning what the reader is like.
+    // A little more than a pipe holds, so that lxmon notices early that the reader is slow.
     const FIRST: u64 = 70;
-    // More than the 8 MiB that wait before a reader of the server has to, and then what is usual.
+    // More than the 8 MiB that are queued before the reading of the socket pauses; small events follow.
     const LARGE: u64 = FIRST + 900;
     const ALL: u64 = LARGE + 2500;
     std::thread::scope(|scope| {
@@ -116,7 +117,7 @@ fn readers_of_every_speed_lose_nothing_and_keep_their_connection() {
                         send(connection, 1000, 0..FIRST, 850);
                         std::thread::sleep(Duration::from_secs(1));
                         send(connection, 1000, FIRST..LARGE, 10_000);
-                        // A rest of a second must not make a thousand wait.
+                        // At this rate, a client that pauses for a second does not fill the server's queue of 1,000.
                         send(connection, 700, LARGE..ALL, 0);
                     });
                 });
@@ -142,8 +143,8 @@ fn readers_of_every_speed_lose_nothing_in_a_minute_of_load() {
     });
 }
 
-/// Asserts that each gap record counts just the events that are missing where it stands, and that none is missing
-/// elsewhere; how many gaps there are.
+/// Asserts that each gap record counts exactly the events that are missing at its position, and that none is missing
+/// elsewhere. Returns the number of gaps.
 fn assert_gaps_count(lines: &[impl AsRef<str>], events: u64) -> usize {
     let (mut expected, mut gaps) = (0, 0);
     for line in lines.iter().map(AsRef::as_ref) {
@@ -151,10 +152,10 @@ fn assert_gaps_count(lines: &[impl AsRef<str>], events: u64) -> usize {
         if record["type"] == "gap" {
             let dropped = record["metadata"]["dropped"].as_u64().unwrap();
             expected += dropped;
-            // The end of the connection may have a record too, of which none was dropped.
+            // There may also be a gap record for the end of the connection, with no event dropped.
             gaps += usize::from(dropped > 0);
         } else {
-            assert_eq!(number_in(line.as_bytes()), Some(expected), "{gaps} gaps before");
+            assert_eq!(number_in(line.as_bytes()), Some(expected), "after {gaps} gaps");
             expected += 1;
         }
     }
@@ -187,8 +188,8 @@ fn what_a_slow_reader_with_a_small_buffer_loses_is_counted_where_it_is_missing()
     assert_eq!(printed + reported, EVENTS, "{stderr}");
 }
 
-/// A server that sends more than a stopped reader and a buffer of 1 MiB hold, and then nothing but pings. It says when
-/// all is read.
+/// A server that sends more events than a stopped reader's pipe and a buffer of 1 MiB hold, and then only pings. The
+/// channel gets a message when the client has read everything.
 fn burst_then_silence(events: u64) -> (StandIn, mpsc::Receiver<()>) {
     let (say, said) = mpsc::channel();
     let server = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
@@ -213,7 +214,7 @@ fn events_that_were_dropped_are_reported_although_no_further_event_comes() {
     let (mut lines, mut seen) = (Lines::new(child.stdout.take().unwrap()), Vec::new());
     let begun = Instant::now();
     let mut gaps = 0;
-    // The first gap is enough where all that was dropped came last.
+    // The loop ends at the first gap record, because all dropped events came last.
     while gaps == 0 {
         let line: String = lines
             .next_within(SOON.saturating_sub(begun.elapsed()))
@@ -222,7 +223,7 @@ fn events_that_were_dropped_are_reported_although_no_further_event_comes() {
         seen.push(line);
     }
     let mut notices = Lines::new(child.stderr.take().unwrap());
-    let notice = notices.next_within(SOON).expect("a notice soon after there was room");
+    let notice = notices.next_within(SOON).expect("no notice soon after the buffer had room");
     assert!(notice.contains(" events dropped from "), "{notice}");
     assert_eq!(assert_gaps_count(&seen, EVENTS), 1);
     server.assert_never_cut();
@@ -240,14 +241,14 @@ fn events_that_were_dropped_fail_it_although_no_further_event_comes() {
     while lines.next_within(SOON.saturating_sub(begun.elapsed())).is_some() {}
     let status = child.try_wait().unwrap().map(|status| status.code());
     child.kill().unwrap();
-    assert!(begun.elapsed() < SOON, "it goes on; {status:?}, {:?}", end(child));
+    assert!(begun.elapsed() < SOON, "lxmon keeps running; {status:?}, {:?}", end(child));
     assert_eq!(end(child).0, Some(3));
     server.assert_never_cut();
 }
 
 #[test]
 fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
-    // One event that is selected in each read of a socket.
+    // About one selected event per socket read.
     const MATCHES: usize = 800;
     let filler = format!(
         r#"{{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{{"message":"{}","level":"info"}}}}"#,
@@ -265,7 +266,7 @@ fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
     let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
         connection.write(&frames);
-        // Answered when all is read.
+        // The pings are answered when the client has read everything.
         if connection.is_answered(b"1") && connection.is_answered(b"2") {
             let _ = sent.send(());
         }
@@ -290,8 +291,8 @@ fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
     assert!(peak < 48, "{peak} MiB for {MATCHES} events in {} MiB", total >> 20);
 }
 
-/// Sends events with these numbers, of 40 MB together, to one with a wide window and a small buffer; not so many at once
-/// that the buffer could not hold those that are not printed yet.
+/// Sends events with these numbers, 40 MB in total, to an lxmon with a wide window and a small buffer. The server waits
+/// for output between the pieces, so that the events that are not printed yet fit into the buffer.
 fn overfill_a_wide_window(numbers: &[u64]) {
     const PIECE: usize = 500;
     const PIECES_HELD: usize = 6;
@@ -317,7 +318,7 @@ fn overfill_a_wide_window(numbers: &[u64]) {
     let mut seen = Vec::new();
     for _ in 0..numbers.len() / PIECE - PIECES_HELD {
         seen.extend((0..PIECE).map_while(|_| number_in(running.line().as_bytes())));
-        // The stand-in may have ended.
+        // The stand-in server may have ended.
         let _ = print.send(());
     }
     let peak = running.peak_memory() >> 10;
@@ -325,7 +326,7 @@ fn overfill_a_wide_window(numbers: &[u64]) {
     seen.extend(stdout.lines().filter_map(|line| number_in(line.as_bytes())));
     assert!(!stderr.contains("dropped"), "{stderr}");
     seen.sort_unstable();
-    assert!(seen.into_iter().eq(0..numbers.len() as u64), "lost or doubled: {stderr}");
+    assert!(seen.into_iter().eq(0..numbers.len() as u64), "events are lost or duplicated: {stderr}");
     println!("{peak} MiB at most");
     assert!(peak < 32, "{peak} MiB");
 }
@@ -335,12 +336,12 @@ fn what_a_wide_window_has_no_room_for_leaves_it_early_and_is_not_lost() {
     const EVENTS: u64 = 20_000;
     let mut numbers: Vec<_> = (0..EVENTS).collect();
     overfill_a_wide_window(&numbers);
-    // Now each block has events that leave the window at very different times.
+    // Now each block contains events that leave the window at very different times.
     fastrand::Rng::with_seed(11).shuffle(&mut numbers);
     overfill_a_wide_window(&numbers);
 }
 
-/// A recording of so many events in any order, and what it is in order.
+/// A recording of shuffled events, and the same events in order.
 fn shuffled(events: u64) -> (tempfile::NamedTempFile, Vec<String>) {
     let mut numbers: Vec<_> = (0..events).collect();
     fastrand::Rng::with_seed(11).shuffle(&mut numbers);
@@ -372,19 +373,20 @@ fn an_event_costs_no_more_than_the_logarithm_of_what_a_wide_window_holds() {
     let few = sort_in_a_wide_window(20_000);
     let many = sort_in_a_wide_window(400_000);
     println!("20,000 events: {few:?}, 400,000: {many:?}");
-    // Twenty times the events and a third more comparisons each; the square would be four hundred times.
+    // Twenty times the events, each with a third more comparisons. With quadratic cost it would be 400 times as long.
     assert!(many < few * 100, "{few:?}, then {many:?}");
 }
 
-/// How many events it says were not written.
+/// The number of events that lxmon reports as not written.
 fn unwritten(stderr: &str) -> u64 {
     let line = stderr.lines().find(|line| line.contains("not written"));
-    let line = line.unwrap_or_else(|| panic!("nothing of events that were not written: {stderr:?}"));
+    let line = line.unwrap_or_else(|| panic!("no line about events that were not written: {stderr:?}"));
     let digits = line.split_whitespace().map(|word| word.replace(',', "")).find_map(|word| word.parse().ok());
-    digits.unwrap_or_else(|| panic!("no number: {line}"))
+    digits.unwrap_or_else(|| panic!("no number in: {line}"))
 }
 
-/// Sends so many events of 1,000 bytes, then nothing, and says each time when all of them are read.
+/// A server that sends `events` events of 1,000 bytes on each connection. The channel gets a message when the client
+/// has read all of them.
 fn sending(events: u64) -> (StandIn, mpsc::Receiver<()>) {
     let (say, said) = mpsc::channel();
     let server = StandIn::with_limits(Limits::LXD, move |connection: &mut Connection| {
@@ -400,9 +402,9 @@ fn sending(events: u64) -> (StandIn, mpsc::Receiver<()>) {
     (server, said)
 }
 
-/// Asserts that these are the first events, whole, and that the others are reported as not written.
+/// Asserts that `output` consists of the first events, each complete, and that the others are reported as not written.
 fn assert_rest_is_reported(output: &str, stderr: &str, events: u64) {
-    assert!(output.ends_with('\n'), "half a line: {:?}; {stderr}", output.lines().last());
+    assert!(output.ends_with('\n'), "the last line is incomplete: {:?}; {stderr}", output.lines().last());
     let written = output.lines().map(|line| number_in(line.as_bytes()).unwrap());
     assert!(written.eq(0..output.lines().count() as u64), "{stderr}");
     assert_eq!(output.lines().count() as u64 + unwritten(stderr), events, "{stderr}");
@@ -420,23 +422,23 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
         (output, status, stderr)
     };
     std::thread::scope(|scope| {
-        // 5 MB take longer than the time-out, and less than as long again.
+        // Reading 5 MB takes longer than the timeout, but less than twice as long.
         scope.spawn(|| {
             let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s"]);
             assert_eq!((status, &*stderr), (Some(0), ""));
             assert_eq!(output.lines().count() as u64, EVENTS);
         });
-        // With a count that is not reached.
+        // The same with a count that is not reached.
         scope.spawn(|| {
             let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s", "-n", "6000"]);
             assert_eq!((status, output.lines().count() as u64), (Some(124), EVENTS), "{stderr}");
         });
-        // They take far longer.
+        // Reading 5 MB takes far longer than twice the timeout.
         scope.spawn(|| {
             let (output, status, stderr) = follow(0.8e6, &["--timeout", "2s"]);
             assert_eq!(status, Some(0), "{stderr}");
             assert_rest_is_reported(&output, &stderr, EVENTS);
-            // At least what was written within the time-out and before anybody could say that the output stops.
+            // At least what the reader read before the timeout is written.
             assert!(output.lines().count() > 1200, "{}", output.lines().count());
         });
     });

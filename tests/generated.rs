@@ -1,4 +1,4 @@
-//! The committed completions and man page are those of this command line.
+//! The committed completions and man page match the current command line.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn completions_and_man_page_are_up_to_date() {
             stale.push(format!("cargo run -- {option} > {file}"));
         }
     }
-    assert!(stale.is_empty(), "mend them with\n{}", stale.join("\n"));
+    assert!(stale.is_empty(), "update them with\n{}", stale.join("\n"));
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_man_page_has_all_its_sections() {
     for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "ENVIRONMENT", "FILES", "EXIT STATUS"] {
         assert!(page.contains(&format!(".SH {section}")) || page.contains(&format!(".SH \"{section}\"")), "{section}");
     }
-    // An apostrophe is defined once, and the date is in the title.
+    // The string for an apostrophe is defined once (in two branches of a condition), and the page contains the date.
     assert_eq!(page.matches(".ds Aq").count(), 2);
     assert!(page.contains(r#".TH lxmon 1  "November 2026""#) || page.contains("November 2026"), "{page}");
 }
