@@ -153,7 +153,7 @@ fn a_reader_ten_times_slower_than_the_server_loses_nothing_in_a_million_events()
 #[test]
 #[ignore = "long: run by CI"]
 fn a_reader_that_takes_a_little_keeps_its_connection_and_loses_nothing() {
-    // At this rate, printing one socket read of 64 KiB or more takes six seconds: longer than the server's write timeout.
+    // At this rate, printing one socket read (64 KiB or more) takes six seconds: longer than the server's write limit.
     let server = StandIn::with_limits(Limits::LXD, |connection: &mut Connection| {
         connection.accept();
         let mut number = 0;
@@ -265,8 +265,8 @@ fn peak(events: u64, options: &[&str]) -> u64 {
     });
     let mut child = start(lxmon([&*server.remote()]).args(options));
     let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
-    // This pause is long enough to fill the queues, but too short for lxmon to drop events. If it dropped some, the peak
-    // would depend on chance.
+    // This pause is long enough to fill the queues, but too short for lxmon to drop events. With dropped events, the
+    // peak would depend on chance.
     std::thread::sleep(Duration::from_millis(100));
     let (mut line, mut last) = (Vec::new(), None);
     while last != Some(events - 1) {

@@ -1,5 +1,5 @@
-//! Flow control: slow readers, stopped readers, full buffers, wide windows, timeouts. Events are lost only if the buffer
-//! is full, and each lost event is counted.
+//! Flow control: slow readers, stopped readers, full buffers, wide windows, timeouts. Events are lost only if the
+//! buffer is full, and each lost event is counted.
 
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -433,7 +433,7 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
             let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s", "-n", "6000"]);
             assert_eq!((status, output.lines().count() as u64), (Some(124), EVENTS), "{stderr}");
         });
-        // Reading 5 MB takes far longer than twice the timeout.
+        // Reading 5 MB takes longer than twice the timeout.
         scope.spawn(|| {
             let (output, status, stderr) = follow(0.8e6, &["--timeout", "2s"]);
             assert_eq!(status, Some(0), "{stderr}");

@@ -1,4 +1,4 @@
-//! Frames as no real server sends them: cut, dribbled, broken, or far too many.
+//! Frames that no real server sends: truncated, one byte at a time, invalid, or far too many.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::program::{Outcome, PATIENCE, Running, lxmon, run};
 use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
-/// Follows a server that sends an event, these bytes, and then keeps the connection.
+/// Follows a server that sends an event and then these bytes, and keeps the connection open.
 fn after_an_event(bytes: Vec<u8>) -> Outcome {
     let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
@@ -63,7 +63,7 @@ fn the_servers_last_words_are_shown_escaped_and_nothing_after_them_counts() {
 #[test]
 fn a_frame_that_ends_too_early_is_no_event() {
     let whole = frame(true, opcode::TEXT, numbered(1).as_bytes());
-    // Within the head, right after it, and at the last byte.
+    // Cuts within the header, right after it, and before the last byte.
     for cut in [1, 2, 3, 4, whole.len() - 1] {
         let whole = whole.clone();
         let server = StandIn::new(move |connection: &mut Connection| {
@@ -144,11 +144,11 @@ fn pings_are_answered_and_nothing_else_is_sent() {
 
 #[test]
 fn a_pong_that_nobody_takes_costs_no_event() {
-    // More than one read brings, and no more than the socket holds.
+    // More than one read returns, but no more than the socket buffers hold.
     const EVENTS: u64 = 1000;
     let server = StandIn::new(|connection: &mut Connection| {
         connection.accept();
-        // All at once, and the end with it: before the client can answer.
+        // Everything is written at once, and the connection closed, before the client can answer.
         let mut wire = frame(true, opcode::PING, b"are you there");
         for number in 0..EVENTS {
             wire.extend(frame(true, opcode::TEXT, numbered(number).as_bytes()));
@@ -158,7 +158,7 @@ fn a_pong_that_nobody_takes_costs_no_event() {
     });
     let outcome = run([&*server.remote(), "-f", "json", "--no-reconnect"]);
     assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stdout.lines().count());
-    // An answer that came before the end, and that nobody has read, makes a reset of it.
+    // If the pong arrives before the server closes the socket, the close becomes a reset, because the pong is unread.
     assert!(
         ["the server closed the connection", "Connection reset by peer"]
             .iter()
@@ -172,7 +172,7 @@ fn a_pong_that_nobody_takes_costs_no_event() {
 fn a_flood_of_pings_takes_little_memory_and_what_comes_after_it_is_printed() {
     let server = StandIn::new(|connection: &mut Connection| {
         connection.accept();
-        // Nothing is read meanwhile: the pongs fill the socket.
+        // The server reads nothing meanwhile, so that the pongs fill the socket's buffers.
         let ping = frame(true, opcode::PING, &[b'x'; 125]);
         for _ in 0..100 {
             connection.write(&ping.repeat(1000));
@@ -199,7 +199,7 @@ fn a_flood_of_empty_and_binary_messages_takes_little_memory_while_nothing_is_rea
     const EACH: u64 = 500_000;
     fn flood(connection: &mut Connection) {
         for opcode in [opcode::BINARY, opcode::TEXT] {
-            // In one piece, so that the reader always finds more of them.
+            // One large write, so that the client always finds more messages to read.
             connection.write(&frame(true, opcode, b"").repeat(usize::try_from(EACH).unwrap()));
         }
     }
@@ -207,7 +207,7 @@ fn a_flood_of_empty_and_binary_messages_takes_little_memory_while_nothing_is_rea
     let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
         flood(connection);
-        // So many that the output stops.
+        // Enough events to block the output.
         for number in 0..20_000 {
             connection.event(&numbered(number));
         }
@@ -216,7 +216,7 @@ fn a_flood_of_empty_and_binary_messages_takes_little_memory_while_nothing_is_rea
         connection.end();
     });
     let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
-    assert!(said.recv_timeout(PATIENCE).unwrap(), "not read");
+    assert!(said.recv_timeout(PATIENCE).unwrap(), "the client has not read everything");
     let most = running.peak_memory() >> 10;
     println!("{most} MiB");
     assert!(most < 24, "{most} MiB");

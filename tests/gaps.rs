@@ -1,4 +1,4 @@
-//! What is reported of lost connections, how they are made again, and servers that are not there at the start.
+//! Reports of lost connections, reconnecting, and servers that are not available at the start.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use crate::support::follower::Follower;
 use crate::support::program::{PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
-/// Ten times what it may take at most.
+/// Ten times the longest wait between two connection attempts to a local server.
 const SOON: Duration = Duration::from_millis(2500);
 
 /// A gap record.
@@ -33,7 +33,7 @@ fn is_gap(line: &str) -> bool {
     line.contains(r#""type":"gap""#)
 }
 
-/// The records among these lines, which must have all that a record has, in its order.
+/// The gap records among these lines. Each must have all keys of a gap record, in this order.
 fn records(lines: &[impl AsRef<str>]) -> Vec<Record> {
     let record = |line: &str| {
         let keys =
@@ -67,7 +67,7 @@ fn time_of(number: u64) -> DateTime<FixedOffset> {
     event["timestamp"].as_str().unwrap().parse().unwrap()
 }
 
-/// The seconds in "…; reconnected after 7.1 s; …", and that the notice is as the design has it.
+/// Returns the seconds in "…; reconnected after 7.1 s; …" and asserts the format of the whole notice.
 fn reconnected_after(notice: &str, remote: &str, reason: &str, since: &str) -> f64 {
     let rest =
         notice.strip_prefix(&format!("lxmon: {remote}: connection lost at ")).unwrap_or_else(|| panic!("{notice}"));
@@ -79,7 +79,7 @@ fn reconnected_after(notice: &str, remote: &str, reason: &str, since: &str) -> f
     seconds.parse().unwrap()
 }
 
-/// Sends one event on its first connection and another one on the fourth; it refuses those between.
+/// A server that sends one event on its first connection and another on the fourth, and refuses those between.
 fn away_for_a_while() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         match connection.number {
@@ -117,7 +117,7 @@ fn a_lost_connection_has_a_record_at_the_loss_and_one_at_the_return() {
         assert_eq!(back.since, loss.since);
         let span = (back.until.unwrap() - back.since).as_seconds_f64();
         let seconds = back.seconds.unwrap();
-        // Three waits, and no clock is set meanwhile.
+        // The gap has three waits for a retry. No clock is changed meanwhile, so the timestamps have the same distance.
         assert!(seconds >= 0.1 && (seconds - span).abs() < 0.5, "{back:?}");
         if options.contains(&"-q") {
             assert_eq!(outcome.stderr, "");
@@ -147,7 +147,7 @@ fn before_the_first_event_a_record_has_no_last_one() {
     assert!(records.iter().all(|record| record.last_event.is_none()), "{records:?}");
 }
 
-/// A server that sends an event, ends the connection, and is gone.
+/// A server that sends an event, removes its socket and ends the connection.
 fn dies_once() -> (TempDir, StandIn) {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("unix.socket");
@@ -180,7 +180,7 @@ fn a_gap_that_is_open_at_the_end_is_reported_then() {
             assert!(outcome.stderr.lines().any(|line| line.starts_with(&said)), "{}", outcome.stderr);
         }
     }
-    // By a signal too.
+    // The same when a signal ends lxmon.
     let (_directory, server) = dies_once();
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "--gap-events", "-v"]));
     follower.wait_for_notice("there is no such socket; trying again");
@@ -188,7 +188,7 @@ fn a_gap_that_is_open_at_the_end_is_reported_then() {
     assert_open_gap(&follower.seen, 0.0);
 }
 
-/// An event, the record of the loss, and one at the end.
+/// Asserts that the lines are an event, a gap record for the lost connection, and one for the end of lxmon.
 fn assert_open_gap(lines: &[impl AsRef<str> + std::fmt::Debug], at_least: f64) {
     let records = records(lines);
     assert_eq!((lines.len(), lines[0].as_ref(), records.len()), (3, &*numbered(7_000), 2), "{lines:#?}");
@@ -224,7 +224,7 @@ fn one_of_several_that_is_lost_for_good_leaves_a_record() {
             follower.read_for(Duration::from_millis(50));
         }
         assert!(follower.seen.iter().any(|line| is_gap(line)), "{options:?}: no record: {:#?}", follower.seen);
-        // The other one is followed on.
+        // lxmon continues to follow the other server.
         send.send(8_000).unwrap();
         follower.wait_for(|line| line.ends_with(&numbered(8_000)[1..]));
         follower.end();
@@ -233,15 +233,15 @@ fn one_of_several_that_is_lost_for_good_leaves_a_record() {
         assert_eq!((&open.remote, open.until), (&refusing.remote(), None), "{options:?}");
         assert_eq!(open.last_event, Some(time_of(7_000)));
         assert!(records.iter().all(|record| record.remote == refusing.remote()), "{records:?}");
-        // It is still open at the end.
+        // Exactly one record closes the gap: the one at the end.
         let closed: Vec<_> = records.iter().filter(|record| record.until.is_some()).collect();
         assert_eq!(closed.len(), 1, "{options:?}: {records:?}");
-        // With -q what is said is no notice: an error at most.
+        // With -q there are no notices, only errors.
         assert_ne!(follower.has_told("connection lost"), options == ["-q"], "{:?}", follower.told);
     }
 }
 
-/// Makes the system's clock jump once a file exists, for a program that loads it first.
+/// C source of a library for `LD_PRELOAD`. The system clock of the program jumps as soon as a file exists.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -258,7 +258,7 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 }
 "#;
 
-/// Compiles [`CLOCK`]; false where there is no compiler.
+/// Compiles [`CLOCK`]; false if there is no compiler.
 fn compile_clock(library: &Path) -> bool {
     let mut command = Command::new("cc");
     command.args(["-shared", "-fPIC", "-x", "c", "-", "-o"]).arg(library).arg("-ldl").stdin(Stdio::piped());
@@ -330,11 +330,11 @@ fn a_local_server_that_refuses_is_tried_several_times_a_second() {
     let begun = last;
     for attempt in 0..=REFUSALS {
         let next = came.recv_timeout(SOON);
-        let next = next.unwrap_or_else(|_| panic!("no attempt for {SOON:?} after {attempt}"));
+        let next = next.unwrap_or_else(|_| panic!("no attempt within {SOON:?} after attempt {attempt}"));
         assert!(next - last < SOON, "{attempt}: {:?}", next - last);
         last = next;
     }
-    // And not without a pause.
+    // There is a pause between the attempts.
     assert!(last - begun > Duration::from_millis(500), "{:?}", last - begun);
     assert_eq!(follower.wait(), Some(0));
 }
@@ -345,7 +345,7 @@ fn a_local_socket_is_found_soon_after_it_is_back() {
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "-n2", "-v"]));
     follower.wait_for(|line| line == numbered(7_000));
     follower.wait_for_notice("there is no such socket; trying again");
-    // For a server that is not local the waits would be a second or more by then.
+    // After this time, the waits for a remote server would be a second or longer.
     std::thread::sleep(Duration::from_secs(2));
     let (accept, accepted) = mpsc::channel();
     let back = Instant::now();
@@ -366,7 +366,7 @@ fn a_long_message_on_a_slow_line_is_no_silence() {
     let server = StandIn::new(|connection: &mut Connection| {
         connection.accept();
         let message = frame(true, opcode::TEXT, numbered(connection.number as u64).as_bytes());
-        // A byte at a time, for 45 s: half as long again as silence may last.
+        // One byte at a time, for 45 s: one and a half times the silence that lxmon tolerates.
         let pause = Duration::from_secs(45) / u32::try_from(message.len()).unwrap();
         for byte in message {
             connection.write(&[byte]);
@@ -387,7 +387,7 @@ fn waking_up_after_half_a_minute_is_noticed_at_once() {
         connection.event(&numbered(connection.number as u64 * 1000));
         connection.wait();
     });
-    // The gap begins with the last sign of life, which is earlier than the line that is waited for.
+    // The gap begins at the last sign of life, which is earlier than the line that the test waits for.
     let started = Instant::now();
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "--gap-events", "-n2"]));
     follower.wait_for(|line| line == numbered(0));
@@ -404,7 +404,7 @@ fn waking_up_after_half_a_minute_is_noticed_at_once() {
     assert_eq!(records.last().unwrap().last_event, Some(time_of(0)));
 }
 
-/// A server at this path that sends an event on each connection.
+/// A server at this path that sends one event on each connection and keeps it open.
 fn serve_at(socket: &Path) -> StandIn {
     StandIn::at(socket, |connection: &mut Connection| {
         connection.accept();
@@ -413,7 +413,7 @@ fn serve_at(socket: &Path) -> StandIn {
     })
 }
 
-/// Sends one event and stays.
+/// A server that sends one event and keeps the connection open.
 fn steady() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         connection.accept();
@@ -431,7 +431,7 @@ fn of_several_one_that_is_down_at_the_start_is_tried_on() {
         let mut follower = Follower::start(lxmon(names.into_iter().chain(["-f", "json", "-n2", "--timeout", "20s"])));
         follower.wait_for(|line| line.contains(&steady.remote()));
         follower.wait_for_notice("there is no such socket");
-        // It is down for a while longer.
+        // The server stays down for a while longer.
         std::thread::sleep(Duration::from_millis(700));
         let server = serve_at(&socket);
         assert_eq!(follower.wait(), Some(0), "{:?}", follower.told);
@@ -471,7 +471,7 @@ fn with_retry_a_server_that_is_down_at_the_start_is_waited_for() {
     let late = format!("unix:{}", socket.display());
     let mut follower = Follower::start(lxmon([&*late, "--retry", "-f", "json", "-n1", "-v"]));
     follower.wait_for_notice("there is no such socket");
-    // By far not ready yet.
+    // The server now has a socket, but refuses connections because it is still starting.
     let refusing =
         StandIn::at(&socket, |connection: &mut Connection| connection.refuse("503 Service Unavailable", "starting"));
     follower.wait_for_notice("starting");
@@ -520,7 +520,7 @@ fn a_timestamp_of_any_length_is_no_notice_of_that_length() {
     let socket = server.remote();
     let mut follower = Follower::start(lxmon([&*socket, "-f", "json", "--gap-events"]));
     follower.wait_for_notice("connection lost");
-    // The notices have a thread by now, and it has nothing to do.
+    // By now the thread for notices has been started, and its queue is empty.
     drop(server);
     let signalled = Instant::now();
     follower.signal(Signal::TERM);

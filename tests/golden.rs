@@ -1,4 +1,4 @@
-//! What `lxc` printed for real and for wicked events, compared with what we print.
+//! Compares lxmon's output with recorded output of `lxc`, for real and for adversarial events.
 
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ const YAML_PAIRS: [&str; 3] = [
     include_str!("data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),
 ];
 
-/// All events of the pairs, and random ones: any JSON, with the strings that YAML stumbles over.
+/// All events of the pairs, and random ones: arbitrary JSON with strings that are difficult to represent in YAML.
 pub(crate) fn events() -> Vec<String> {
     let mut events: Vec<_> = YAML_PAIRS.into_iter().flat_map(pairs::<YamlPair>).map(|pair| pair.event).collect();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
@@ -56,7 +56,7 @@ pub(crate) fn events() -> Vec<String> {
     events
 }
 
-/// Up to five differences, so that a failure shows what is wrong and not everything that is.
+/// Asserts that there are no differences. The message shows at most five, to keep it readable.
 fn report(differences: &[(String, String, String)], total: usize) {
     let mut text = String::new();
     for (event, theirs, ours) in differences.iter().take(5) {
@@ -65,8 +65,8 @@ fn report(differences: &[(String, String, String)], total: usize) {
     assert!(differences.is_empty(), "{} of {total} differ:{text}", differences.len());
 }
 
-/// Whether a YAML 1.2 reader gets another event out of lxc's text (the golden files were judged by one of YAML 1.1): a
-/// separator of lines or paragraphs that is not at the end of a text of one line.
+/// Whether a YAML 1.2 reader gets a different event from lxc's text: it contains a line or paragraph separator that is
+/// not at the end of a single-line text. (A YAML 1.1 reader determined `reads_back` in the golden files.)
 fn is_torn(yaml: &str) -> bool {
     let mut behind = yaml.split(['\u{85}', '\u{2028}', '\u{2029}']).skip(1);
     behind.any(|text| !text.is_empty() && !text.starts_with("'\n"))
@@ -78,7 +78,8 @@ fn yaml_is_byte_for_byte_what_lxc_prints() {
     let mut total = 0;
     for text in YAML_PAIRS {
         for pair in pairs::<YamlPair>(text) {
-            // Where lxc's text is not the event, ours differs; tests/properties.rs and tests/readers.rs read it back.
+            // If lxc's text does not read back as the event, ours differs from it. tests/properties.rs and
+            // tests/readers.rs check that ours does.
             if !pair.reads_back || is_torn(&pair.yaml) {
                 continue;
             }
@@ -102,7 +103,7 @@ fn logfmt_is_byte_for_byte_what_lxc_prints() {
         include_str!("data/golden/lxd-5.0.2-cluster.lxc-pretty.ndjson"),
     ] {
         for pair in pairs::<LinePair>(text) {
-            // lxc prints what is nested in operations as Go's maps; ours is JSON.
+            // In operations, lxc prints nested values in Go's format for maps; lxmon prints JSON.
             if pair.event.starts_with("{\"type\":\"operation\"") {
                 continue;
             }

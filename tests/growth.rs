@@ -1,4 +1,4 @@
-//! No event takes much more memory to print than its own size, however it is made.
+//! Printing an event takes a small multiple of its size in memory, whatever its structure is.
 
 use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
@@ -10,7 +10,7 @@ use crate::support::claims::{COLOR, PIPE, TERMINAL, same, stripped};
 use crate::support::program::{Running, lxmon};
 use crate::support::standin::{Connection, StandIn};
 
-/// An event whose metadata nests so deep and then holds `content`.
+/// An event whose metadata contains `content` within `depth` nested lists.
 pub(crate) fn nested(depth: usize, content: &str) -> String {
     format!(
         r#"{{"type":"logging","timestamp":"2026-01-01T00:00:00Z","metadata":{{"message":"m","level":"info","context":{{"x":{}{content}{}}}}}}}"#,
@@ -19,7 +19,7 @@ pub(crate) fn nested(depth: usize, content: &str) -> String {
     )
 }
 
-/// What many small parts can be, in so many bytes or twice as many.
+/// JSON values with many small parts, each of about `bytes` to twice as many bytes.
 fn contents(bytes: usize) -> Vec<(&'static str, String)> {
     let list = |item: &str| vec![item; bytes / (item.len() + 1)].join(",");
     let members: Vec<_> = (0..bytes / 5).map(|number| format!(r#""{number:06}":0"#)).collect();
@@ -43,7 +43,7 @@ fn contents(bytes: usize) -> Vec<(&'static str, String)> {
 fn render(format: Format, surface: Surface, text: &str) -> String {
     let pretty = Options { surface, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
     let event = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap();
-    // Each value takes eight bytes of the tape, which may have as much again for more.
+    // Each value takes eight bytes of the tape, whose capacity may be twice its length.
     assert!(event.size() <= 9 * text.len() + 1024, "{} for {}", event.size(), text.len());
     let mut out = Vec::new();
     Renderer::new(format, surface, &pretty).render(&event, None, &mut out);
@@ -58,7 +58,7 @@ fn the_output_is_bounded_by_the_events_size() {
         for format in [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt] {
             for surface in [PIPE, TERMINAL, COLOR] {
                 let length = render(format, surface, &text).len();
-                // Where lxc would take a hundred times as much.
+                // lxc's YAML would be about a hundred times as long.
                 let most = if format == Format::Yaml { 2 * text.len() + (5 << 20) } else { 5 * text.len() };
                 let most = if surface == COLOR { most + 6 * text.len() } else { most };
                 assert!(length <= most, "{what} in {format:?}: {length} for {}", text.len());
@@ -69,19 +69,19 @@ fn the_output_is_bounded_by_the_events_size() {
 
 #[test]
 fn what_would_grow_is_printed_in_flow_style_and_reads_back() {
-    // Readers of YAML give up at a hundred levels or so.
+    // The depth is 80, because YAML readers fail at about a hundred levels.
     for (what, content) in contents(150_000) {
         let text = nested(80, &content);
         let document = yaml(&text);
         let back: serde_yaml::Value = serde_yaml::from_str(&document).unwrap();
         let wanted: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(same(&wanted, &back), "{what}");
-        // With colours it is the same document.
+        // Without its colours, the coloured document is the same.
         if what.contains("lists") {
             assert_eq!(stripped(&render(Format::Yaml, COLOR, &text)), render(Format::Yaml, TERMINAL, &text), "{what}");
         }
         let flows = document.lines().any(|line| line.starts_with("metadata: {"));
-        // These are as long as in JSON, whatever their depth.
+        // In block style, these are as long as in JSON, whatever their depth.
         let is_flat = ["controls", "tags", "quotes"].contains(&what);
         assert_eq!(flows, !is_flat, "{what}: {} bytes", document.len());
     }
@@ -120,7 +120,7 @@ fn the_program_takes_a_small_multiple_of_an_events_size() {
     for format in ["yaml", "pretty", "logfmt", "json"] {
         let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", format]));
         while !running.line().contains("instance-started") {}
-        // In kB. The numbers' tape is four times as long as they are; lxc's form would be a thousand MiB.
+        // In kB. The tape is four times as long as the text of the numbers; lxc's YAML would take about 1,000 MiB.
         let peak = running.peak_memory();
         assert!(peak < 120_000, "{format}: {peak} kB");
     }
