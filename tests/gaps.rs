@@ -43,7 +43,7 @@ fn records(lines: &[impl AsRef<str>]) -> Vec<Record> {
         let mut found = keys.map(|key| own.find(&format!(r#""{key}":"#)).unwrap_or_else(|| panic!("no {key}: {line}")));
         let order = found;
         found.sort_unstable();
-        assert_eq!(order, found, "the order of keys: {line}");
+        assert_eq!(order, found, "keys are out of order: {line}");
         let event: Value = serde_json::from_str(line).unwrap();
         let time = |value: &Value| value.as_str().map(|text| text.parse::<DateTime<FixedOffset>>().unwrap());
         assert!(time(&event["timestamp"]).is_some(), "{line}");

@@ -1,4 +1,4 @@
-//! A machine that refuses what the program needs, and a process that is not like others: one error, never a panic.
+//! Scarce resources and unusual process environments: lxmon ends with one error and never panics.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
@@ -15,7 +15,7 @@ use crate::support::standin::{Connection, StandIn, numbered};
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
 
-/// Sends one event and waits.
+/// A server that sends one event and keeps the connection open.
 fn silent() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         connection.accept();
@@ -24,7 +24,7 @@ fn silent() -> StandIn {
     })
 }
 
-/// The program, started by a shell that does this first.
+/// The program, started by a shell that first executes the command `shell`.
 fn after(shell: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_lxmon")]).args(arguments);
@@ -32,7 +32,7 @@ fn after(shell: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// It worked, or ended with one error.
+/// Asserts that the program succeeded or ended with exactly one error.
 fn assert_orderly(outcome: &Outcome, what: &str) {
     let errors: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with("hint: ")).collect();
     let is_one_error = outcome.status == 1 && errors.len() == 1 && errors[0].starts_with("lxmon: ");
@@ -40,7 +40,7 @@ fn assert_orderly(outcome: &Outcome, what: &str) {
     assert!(is_one_error || has_worked, "{what}: {}\n{}", outcome.status, outcome.stderr);
 }
 
-/// What is run where something is scarce.
+/// The command lines that are run with scarce resources.
 fn runs(server: &StandIn) -> Vec<Vec<String>> {
     let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
     vec![
@@ -64,8 +64,8 @@ fn without_descriptors_it_ends_with_one_error() {
     }
 }
 
-/// A directory with the program in it for users of whom nothing runs: the limit of threads counts all that run of one.
-/// None where this cannot become such a user.
+/// A directory with a copy of the program for users who have no processes, because the thread limit counts all threads
+/// of a user. `None` if the test cannot change its user.
 fn for_other_users() -> Option<(tempfile::TempDir, PathBuf)> {
     if !getuid().is_root() {
         println!("skipped: only root can become a user of whom nothing runs");
@@ -83,7 +83,7 @@ fn open_to_all(path: &Path) {
     std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the program as a user that may have so few threads.
+/// Runs the program as `user`, who may have at most `limit` threads.
 fn with_few_threads(limit: u32, user: u32, program: &Path, arguments: &[&str], configuration: &Path) -> Outcome {
     let mut command = Command::new("bash");
     command.args(["-c", &format!("ulimit -u {limit}; exec \"$0\" \"$@\"")]).arg(program).args(arguments);
@@ -126,7 +126,7 @@ fn without_memory_it_ends_with_one_error_or_skips_what_is_too_long() {
     let text = crate::growth::nested(9, &vec!["0"; 12 << 20].join(","));
     std::fs::write(&recording, format!("{text}\n{}\n", numbered(0))).unwrap();
     let recording = recording.to_str().unwrap();
-    // In KiB. The first does with the program and its threads and nothing more.
+    // In KiB. The first limit leaves room for the program and its threads only.
     for limit in [24_000, 30_000, 40_000, 60_000, 90_000, 120_000, 200_000] {
         let shell = format!("ulimit -v {limit}");
         assert_orderly(&finish(&mut after(&shell, &["--demo", "-n1", "-f", "json"])), &format!("{limit} KiB"));
@@ -158,7 +158,7 @@ fn with_standard_descriptors_closed_it_ends_with_one_error() {
         assert_eq!(outcome.stderr, "lxmon: standard output is closed\nhint: to print nothing: >/dev/null\n");
         assert_eq!(finish(&mut after("exec <&- >&- 2>&-", arguments)).status, 1, "{arguments:?}");
     }
-    // Output that nobody wants is none that is missing, however it was opened.
+    // Output to /dev/null is not a closed output, in whatever mode it was opened.
     for arguments in [&["--help"][..], &["--list-actions"], &["--replay", EVENTS]] {
         assert_eq!(finish(&mut after("exec <>/dev/null >&0", arguments)).status, 0, "{arguments:?}");
     }
@@ -193,7 +193,7 @@ fn words_that_are_not_utf_8_are_one_error_or_work() {
         let errors: Vec<_> = outcome.stderr.lines().filter(|line| !line.starts_with("hint: ")).collect();
         assert!(errors.len() == 1 && errors[0].starts_with("lxmon: "), "{words:?}: {}", outcome.stderr);
     }
-    // A file may be called so.
+    // A file name need not be UTF-8.
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(word(b"\xff"));
     std::fs::write(&file, numbered(0)).unwrap();
@@ -223,7 +223,7 @@ fn as_the_first_process_of_a_container_it_ends_with_the_status_of_the_signal() {
         let outcome = running.end();
         assert_eq!((outcome.status, &*outcome.stderr), (status, ""), "{signal:?}");
     }
-    // That a file may not grow any more is an error of the write there too.
+    // In a container too, exceeding the limit for file sizes is a write error, not a signal that ends lxmon.
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new("bash");
     command.args(["-c", "ulimit -f 1; exec \"$@\"", "bash"]).args(&unshare[..4]);
@@ -238,7 +238,7 @@ fn as_the_first_process_of_a_container_it_ends_with_the_status_of_the_signal() {
     assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
 }
 
-/// Compiles a library that sets the clock to before 1970, where there is a compiler.
+/// Compiles a library that sets the clock to before 1970; `None` if there is no compiler.
 fn early_clock(directory: &std::path::Path) -> Option<std::path::PathBuf> {
     const SHIM: &str = "
         #define _GNU_SOURCE
@@ -279,7 +279,7 @@ fn a_clock_before_1970_is_no_reason_to_panic_when_following() {
     };
     let outcome = finish(lxmon(["--demo", "-n3", "-p"]).env("LD_PRELOAD", &clock));
     assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
-    // Notices and records of gaps have times.
+    // Follows a server with a gap, because notices and gap records contain times.
     let server = StandIn::new(|connection: &mut Connection| {
         connection.accept();
         connection.event(&numbered(connection.number as u64));

@@ -1,4 +1,5 @@
-//! Real LXD and Incus servers, real containers. Started by hand or by CI: `cargo test --release -- --ignored`.
+//! Tests with real LXD and Incus servers and real containers, run manually or by CI:
+//! `cargo test --release -- --ignored`.
 
 mod cluster;
 mod link;
@@ -19,13 +20,13 @@ use self::server::{Client, Cluster, Kind, Server};
 use crate::support::follower::Follower;
 use crate::support::program::finish;
 
-/// One daemon at a time: each takes a while of a small machine.
+/// A lock, so that only one of these tests runs at a time: daemons slow down a small machine.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// For what a follower has not got yet but will: the servers send from goroutines of their own.
+/// The wait for events that a follower has not received yet, because servers send each event from its own goroutine.
 const SETTLE: Duration = Duration::from_millis(700);
 
 fn text<'e>(event: &'e Value, path: &str) -> &'e str {
@@ -45,7 +46,7 @@ fn is_about(event: &Value, instance: &str) -> bool {
     names(text(event, "/metadata/source")) || listed.filter_map(Value::as_str).any(names)
 }
 
-/// Events with how often each occurs; the order of neighbours is the servers' affair.
+/// The number of occurrences of each event. The order is ignored, because servers do not keep it for close events.
 fn counted(events: impl IntoIterator<Item = Value>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
@@ -54,12 +55,12 @@ fn counted(events: impl IntoIterator<Item = Value>) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Makes an event about a profile that exists, another one each time.
+/// Causes an event about an existing profile. `attempt` makes each event different.
 fn set(server: &Server, profile: &str, attempt: usize) {
     server.client(&["profile", "set", profile, "user.attempt", &attempt.to_string()]);
 }
 
-/// Shows only what differs.
+/// Asserts that both contain the same events. The message shows only the differences.
 fn assert_same(ours: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>, what: &str) {
     let not_in = |a: &BTreeMap<String, usize>, b: &BTreeMap<String, usize>| {
         a.iter()
@@ -68,10 +69,10 @@ fn assert_same(ours: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>,
             .collect::<Vec<_>>()
     };
     let (missing, invented) = (not_in(wanted, ours), not_in(ours, wanted));
-    assert!(missing.is_empty() && invented.is_empty(), "{what}: missing {missing:#?}, too many {invented:#?}");
+    assert!(missing.is_empty() && invented.is_empty(), "{what}: missing {missing:#?}, unexpected {invented:#?}");
 }
 
-/// A story with everything in it that operators see: projects, profiles, volumes, a container's life, a failure.
+/// Causes the kinds of events that operators see: of projects, profiles, volumes, a container's life cycle, a failure.
 fn story(server: &Server) {
     let web = |arguments: &[&str]| server.client(&[&["--project", "web"], arguments].concat());
     server.client(&["project", "create", "other"]);
@@ -105,12 +106,12 @@ fn story(server: &Server) {
     server.client(&["project", "delete", "other"]);
 }
 
-/// Whether an event is one that a follower's options ask for.
+/// Whether the options of a follower select an event.
 type Wanted = fn(&Value) -> bool;
 
-/// Follows the story in every way at once and compares what each follower saw with what the widest one did.
+/// Runs [`story`] with many followers at once and compares each one's events with those of the follower that sees all.
 fn follow_the_story(server: &Server) {
-    // Servers refuse to tell of a project that does not exist.
+    // Servers refuse subscriptions to a project that does not exist.
     server.client(&["project", "create", "web", "-c", "features.images=false", "-c", "features.profiles=false"]);
     let start = |arguments: &[&str]| Follower::subscribed(server.lxmon(arguments));
     let mut all = start(&["-A", "-f", "json"]);
@@ -196,7 +197,7 @@ fn follow_the_story(server: &Server) {
     for (arguments, wanted, follower) in &mut filtered {
         follower.end();
         let expected = counted(seen.iter().filter(|event| wanted(event)).cloned());
-        // Those that began before the widest one's first event are the same for all: they were all subscribed.
+        // All followers were subscribed before the first event, so they received the same events.
         assert_same(&counted(follower.events()), &expected, &format!("{arguments:?}"));
     }
 
@@ -206,7 +207,7 @@ fn follow_the_story(server: &Server) {
         counted(events.iter().skip(begin).filter(kinds).cloned())
     };
     theirs.end();
-    assert_same(&since(seen.clone()), &since(theirs.events()), "against the server's own client");
+    assert_same(&since(seen.clone()), &since(theirs.events()), "compared with the server's own client");
 
     yaml.end();
     let documents: Vec<Value> =
@@ -249,7 +250,7 @@ fn ends_and_errors(server: &mut Server) {
         missing.stderr
     );
 
-    // One request, with the type in it.
+    // lxmon makes a single request, which contains the event type.
     let directory = tempfile::tempdir().unwrap();
     let proxied = format!("unix:{}", directory.path().join("proxy").display());
     let requests = proxy(&directory.path().join("proxy"), &server.socket());
@@ -259,19 +260,19 @@ fn ends_and_errors(server: &mut Server) {
     let sent = String::from_utf8_lossy(&requests.recv_timeout(Duration::from_secs(10)).unwrap()).into_owned();
     assert_eq!(sent.matches("HTTP/1.1").count(), 1, "{sent}");
     assert!(sent.starts_with("GET /1.0/events?type=lifecycle HTTP/1.1\r\n"), "{sent}");
-    assert!(requests.try_recv().is_err(), "one connection");
+    assert!(requests.try_recv().is_err(), "more than one connection");
 
-    // Small at rest.
+    // An idle lxmon takes little memory.
     let idle = Follower::subscribed(server.lxmon(&["-A"]));
     let status = std::fs::read_to_string(format!("/proc/{}/status", idle.id())).unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
     println!("{name}: {kilobytes} kB resident at rest");
-    // Without optimisation the program is twice as large.
+    // The limit is doubled for debug builds, which take more memory.
     assert!(kilobytes < if cfg!(debug_assertions) { 16 << 10 } else { 8 << 10 }, "{kilobytes} kB");
     drop(idle);
 
-    // The server dies and comes back.
+    // The server is killed and restarted.
     let mut faithless = Follower::subscribed(server.lxmon(&["-A", "--no-reconnect"]));
     let mut faithful = Follower::subscribed(server.lxmon(&["-A", "-f", "json", "-a", "profile-*", "--gap-events"]));
     server.kill();
@@ -286,7 +287,8 @@ fn ends_and_errors(server: &mut Server) {
     faithful.wait_for_notice("may be missing");
 }
 
-/// Passes a connection on and tells what the client sent on it, up to its end.
+/// A proxy between the sockets `socket` and `to`. The channel gets what the client sent on each connection, after its
+/// end.
 fn proxy(socket: &std::path::Path, to: &std::path::Path) -> mpsc::Receiver<Vec<u8>> {
     let listener = UnixListener::bind(socket).unwrap();
     let to = to.to_owned();
@@ -411,7 +413,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
     );
     assert!(pretty.seen[1].contains("  incus1  profile-created"), "{:?}", pretty.seen);
 
-    // Beside lxc, over the same way.
+    // Compares lxmon with lxc on the same HTTPS remote.
     let mut theirs =
         Follower::start(user.client(Kind::Lxd, &["monitor", "n1:", "--type", "lifecycle", "--format", "json"]));
     let mut ours = Follower::subscribed(user.lxmon(&["n1:", "-t", "lifecycle", "-f", "json"]));
@@ -426,9 +428,9 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
         follower.end();
         counted(follower.events().into_iter().filter(|event| action(event) != "profile-updated"))
     };
-    assert_same(&since(&mut ours), &since(&mut theirs), "against lxc monitor n1:");
+    assert_same(&since(&mut ours), &since(&mut theirs), "compared with lxc monitor n1:");
 
-    // A remote with a project of its own.
+    // A remote for which the client configuration sets a project.
     lxd.client(&["project", "create", "web"]);
     user.run(Kind::Lxd, &["project", "switch", "n1:web"]);
     let mut web = Follower::subscribed(user.lxmon(&["n1:", "-f", "json", "-t", "lifecycle"]));
@@ -439,7 +441,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
     web.end();
     assert_eq!(web.seen.len(), 1, "{:?}", web.seen);
 
-    // A restricted client is told what it may not see, in the server's words.
+    // For a restricted client, the error shows the server's text.
     let restricted = Client::new();
     restricted.take_certificate_of(&user, "n1");
     lxd.client(&[
@@ -463,7 +465,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
         "{}",
         refused.stderr
     );
-    // A stranger is told how to become a friend.
+    // Without a client certificate, the error says that there was no login.
     fs::remove_file(restricted.certificate()).unwrap();
     let stranger = finish(&mut restricted.lxmon(&["n1:"]));
     assert!(stranger.stderr.contains("(403): not authorized (tried: no login: "), "{}", stranger.stderr);
@@ -498,7 +500,7 @@ fn killed_servers_are_followed_again_from_the_first_event_on() {
         for follower in &mut followers {
             follower.wait_for(|line| line.contains("\"/1.0/profiles/third\""));
             let events = follower.events();
-            // One at the loss, one at the return.
+            // One gap record for the lost connection, one for the reconnect.
             assert!(events[..2].iter().all(|event| text(event, "/type") == "gap"), "{events:#?}");
             let sources = events[2..].iter().map(|event| text(event, "/metadata/source"));
             assert!(sources.eq(profiles.map(|profile| format!("/1.0/profiles/{profile}"))), "{events:#?}");

@@ -1,4 +1,4 @@
-//! The files and variables of a client: certificates, keys, tokens, addresses, proxies.
+//! Files and environment variables of a client: certificates, keys, tokens, addresses, proxies.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -24,11 +24,12 @@ use crate::support::tls::{Authority, Client, TlsServer, config, https, listen, p
 #[test]
 fn client_certificates_of_every_kind_log_in() {
     let identity = self_signed(&params(&["lxd"]));
-    // Made by openssl: ecparam -genkey, genpkey, genrsa -traditional, genrsa; each with a certificate for a century.
+    // Generated with openssl: ecparam -genkey, genpkey, genrsa -traditional, genrsa; each certificate is valid for a
+    // century.
     for kind in ["ec-sec1", "ec-pkcs8", "rsa-pkcs1", "rsa-pkcs8"] {
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys");
         let read = |ending: &str| fs::read_to_string(keys.join(format!("{kind}.{ending}"))).unwrap();
-        // The server takes this certificate only.
+        // The server accepts only this certificate.
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(read("crt").as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -134,7 +135,7 @@ fn files_that_are_no_files_are_told_and_hang_nothing() {
     let says = |name: &str| format!("{name}: a FIFO, where a regular file is expected\nhint: ");
     let path = fifo("oidctokens/n1.json");
     client.refuse(&says("n1.json"));
-    // A whole disc image in its place is not read to its end.
+    // A file as large as a disk image is not read to its end.
     fs::remove_file(&path).unwrap();
     fs::File::create(&path).unwrap().set_len(100 << 30).unwrap();
     client.refuse("n1.json: longer than 1 MiB");
@@ -155,14 +156,14 @@ fn files_that_are_no_files_are_told_and_hang_nothing() {
     assert!(outcome.status == 1 && outcome.stderr.contains(&says("config.yml")), "{}", outcome.stderr);
 }
 
-/// A mount whose server never answers, until this is dropped.
+/// A FUSE mount whose server never answers; it ends when this is dropped.
 struct HungMount {
     at: std::path::PathBuf,
     server: Option<fs::File>,
 }
 
 impl HungMount {
-    /// None where it cannot be made: only root can, and only with FUSE.
+    /// Mounts it; `None` if that fails, because it takes root and FUSE.
     fn at(path: &Path) -> Option<Self> {
         let server = fs::File::options().read(true).write(true).open("/dev/fuse").ok()?;
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
@@ -173,7 +174,7 @@ impl HungMount {
 
 impl Drop for HungMount {
     fn drop(&mut self) {
-        // Whoever waits gets an error.
+        // Processes that wait for an answer get an error.
         drop(self.server.take());
         let _ = unmount(&self.at, UnmountFlags::DETACH);
     }
@@ -221,7 +222,7 @@ fn a_hung_mount_costs_its_own_remote_only() {
     running.signal(Signal::TERM);
     assert_eq!(running.end().status, 128 + 15);
 
-    // The same at the start.
+    // The same when the mount already hangs at the start.
     let mut command = lxmon(["--lxd", "n1:"]);
     let outcome = finish(command.env("LXD_CONF", client.directory.path()));
     assert_eq!(outcome.status, 1);
@@ -259,7 +260,7 @@ fn tokens_are_sent_and_never_shown() {
     assert!(server.requests.recv().unwrap().contains("\r\nAuthorization: Bearer bearer-secret\r\n"));
     assert!(outcome.stderr.contains("token from $LXD_AUTH_BEARER_TOKEN") && !outcome.stderr.contains("bearer-secret"));
 
-    // As `$(cat FILE)` of some shells, or an EnvironmentFile, leaves it.
+    // Line ends that `$(cat FILE)` in some shells, or an EnvironmentFile, leaves in the value.
     for ending in ["\n", "\r\n", "\r\n\n"] {
         let token = format!("bearer-secret{ending}");
         assert_eq!(finish(client.command(&[]).env("LXD_AUTH_BEARER_TOKEN", token)).status, 0);
@@ -299,7 +300,7 @@ fn addresses_of_every_form() {
     let request = server.requests.recv().unwrap();
     assert!(request.starts_with("GET /behind/a/proxy/1.0/events HTTP/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("\r\nHost: [::1]:{}\r\n", server.port)), "{request}");
-    // localhost has two addresses, of which one answers.
+    // localhost has two addresses, and the server listens on only one of them.
     let server = TlsServer::with(config());
     Client::new(&format!("https://localhost:{}", server.port)).file("client.ca", &authority.certificate).succeed();
     let outcome = Client::new("https://no-such-host.invalid:8443").follow();

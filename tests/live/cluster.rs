@@ -1,4 +1,4 @@
-//! Clusters of LXD, followed through their members.
+//! LXD clusters that lxmon follows through one or several members.
 
 use super::server::{Client, Cluster};
 use super::{SETTLE, alone, set, text};
@@ -69,11 +69,11 @@ fn a_member_that_dies_stops_nothing_of_the_others_and_is_followed_again() {
     both.wait_for_notice("; reconnected after ");
     cluster.second.client(&["profile", "create", "back"]);
     both.wait_for(from("n2", "back"));
-    // The members connect to each other again in their own time.
+    // It can take a while until the members are connected to each other again.
     first.provoke(|line| line.contains("\"location\":\"n2\""), |attempt| set(&cluster.second, "back", attempt));
     both.end();
     let gaps = gaps(both.seen.iter().map(String::as_str));
-    // One at the loss, one at the return.
+    // One gap record for the lost connection, one for the reconnect.
     assert_eq!(gaps.len(), 2, "{:#?}", both.seen);
     assert!(gaps.iter().all(|gap| gap["metadata"]["remote"] == "n2"), "{gaps:#?}");
     assert!(!both.seen.iter().any(|line| ["one", "two", "three"].iter().any(|profile| from("n2", profile)(line))));

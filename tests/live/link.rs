@@ -1,4 +1,4 @@
-//! A line that goes dead without a word: neither end gets a packet that says so.
+//! A network link that fails silently: neither end gets a packet that reports the failure.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use super::server::{Client, Kind, PASSWORD, Server};
 use crate::reconnect::{gaps, length};
 use crate::support::follower::Follower;
 
-/// Two ends and a router between them, each a network namespace of its own. The addresses are of RFC 5737, for tests.
+/// A client, a server and a router between them, each in its own network namespace. The addresses are reserved for
+/// documentation (RFC 5737).
 pub(crate) struct Link {
     namespaces: [String; 3],
 }
@@ -44,12 +45,12 @@ impl Link {
         link
     }
 
-    /// The command, run at the client's end.
+    /// The command, to be run in the client's namespace.
     fn client(&self, command: &Command) -> Command {
         within(&self.namespaces[0], command)
     }
 
-    /// What comes to the router vanishes there; it answers nothing.
+    /// Makes the router drop all packets without an answer.
     fn cut(&self) {
         for end in [CLIENT, SERVER] {
             ip(&["-n", &self.namespaces[1], "route", "add", "blackhole", end]);
@@ -62,7 +63,7 @@ impl Link {
         }
     }
 
-    /// The client's end loses its carrier.
+    /// Takes the carrier away from the client's network device.
     fn unplug(&self) {
         ip(&["-n", &self.namespaces[1], "link", "set", "client", "down"]);
     }
@@ -80,7 +81,7 @@ impl Drop for Link {
     }
 }
 
-/// The command in a network namespace, with no other environment than what was set for it.
+/// The command in a network namespace, with only `PATH` and the variables that were set for the command.
 pub(crate) fn within(namespace: &str, command: &Command) -> Command {
     let mut inside = Command::new("ip");
     inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
@@ -119,7 +120,7 @@ fn a_dead_line_is_noticed_by_its_silence_and_followed_again_when_it_lives() {
         cut(&link);
         let begun = Instant::now();
         server.client(&["profile", "create", &format!("while-{fault}")]);
-        // Told while the line is dead: by nothing but the silence.
+        // The notice comes while the link is still dead, so only the silence can have caused it.
         follower.wait_for_notice("n1: connection lost (no sign of life for 30 s); reconnecting");
         let noticed = begun.elapsed();
         std::thread::sleep(down.saturating_sub(noticed));

@@ -1,4 +1,4 @@
-//! Real daemons: LXD and Incus, each in a directory of its own, with an image small enough to launch in a moment.
+//! Real LXD and Incus daemons, each in its own directory, with a small image that launches quickly.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 use super::link::within;
 use crate::support::program;
 
-/// Which server.
+/// The kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Lxd,
     Incus,
 }
 
-/// A running daemon. It ends, with all it runs, when this is dropped.
+/// A running daemon. When this is dropped, the daemon and its instances end.
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     directory: TempDir,
@@ -35,7 +35,7 @@ impl Server {
     /// Starts a daemon in a network namespace, if one is named, and waits until it answers.
     pub(crate) fn start_within(kind: Kind, namespace: Option<&str>) -> Self {
         let directory = tempfile::Builder::new().prefix("lxmon-live-").tempdir().unwrap();
-        // The root of a container is another user.
+        // Root in a container is a different user, who must be able to enter the directory.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(directory.path().join("state")).unwrap();
         fs::create_dir_all(directory.path().join("client")).unwrap();
@@ -53,7 +53,7 @@ impl Server {
         }
     }
 
-    /// What `launch` needs: an image, a storage pool, a root disk.
+    /// Creates what `launch` needs: an image, a storage pool, a root disk.
     pub(crate) fn prepare_instances(&self) {
         let image = image(self.directory.path());
         self.client(&["image", "import", image.to_str().unwrap(), "--alias", "busybox"]);
@@ -61,7 +61,7 @@ impl Server {
         self.client(&["profile", "device", "add", "default", "root", "disk", "path=/", "pool=default"]);
     }
 
-    /// Makes it listen for HTTPS.
+    /// Makes the server listen for HTTPS.
     pub(crate) fn listen(&self, address: &str) {
         self.client(&["config", "set", "core.https_address", address]);
     }
@@ -72,18 +72,18 @@ impl Server {
         self.daemon.wait().unwrap();
     }
 
-    /// Starts it again where it was.
+    /// Starts the daemon again, in the same directory.
     pub(crate) fn restart(&mut self) {
         self.daemon = daemon(self.kind, self.directory.path(), self.namespace.as_deref());
         self.wait_until_ready();
     }
 
-    /// Where its socket is.
+    /// The path of the server's socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("state/unix.socket")
     }
 
-    /// The variables that lead the clients, and lxmon, to it.
+    /// The environment variables with which the clients and lxmon find this server.
     fn environment(&self) -> [(&'static str, PathBuf); 2] {
         environment(self.kind, self.directory.path())
     }
@@ -95,7 +95,7 @@ impl Server {
         command.output().unwrap()
     }
 
-    /// Runs its client; that must succeed. What it printed.
+    /// Runs the server's client, which must succeed; returns its output.
     pub(crate) fn client(&self, arguments: &[&str]) -> String {
         let output = self.try_client(arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -103,19 +103,19 @@ impl Server {
         text(&output.stdout)
     }
 
-    /// Runs its client; that must fail.
+    /// Runs the server's client, which must fail.
     pub(crate) fn client_fails(&self, arguments: &[&str]) {
         assert!(!self.try_client(arguments).status.success(), "{arguments:?}");
     }
 
-    /// Its client, to be run beside lxmon.
+    /// The server's client as a command, to be run concurrently with lxmon.
     pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(if self.kind == Kind::Lxd { "lxc" } else { "incus" });
         command.args(arguments).envs(self.environment());
         command
     }
 
-    /// lxmon, led to this server by the environment.
+    /// An lxmon command whose environment selects this server.
     pub(crate) fn lxmon(&self, arguments: &[&str]) -> Command {
         let mut command = program::lxmon(arguments);
         command.envs(self.environment());
@@ -145,7 +145,7 @@ fn daemon(kind: Kind, directory: &Path, namespace: Option<&str>) -> Child {
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-/// An image of nothing but busybox.
+/// Creates an image that contains only busybox.
 fn image(directory: &Path) -> PathBuf {
     let root = directory.join("rootfs");
     for name in ["bin", "sbin", "etc", "proc", "sys", "dev", "tmp", "root", "run", "var"] {
@@ -169,7 +169,8 @@ fn image(directory: &Path) -> PathBuf {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Instances of every project go first, as long as the daemon can end them; then whatever is left is cut off.
+        // Instances are deleted first, while the daemon can still stop them; then the daemon is killed, and remaining
+        // mounts are detached.
         let listed = self.try_client(&["list", "--all-projects", "--format", "csv", "--columns", "en"]);
         for line in String::from_utf8_lossy(&listed.stdout).lines() {
             if let Some((project, name)) = line.split_once(',') {
@@ -182,7 +183,7 @@ impl Drop for Server {
         let here = self.directory.path().to_string_lossy().into_owned();
         let mut inside: Vec<_> =
             mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|path| path.starts_with(&here)).collect();
-        // Inner ones first.
+        // Nested mounts come first.
         inside.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
         for path in inside {
             let _ = Command::new("umount").args(["-l", path]).status();
@@ -190,14 +191,14 @@ impl Drop for Server {
     }
 }
 
-/// Two LXD daemons that form a cluster: `n1` and `n2`.
+/// A cluster of two LXD daemons, `n1` and `n2`.
 pub(crate) struct Cluster {
     pub(crate) first: Server,
     pub(crate) second: Server,
 }
 
 impl Cluster {
-    /// Starts and joins them, on the loopback addresses with these ports.
+    /// Starts two daemons on the loopback address with these ports and joins them to a cluster.
     pub(crate) fn start(ports: [u16; 2]) -> Self {
         let [first, second] = [Server::start(Kind::Lxd), Server::start(Kind::Lxd)];
         first.client(&["config", "set", "core.https_address", &format!("127.0.0.1:{}", ports[0])]);
@@ -219,10 +220,10 @@ impl Cluster {
     }
 }
 
-/// The password that makes LXD trust a client.
+/// The trust password of LXD, with which a client adds itself.
 pub(crate) const PASSWORD: &str = "open sesame";
 
-/// A user of remote servers: client configurations for both, of the clients' own making.
+/// A user of remote servers, with a configuration for each client, written by that client.
 pub(crate) struct Client {
     directory: TempDir,
 }
@@ -240,20 +241,20 @@ impl Client {
         [("LXD_CONF", self.directory.path().join("lxd")), ("INCUS_CONF", self.directory.path().join("incus"))]
     }
 
-    /// A client's command in this configuration.
+    /// A command of the client, with this configuration.
     pub(crate) fn client(&self, kind: Kind, arguments: &[&str]) -> Command {
         let mut command = Command::new(if kind == Kind::Lxd { "lxc" } else { "incus" });
         command.args(arguments).envs(self.environment()).stdin(Stdio::null());
         command
     }
 
-    /// Runs a client; that must succeed.
+    /// Runs the client, which must succeed.
     pub(crate) fn run(&self, kind: Kind, arguments: &[&str]) {
         let output = self.client(kind, arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Adds a server that listens at this address as a remote, and has it trust this user.
+    /// Adds a server that listens at this address as a remote, and makes the server trust this user.
     pub(crate) fn add(&self, server: &Server, name: &str, address: &str) {
         let (option, secret) = match server.kind {
             Kind::Lxd => {
@@ -266,7 +267,7 @@ impl Client {
         self.run(server.kind, &["remote", "add", name, &url, "--accept-certificate", option, &secret]);
     }
 
-    /// Knows the same LXD remote as `other`, and is somebody else.
+    /// Copies the remote and its pinned certificate from `other`, and creates a different client certificate.
     pub(crate) fn take_certificate_of(&self, other: &Self, remote: &str) {
         let (from, to) = (other.directory.path().join("lxd"), self.directory.path().join("lxd"));
         let pin = format!("servercerts/{remote}.crt");
@@ -278,12 +279,12 @@ impl Client {
         assert!(openssl.output().unwrap().status.success());
     }
 
-    /// Where its certificate is.
+    /// The path of the client certificate.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.directory.path().join("lxd/client.crt")
     }
 
-    /// lxmon with these configurations.
+    /// An lxmon command with these configurations.
     pub(crate) fn lxmon(&self, arguments: &[&str]) -> Command {
         let mut command = program::lxmon(arguments);
         command.envs(self.environment());

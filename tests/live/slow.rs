@@ -1,4 +1,4 @@
-//! Slow readers of lxmon's output under a load that real servers can bear.
+//! Slow readers of lxmon's output, with real servers under high load.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,32 +10,32 @@ use super::alone;
 use super::server::{Kind, Server};
 use crate::support::follower::Follower;
 
-/// Bytes per second.
+/// The speeds of the slow readers, in bytes per second.
 const READERS: [u32; 5] = [4_000, 6_000, 12_000, 20_000, 25_000];
 
 const EVENTS_PER_SECOND: u32 = 1_000;
 
-/// Connections that make requests at once.
+/// The number of connections that make requests concurrently.
 const CONNECTIONS: u32 = 4;
 
-/// A request's query is padded to this, so that an event has about 1.8 kB: 1,000 a second fill within 5 s the 8 MiB that
-/// may wait before the reading of the socket rests, and the server's write deadline of 5 s passes within 15 s.
+/// The padded length of a request's query. It makes an event about 1.8 kB long. At 1,000 events a second, the 8 MiB
+/// that lxmon queues before it pauses reading are full within 5 s, and the server's write deadline of 5 s passes within
+/// 15 s.
 const QUERY: usize = 1_500;
 
-/// For all the events of the load.
+/// A buffer that is large enough for all events of the load.
 const BUFFER: &str = "512MiB";
 
-/// When nothing comes for so long, nothing more will.
+/// After this time without output, a reader has received everything.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long the load lasts, in seconds.
+/// The duration of the load, in seconds.
 fn seconds() -> u32 {
     std::env::var("LXMON_TEST_LOAD").map_or(60, |number| number.parse().unwrap())
 }
 
-/// Requests at the rate, spread evenly. Both servers log each one, query included, and send the log message as an event;
-/// `/1.0/operations` costs them nearly nothing else. Returns how many requests there were: their queries begin with the
-/// numbers from 0 on.
+/// Makes requests at a constant rate, and returns their number. Both servers log each request with its query and send
+/// the log message as an event; `/1.0/operations` causes nearly no other work. The queries are numbered from 0.
 fn load(socket: &Path, seconds: u32) -> u32 {
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -54,7 +54,7 @@ fn load(socket: &Path, seconds: u32) -> u32 {
     seconds * EVENTS_PER_SECOND
 }
 
-/// One request on a connection that is kept.
+/// Makes one request on a persistent connection.
 fn request(connection: &mut BufReader<UnixStream>, target: &str) {
     write!(connection.get_mut(), "GET {target} HTTP/1.1\r\nHost: lxmon\r\n\r\n").unwrap();
     let (mut line, mut length) = (String::new(), 0);
@@ -70,17 +70,17 @@ fn request(connection: &mut BufReader<UnixStream>, target: &str) {
     connection.read_exact(&mut vec![0; length]).unwrap();
 }
 
-/// The number of the request that the event is about.
+/// The number of the request that caused the event.
 fn number(line: &str) -> Option<u32> {
     let (_, query) = line.split_once("/1.0/operations?")?;
     query.split_once('-')?.0.parse().ok()
 }
 
-/// A reader of an lxmon's output.
+/// A reader of the output of one lxmon process.
 struct Reader {
     name: String,
     follower: Follower,
-    /// Of the requests whose events have come.
+    /// The numbers of the requests whose events have arrived.
     numbers: Vec<u32>,
 }
 
@@ -91,21 +91,21 @@ impl Reader {
             None => ("at full speed".into(), Follower::subscribed(command)),
             Some(rate) => (format!("at {rate} bytes/s"), Follower::subscribed_at(command, rate)),
         };
-        // LXD answers the request first, and begins to send events some milliseconds later.
+        // LXD begins to send events some milliseconds after it has accepted the subscription.
         let mut connection = BufReader::new(UnixStream::connect(server.socket()).unwrap());
         let target = "/1.0/operations?first";
         follower.provoke(|line| line.contains(target), |_| request(&mut connection, target));
         Self { name, follower, numbers: Vec::new() }
     }
 
-    /// How many lines have come within a while.
+    /// Reads for this time; returns the number of lines.
     fn read_lines(&mut self, time: Duration) -> usize {
         self.follower.read_for(time);
         self.numbers.extend(self.follower.seen.iter().filter_map(|line| number(line)));
         self.follower.seen.drain(..).count()
     }
 
-    /// What is wrong with it, if anything is.
+    /// Ends lxmon; returns a description of missing or duplicated events or of a lost connection, if any.
     fn fault(&mut self, requests: u32) -> Option<String> {
         self.follower.end();
         self.read_lines(Duration::ZERO);
@@ -114,7 +114,7 @@ impl Reader {
         let doubled = self.numbers.len() - once.len();
         let said = &self.follower.told;
         let said_so = said.iter().any(|line| line.contains("connection lost") || line.contains("dropped"));
-        let report = format!("{}: {} events, {doubled} doubled, missing: {missing:?}", self.name, self.numbers.len());
+        let report = format!("{}: {} events, {doubled} repeated, missing: {missing:?}", self.name, self.numbers.len());
         println!("{report}");
         (missing.len() + doubled > 0 || said_so).then(|| format!("{report}: {said:#?}"))
     }
@@ -129,7 +129,7 @@ fn slow_readers(kind: Kind) {
     for reader in &readers {
         reader.follower.release();
     }
-    // The servers send each event from a goroutine of its own, so that no event can be known to be the last one.
+    // The servers send each event from its own goroutine, so no particular event is the last one.
     let mut since = Instant::now();
     while since.elapsed() < QUIET {
         let lines: usize = readers.iter_mut().map(|reader| reader.read_lines(Duration::from_millis(50))).sum();
