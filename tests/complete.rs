@@ -282,8 +282,11 @@ impl Shell {
             );
             fs::write(self.at("conf/config.yml"), config).unwrap();
             let typed = format!("lxmon {}", if name == "n1" { "n" } else { &name[..1] }.replace('$', "\\$"));
+            let (args, offered) = (self.complete(&typed), format!("{name}:"));
             if is_offered {
-                assert_eq!(self.complete(&typed), [format!("{name}:")]);
+                assert_eq!(args, [offered]);
+            } else {
+                assert!(!args.contains(&offered), "{args:?}");
             }
         }
         fs::remove_file(self.at("conf/config.yml")).unwrap();
