@@ -1,4 +1,4 @@
-//! Everything a user of the program could notice, in one test binary.
+//! Tests of everything that a user of the program can notice, in one test binary.
 
 mod complete;
 mod corpus;

@@ -1,4 +1,4 @@
-//! Messages that are no events, and events that are hardly any: what is wrong is told, the others are printed.
+//! Messages that are not events, and odd but valid events: the former are reported and skipped, the latter are printed.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ fn real() -> Vec<&'static str> {
     vec![of("lifecycle"), of("operation"), of("logging")]
 }
 
-/// Whether it is taken for an event; that it is then printed in every format.
+/// Returns whether `message` is accepted as an event; asserts that an accepted one can be printed in every format.
 fn is_taken(message: &str) -> bool {
     let Ok(event) = Event::decode(Message::from(message), RemoteId::default(), Tape::default()) else { return false };
     for surface in [Surface { color: false, terminal: false }, Surface { color: true, terminal: true }] {
@@ -35,7 +35,7 @@ fn is_taken(message: &str) -> bool {
     true
 }
 
-/// Whether it is an event as another reader of JSON sees it.
+/// Returns whether `message` is an event according to another JSON parser, `serde_json`.
 fn is_event(message: &str) -> bool {
     serde_json::from_str(message).is_ok_and(|event: Value| event.get("type").is_some_and(Value::is_string))
 }
@@ -54,7 +54,7 @@ fn an_event_without_its_end_is_none() {
 fn with_a_byte_gone_or_another_in_its_place_it_is_what_other_readers_say_it_is() {
     let mut counts = [0, 0];
     let mut check = |bytes: Vec<u8>| {
-        // What is no UTF-8 does not get this far.
+        // Messages that are not UTF-8 are rejected before they are decoded.
         let Ok(message) = String::from_utf8(bytes) else { return };
         let taken = is_taken(&message);
         assert_eq!(taken, is_event(&message), "{message:?}");
@@ -69,7 +69,7 @@ fn with_a_byte_gone_or_another_in_its_place_it_is_what_other_readers_say_it_is()
             }
         }
     }
-    // Strings take other letters; structure takes nothing else.
+    // A changed byte in a string usually leaves a valid event; in the JSON structure it usually does not.
     assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
 }
 
@@ -132,7 +132,7 @@ fn broken_messages_between_events_take_nothing_from_them() {
     assert_eq!(outcome.status, 0);
     assert!(outcome.stdout.lines().eq((0..=count as u64).map(numbered)), "{}", outcome.stdout);
     let stderr = outcome.stderr.replace(&server.remote(), "SERVER");
-    // The first of the kind and their number.
+    // The first message of a kind is reported, and at the end the number of all messages of that kind.
     let mut told = String::from("lxmon: SERVER: skipped a message that is not JSON (it ends too early): \n");
     writeln!(told, "lxmon: SERVER: skipped {count} messages that are not JSON").unwrap();
     assert_eq!(stderr, told);

@@ -1,4 +1,4 @@
-//! What cannot be meant gets one error that says what to do, and status 2.
+//! Wrong usage gets one error message that says what to do, and exit status 2.
 
 use std::os::unix::ffi::OsStringExt as _;
 
@@ -93,7 +93,7 @@ fn variables_that_are_not_utf8_are_named_or_used() {
         outcome.stderr
     );
 
-    // Paths may be anything.
+    // Variables that hold paths may contain any bytes.
     let odd = directory.path().join(bytes("odd"));
     std::fs::create_dir_all(odd.join(".config/lxc")).unwrap();
     let served = StandIn::at(&odd.join("unix.socket"), |connection| {
@@ -153,7 +153,7 @@ fn a_login_in_an_address_is_never_shown() {
     ] {
         let stderr = show(&["n1:"], &format!("remotes:\n  n1:\n    addr: \"{address}\"\n"));
         assert!(stderr.contains("lxmon: n1: "), "{address}: {stderr}");
-        // Where it does not belong at all.
+        // The same address in places where no address is expected.
         show(&["n1:"], &format!("remotes:\n  n1: \"{address}\"\n"));
         show(&["n1:"], &format!("remotes: \"{address}\"\n"));
         show(&[], &format!("default-remote: \"{address}\"\n"));

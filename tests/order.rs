@@ -1,5 +1,5 @@
-//! The order of the output: each origin's events (those of one member of one remote) by their timestamps, whatever other
-//! clocks say, and the events of several origins as they happened.
+//! The order of the output: the events of one origin (a member of a remote) are sorted by their timestamps, whatever
+//! other clocks show, and the events of several origins come in the order in which they happened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
@@ -13,24 +13,24 @@ use crate::support::number_in;
 use crate::support::program::{PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn};
 
-/// An event of a member with this number, at that time.
+/// An event of `member` with this number and timestamp.
 fn stamped(number: u64, member: &str, time: &str) -> String {
     format!(
         r#"{{"type":"lifecycle","timestamp":"{time}","metadata":{{"action":"instance-started","source":"/1.0/instances/c{number}"}},"location":"{member}","project":"default"}}"#
     )
 }
 
-/// The time of a clock that is so far off.
+/// The current time of a clock that is ahead of ours by `off`.
 fn now(off: TimeDelta) -> String {
     (Utc::now() + off).to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
-/// The time a millisecond ahead of that clock.
+/// One millisecond after the current time of that clock.
 fn next(off: TimeDelta) -> String {
     now(off + TimeDelta::milliseconds(1))
 }
 
-/// A server that runs this script on its first connection, and says when lxmon has read all of it.
+/// A server that runs this script on every connection, and signals when lxmon has read everything that the script sent.
 fn serving(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (StandIn, mpsc::Receiver<()>) {
     let (say, said) = mpsc::channel();
     let server = StandIn::new(move |connection: &mut Connection| {
@@ -44,21 +44,21 @@ fn serving(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (StandIn
     (server, said)
 }
 
-/// Added to the number of an event that the machine's load made later than its window, so that it proves nothing.
+/// Added to the number of an event that a busy machine sent 10 ms after its neighbour: its place proves nothing.
 const LATE: u64 = 1 << 40;
 
-/// Sends two events of a member, the later one first.
+/// Sends two events of `member`, the one with the later timestamp first.
 fn send_swapped(connection: &mut Connection, number: u64, member: &str, off: TimeDelta) {
     let (earlier, later) = (now(off), next(off));
     let begun = Instant::now();
     connection.event(&stamped(number + 1, member, &later));
-    // So that they are read one by one.
+    // The pause makes lxmon read the two events separately.
     std::thread::sleep(Duration::from_micros(500));
     let number = if begun.elapsed() < Duration::from_millis(10) { number } else { number + LATE };
     connection.event(&stamped(number, member, &earlier));
 }
 
-/// What is printed of an event.
+/// The fields of a printed event that the tests check.
 struct Printed {
     remote: String,
     member: String,
@@ -66,11 +66,11 @@ struct Printed {
     number: u64,
 }
 
-/// A window that is not too short for the pauses of a busy machine. (The usual one is tested within the program, on events
-/// whose times of arrival are given.)
+/// A sort window that is longer than the pauses of a busy machine. (Unit tests cover the default window, with given arrival
+/// times.)
 const WIDE: &[&str] = &["--sort-window", "250ms"];
 
-/// Follows these servers until each has sent everything.
+/// Follows these servers until lxmon has read everything that they send.
 fn follow(servers: &[&(StandIn, mpsc::Receiver<()>)], options: &[&str]) -> Vec<Printed> {
     let mut command = lxmon(["-f", "json"]);
     command.args(servers.iter().map(|(server, _)| server.remote())).args(options);
@@ -92,7 +92,7 @@ fn follow(servers: &[&(StandIn, mpsc::Receiver<()>)], options: &[&str]) -> Vec<P
     follower.seen.iter().map(printed).collect()
 }
 
-/// How many events came after a later one of their own origin, without those that were sent late.
+/// Counts the events with an earlier timestamp than the previous event of their origin, except those sent late.
 fn out_of_order<'p>(printed: impl IntoIterator<Item = &'p Printed>) -> usize {
     let mut last: HashMap<(&str, &str), DateTime<Utc>> = HashMap::new();
     let mut count = 0;
@@ -103,17 +103,17 @@ fn out_of_order<'p>(printed: impl IntoIterator<Item = &'p Printed>) -> usize {
     count
 }
 
-/// How many pairs of swapped events each origin sends in these tests, and how far apart.
+/// How many pairs of swapped events each origin sends in these tests, and the pause after each pair.
 const PAIRS: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// How far clocks are apart, in milliseconds.
+/// Differences between two clocks, in milliseconds.
 const SKEWS: [i64; 6] = [0, 30, 100, 1000, 60_000, 3_600_000];
 
-/// The pairs of both origins are all there, each origin's in the order of its timestamps.
+/// Asserts that all pairs of both origins are printed, and each origin's events in the order of their timestamps.
 fn assert_all_in_order(printed: &[Printed], skew: TimeDelta) {
     assert_eq!(printed.len() as u64, 4 * PAIRS, "{skew}");
-    assert_eq!(out_of_order(printed), 0, "out of order with clocks {skew} apart");
+    assert_eq!(out_of_order(printed), 0, "events out of order with clocks {skew} apart");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn one_wrong_timestamp_moves_nothing_but_itself() {
         let printed = follow(&[&server], WIDE);
         assert_eq!(printed.len() as u64, 2 * PAIRS + 1, "{}", wrong());
         let count = out_of_order(printed.iter().filter(|event| event.number != WRONG));
-        assert_eq!(count, 0, "out of order beside {}", wrong());
+        assert_eq!(count, 0, "events out of order next to the timestamp {}", wrong());
     };
     let wrong: [fn() -> String; 4] = [
         || now(TimeDelta::seconds(60)),
@@ -203,7 +203,7 @@ fn a_clock_that_is_set_disturbs_the_order_on_neither_side() {
         assert_eq!(printed.len() as u64, 4 * PAIRS, "{step}");
         let (before, after): (Vec<_>, Vec<_>) = printed.iter().partition(|event| event.number % LATE < 2 * PAIRS);
         let counts = [before, after].map(out_of_order);
-        assert_eq!(counts, [0, 0], "before and after a step of {step}");
+        assert_eq!(counts, [0, 0], "events out of order before and after a clock step of {step}");
     };
     std::thread::scope(|scope| {
         for step in [TimeDelta::hours(1), TimeDelta::hours(-1), TimeDelta::seconds(-1)] {
@@ -221,11 +221,11 @@ fn a_gap_of_one_remote_leaves_the_order_of_the_other_alone() {
     let flapping = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
         connection.event(&stamped(connection.number as u64, "none", &now(TimeDelta::zero())));
-        // Answered when the event is queued, and so is what had been lost before.
+        // Once both pings are answered, this event and the gap before it are in lxmon's queue.
         if connection.is_answered(b"1") && connection.is_answered(b"2") {
             let _ = back.send(());
         }
-        // Longer than any wait before the next attempt.
+        // Longer than any delay before a reconnection to a local server (250 ms).
         std::thread::sleep(Duration::from_millis(300));
         let _ = losing.lock().unwrap().recv();
         connection.end();
@@ -250,8 +250,8 @@ fn a_gap_of_one_remote_leaves_the_order_of_the_other_alone() {
     assert!(numbers.iter().copied().eq(0..2 * GAPS), "{numbers:?}");
 }
 
-/// How many neighbours in the output of two servers, whose clocks are so far apart, are not in the order in which they
-/// happened, and how many there are.
+/// Follows two servers whose clocks differ by `skew`. Returns how many pairs of neighbouring events in the output are
+/// not in the order in which they happened, and the number of all pairs.
 fn unlike_what_happened(skew: TimeDelta) -> (usize, usize) {
     const EVENTS: usize = 300;
     let happened = Arc::new(Mutex::new(0));
@@ -264,13 +264,13 @@ fn unlike_what_happened(skew: TimeDelta) -> (usize, usize) {
                 connection.event(&stamped(*number, "none", &now(off)));
                 *number += 1;
                 drop(number);
-                // It is the other one's turn, or ours again.
+                // A random pause lets either server send the next event.
                 std::thread::sleep(Duration::from_micros(fastrand::u64(0..3000)));
             }
         })
     };
     let (right, ahead) = (server(TimeDelta::zero()), server(skew));
-    // Wide enough for a machine that is busy.
+    // The window is long enough for a busy machine.
     let printed = follow(&[&right, &ahead], &["--sort-window", "500ms"]);
     assert_eq!(printed.len(), 2 * EVENTS);
     assert_eq!(out_of_order(&printed), 0, "{skew}");
@@ -280,7 +280,7 @@ fn unlike_what_happened(skew: TimeDelta) -> (usize, usize) {
 
 #[test]
 fn the_events_of_two_servers_come_in_the_order_in_which_they_happened() {
-    assert_eq!(unlike_what_happened(TimeDelta::zero()).0, 0, "with one clock");
+    assert_eq!(unlike_what_happened(TimeDelta::zero()).0, 0, "pairs in the wrong order with equal clocks");
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn the_events_of_two_servers_come_in_the_order_in_which_they_happened_whatever_t
             scope.spawn(move || {
                 let skew = TimeDelta::milliseconds(skew);
                 let (swapped, all) = unlike_what_happened(skew);
-                assert!(swapped * 100 <= all, "{swapped} of {all} with clocks {skew} apart");
+                assert!(swapped * 100 <= all, "{swapped} of {all} pairs in the wrong order, clocks {skew} apart");
             });
         }
     });
@@ -357,14 +357,14 @@ fn a_lone_event_waits_for_no_other_clock() {
     const WINDOW: Duration = Duration::from_millis(100);
     let (say, said) = mpsc::channel();
     let mut servers = Vec::new();
-    // One behind and one ahead: the events of either must not wait until the other clock says the same.
+    // One clock is behind and one ahead: the events of neither may wait until the other clock shows the same time.
     for (begin, off) in [(0, TimeDelta::hours(-1)), (1, TimeDelta::hours(1))] {
         let say = say.clone();
         servers.push(StandIn::new(move |connection: &mut Connection| {
             connection.accept();
             for number in (begin..EVENTS).step_by(2) {
                 std::thread::sleep(4 * WINDOW);
-                // The test may have ended.
+                // Fails if the test has already ended.
                 let _ = say.send((number, Instant::now()));
                 connection.event(&stamped(number, "none", &now(off)));
             }

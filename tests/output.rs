@@ -1,4 +1,4 @@
-//! Outputs that nobody reads any more, and outputs that take nothing more.
+//! Outputs whose reader has gone, and outputs that accept no more data.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::support::program::{Running, finish, lxmon};
 use crate::support::standin::{Connection, StandIn, numbered};
 
-/// Sends one event and nothing more.
+/// A server that sends one event and nothing more.
 fn silent() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         connection.accept();
@@ -22,7 +22,7 @@ fn silent() -> StandIn {
     })
 }
 
-/// Sends events for as long as they are taken.
+/// A server that sends events until the connection ends.
 fn endless() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         connection.accept();
@@ -33,7 +33,7 @@ fn endless() -> StandIn {
     })
 }
 
-/// It ended with 0, without a word, and soon.
+/// Asserts that the program ends soon, with status 0 and nothing on standard error.
 fn assert_ends_well(running: Running, what: &str) {
     let gone = Instant::now();
     let outcome = running.end();
@@ -41,7 +41,7 @@ fn assert_ends_well(running: Running, what: &str) {
     assert!(gone.elapsed() < Duration::from_secs(10), "{what}: {:?}", gone.elapsed());
 }
 
-/// Both ends of a new terminal that controls nobody.
+/// Both ends of a new pseudo-terminal that is not the controlling terminal of any process.
 pub(crate) fn terminal() -> (OwnedFd, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
@@ -69,7 +69,7 @@ fn a_reader_of_a_socket_that_goes_away_ends_it() {
         let running = Running::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), OwnedFd::from(theirs));
         (&ours).read_exact(&mut [0]).unwrap();
         if what == "with a write that fails" {
-            // What is left unread turns the end into a reset, for a write that waits.
+            // Closing a socket with unread data resets the connection, so that a blocked write fails.
             crate::support::wait_until(|| rustix::io::ioctl_fionread(&ours).unwrap() > 64 << 10);
         }
         drop(ours);
@@ -79,7 +79,7 @@ fn a_reader_of_a_socket_that_goes_away_ends_it() {
 
 #[test]
 fn a_terminal_that_goes_away_ends_it() {
-    // Writes to it fail with an error of their own, and which of the two ways it is told is a race.
+    // The program sees either the hang-up or a failed write (EIO), whichever comes first: many rounds cover both.
     for _ in 0..20 {
         for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
             let (master, slave) = terminal();
@@ -124,7 +124,7 @@ fn a_reader_that_goes_away_ends_it_with_standard_error_closed_too() {
         drop(stderr.0);
         let gone = Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(0));
-        // A silent server would be taken for dead later, and its next event end it.
+        // Without this check it could also end much later: it gives up the silent server, and prints the next event.
         assert!(gone.elapsed() < Duration::from_secs(10), "{:?}", gone.elapsed());
     }
 }
@@ -142,7 +142,7 @@ fn a_full_disk_is_one_error() {
         let outcome = Running::start_into(&mut lxmon([option]), full).end();
         assert_eq!(outcome.status, 1, "{option}");
         assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n", "{option}");
-        // That nobody reads it to its end is no error.
+        // A reader that does not read the output to its end is not an error.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let outcome = Running::start_into(&mut lxmon([option]), writer).end();
@@ -156,12 +156,12 @@ fn a_limit_on_the_size_of_files_is_one_error_and_no_death_by_a_signal() {
     let path = directory.path().join("events");
     let server = endless();
     let mut command = Command::new("sh");
-    // In blocks, of 512 or 1024 bytes.
+    // The unit of `ulimit -f` is a block of 512 or 1024 bytes, depending on the shell.
     command.args(["-c", "ulimit -f 8; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lxmon")]);
     command.args([&*server.remote(), "-f", "json"]);
     let outcome = Running::start_into(&mut command, File::create(&path).unwrap()).end();
     assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
-    // What fits is there.
+    // Everything that fits into the limit is written.
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(written.len() == 8 * 512 || written.len() == 8 * 1024, "{}", written.len());
     assert!(written.starts_with(&format!("{}\n{}\n", numbered(0), numbered(1))));
