@@ -1,5 +1,5 @@
-//! Nothing is forgotten: a format or an option that is new does not compile here until it has been added, and then needs a
-//! row in the README, an entry in the man page and a test.
+//! No format or option is forgotten: a new one breaks the compilation of this file until it is added here, and then
+//! needs an entry in the README, an entry in the man page and a test.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::support::program::run;
 
 /// Every long option with an example of its use.
 fn examples() -> Vec<(&'static str, &'static [&'static str])> {
-    // Without `..`: a new option is missing here first, and below next.
+    // The pattern has no `..`, so that a new option breaks the compilation here; the list below needs it next.
     let Cli {
         remotes: _,
         types: _,
@@ -89,12 +89,12 @@ fn repository_file(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The words of a text, whole: `--timeout` is no mention of `--time`.
+/// The whole words of a text, so that `--timeout` does not count as a mention of `--time`.
 fn words(text: &str) -> Vec<&str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect()
 }
 
-/// The tests' sources without this one.
+/// The sources of the tests, without this file.
 fn tests() -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut sources = String::new();
@@ -136,7 +136,7 @@ fn every_format_prints_the_session_and_stands_in_readme_and_man_page() {
     let session = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
     let (readme, man) = (repository_file("README.md"), run(["--man"]).stdout);
     for format in ALL {
-        // A new format is missing here first, and then in `ALL`.
+        // A new format breaks the compilation here; `ALL` needs it next.
         let (name, begin) = match format {
             Format::Yaml => ("yaml", "---\n"),
             Format::Json => ("json", "{\"type\":\""),

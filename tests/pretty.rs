@@ -1,4 +1,4 @@
-//! The line for people: columns, glyphs, fitting a terminal.
+//! The `pretty` format: columns, glyphs, and lines that fit the terminal.
 
 use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
@@ -71,7 +71,7 @@ fn a_line_never_exceeds_the_terminal_and_the_action_never_goes() {
         }
         assert!(print(options, &[&long]).contains("instance-created"), "{width}");
     }
-    // What gives way first: detail, requestor, member, project.
+    // As the width shrinks, parts disappear in this order: detail, requestor, member, project.
     let widths = |part: &str| {
         (30..240).find(|width| print(Options { width: Some(*width), ..TERMINAL }, &[&long]).contains(part))
     };
@@ -136,7 +136,7 @@ fn progress_is_a_line_only_when_the_status_changes() {
 
 #[test]
 fn operations_name_what_they_work_on_in_the_shapes_of_every_server() {
-    // LXD up to 6.6 and Incus; LXD 6.7; LXD 6.8 on; a project only where nothing else is named.
+    // From LXD up to 6.6 and Incus; LXD 6.7; LXD 6.8 and later; a project is shown only if nothing else is named.
     for (resources, metadata, shown) in [
         (r#"{"instances":["/1.0/instances/db1"]}"#, "null", "instance db1"),
         (r#"{"instance":["/1.0/instances/db1"]}"#, r#"{"entity_url":"/1.0/projects/web"}"#, "instance db1"),

@@ -1,5 +1,5 @@
-//! What holds for every event: what is printed reads back, colours change nothing, nothing gets out that a terminal
-//! would obey.
+//! Properties of every event: the output can be parsed back, colours do not change the text, and nothing is printed
+//! that a terminal would interpret as a control sequence.
 
 use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
@@ -65,7 +65,7 @@ proptest! {
         prop_assert_eq!(json, wanted);
         let logfmt = render(Format::Logfmt, PIPE, None, &spoof, Some("n1"));
         prop_assert!(logfmt.contains(" remote=n1") && !logfmt.contains(" remote=prod"), "{}", logfmt);
-        // Of one remote nothing is changed.
+        // With a single remote, the event is printed unchanged.
         prop_assert_eq!(render(Format::Json, PIPE, None, &spoof, None), format!("{spoof}\n"));
     }
 
@@ -91,7 +91,7 @@ proptest! {
             let text = stripped(&render(format, COLOR, Some(width), &event, None));
             prop_assert!(!text.chars().any(|c| c != '\n' && sanitize::is_control(c)), "{:?}: {:?}", format, text);
         }
-        // Pretty is for people even in a file.
+        // The pretty format is for people, so its text is escaped even in a file.
         let text = render(Format::Pretty, PIPE, None, &event, None);
         prop_assert!(!text.trim_end_matches('\n').chars().any(sanitize::is_control), "{:?}", text);
     }
