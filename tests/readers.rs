@@ -1,5 +1,5 @@
-//! What readers of YAML beside our own make of our documents: `PyYAML` (YAML 1.1), and npm's `yaml` and
-//! `js-yaml` (YAML 1.2; the former's 1.1 takes `.` and `e1` for numbers).
+//! Checks that other YAML parsers read lxmon's documents correctly: `PyYAML` (YAML 1.1), and npm's `yaml` and `js-yaml`
+//! (YAML 1.2; the 1.1 mode of `yaml` is not tested, as it reads `.` and `e1` as numbers).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::golden::{events, yaml};
 
-/// Characters that are more than that to some reader.
+/// Characters that some parser does not treat as plain characters.
 const STRANGE: &[&str] = &[
     "\u{2028}",
     "\u{2029}",
@@ -36,7 +36,7 @@ const STRANGE: &[&str] = &[
     "\u{e000}",
 ];
 
-/// Texts that mean something in YAML.
+/// Texts with a special meaning in YAML.
 const MEANINGFUL: &[&str] = &[
     "y",
     "n",
@@ -91,8 +91,8 @@ const MEANINGFUL: &[&str] = &[
     "constructor",
 ];
 
-/// Strings that readers of one version or the other take for more than characters, each as a value, as a key, within
-/// a sequence, and among words that make the line too long.
+/// Events with strings that parsers of some YAML version treat specially, each as a value, as a key, in a sequence, and
+/// between words that make the line too long.
 fn adversarial() -> Vec<String> {
     let forms = |c: &str| {
         vec![
@@ -127,16 +127,16 @@ fn adversarial() -> Vec<String> {
         .collect()
 }
 
-/// An event whose document is in flow style.
+/// An event whose YAML document is in flow style.
 fn flowing() -> String {
     let members: Vec<_> = adversarial().iter().map(|event| event.replacen("\"type\":\"x\",", "", 1)).collect();
     crate::growth::nested(80, &format!("{},1e5,-0.50,null,{}", members.join(","), vec!["0"; 40_000].join(",")))
 }
 
-/// The events and our documents of them, as lines of JSON.
+/// Writes each event with its YAML document as a line of JSON.
 fn write_pairs(file: &Path) {
     let mut lines = String::new();
-    // To js-yaml a number beyond floats is a string.
+    // js-yaml reads a number beyond the range of floats as a string.
     let events = events().into_iter().filter(|event| !event.contains("1E400"));
     for event in adversarial().into_iter().chain([flowing()]).chain(events) {
         let pair = serde_json::json!({ "event": event, "yaml": yaml(&event) });
@@ -145,7 +145,8 @@ fn write_pairs(file: &Path) {
     std::fs::write(file, lines).unwrap();
 }
 
-/// Runs a reader of the pairs, which prints the differences that it finds and then how many pairs there were.
+/// Runs a script that reads the pairs and prints the differences that it finds, then the number of pairs. Asserts that
+/// there are no differences.
 fn compare(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -154,7 +155,7 @@ fn compare(command: &mut Command) {
     assert!(output.status.success() && count > Some(5000) && differences.lines().count() == 1, "{differences}{errors}");
 }
 
-/// Whether the program runs here at all.
+/// Returns whether the program can be run on this machine.
 fn exists(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     let status = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -163,7 +164,7 @@ fn exists(program: &str, arguments: &[&str]) -> bool {
 
 const NODE: &str = r"
 const fs = require('fs'), yaml = require('yaml'), jsyaml = require('js-yaml');
-// A surrogate without its partner is U+FFFD to us.
+// lxmon replaces a lone surrogate by U+FFFD.
 const formed = value => {
     if (typeof value == 'string') return value.toWellFormed();
     if (Array.isArray(value)) return value.map(formed);

@@ -1,4 +1,4 @@
-//! Recorded events in place of a server.
+//! Recorded events instead of a server (`--replay`).
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ fn replay(recording: &[u8], options: &[&str]) -> (Option<i32>, String, String) {
     let mut command = lxmon(["--replay", "-", "-f", "json"]);
     command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may end before it has read everything.
+    // The write fails if the program ends before it has read everything.
     let _ = child.stdin.take().unwrap().write_all(recording);
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -46,7 +46,7 @@ fn what_lxmon_wrote_reads_back_in_every_format() {
     let session = include_str!("../src/source/demo/session.ndjson");
     let (_, json, _) = replay(session.as_bytes(), &["--sort-window", "0"]);
     assert_eq!(json, session);
-    // As `lxc monitor --format json` writes them, with an empty line after each.
+    // `lxc monitor --format json` writes an empty line after each event.
     let (_, spaced, stderr) = replay(session.replace('\n', "\n\n").as_bytes(), &["--sort-window", "0"]);
     assert_eq!((&*spaced, &*stderr), (session, ""));
 }
@@ -109,7 +109,7 @@ fn a_recording_that_is_the_output_too_is_refused() {
         assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), wanted));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), numbered(0));
     }
-    // What is no file can be both.
+    // A device such as /dev/null may be both the recording and the output.
     let output = lxmon(["--replay", "/dev/null"]).stdout(std::process::Stdio::null()).output().unwrap();
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }

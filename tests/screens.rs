@@ -1,5 +1,5 @@
-//! Whole screens: the help, and the demonstration's session as terminals of several widths show it. `cargo insta review`, or
-//! `INSTA_UPDATE=always cargo test screens`, accepts a change.
+//! Whole screens: the help, and the session of the demonstration on terminals of several widths. `cargo insta review`,
+//! or `INSTA_UPDATE=always cargo test screens`, accepts a change.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::support::program::{lxmon, run};
 
-/// The session, as `lxmon --demo --pretty --all-projects --time utc` shows it on a terminal so wide.
+/// The session, as `lxmon --demo --pretty --all-projects --time utc` shows it on a terminal of this width.
 fn session(width: usize, color: bool) -> String {
     let surface = Surface { color, terminal: true };
     let options = Options {
@@ -52,7 +52,7 @@ fn the_session_on_terminals_of_three_widths() {
 #[test]
 fn the_picture_in_the_readme_is_up_to_date() {
     const VARIABLE: &str = "LXMON_TEST_DRAW";
-    // As much as is seen without scrolling.
+    // As many lines as a reader sees without scrolling.
     let screen: Vec<_> = session(120, true).lines().take(30).map(str::to_owned).collect();
     let picture = anstyle_svg::Term::new().render_svg(&screen.join("\n"));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pretty.svg");
@@ -60,10 +60,10 @@ fn the_picture_in_the_readme_is_up_to_date() {
         std::fs::write(&file, &picture).unwrap();
     }
     let is_current = std::fs::read_to_string(&file).is_ok_and(|committed| committed == picture);
-    assert!(is_current, "draw it anew: {VARIABLE}=1 cargo test picture");
+    assert!(is_current, "the picture is out of date; redraw it: {VARIABLE}=1 cargo test picture");
 }
 
-/// What the program prints on a terminal with so many columns.
+/// What the program prints on a terminal with this many columns.
 fn on_a_terminal(columns: u16, options: &[&str]) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -75,10 +75,10 @@ fn on_a_terminal(columns: u16, options: &[&str]) -> String {
     let session = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
     let mut command = lxmon(["--replay", session, "--pretty", "--color=never"]);
     let mut child = command.args(options).stdout(screen).spawn().unwrap();
-    // Nobody else has the other end any more, so that reading ends with the program.
+    // Closes our copy of the terminal's other end, so that reading ends when the program does.
     drop(command);
     let mut printed = Vec::new();
-    // The end of a terminal is an error (EIO).
+    // At the end of a terminal's output, reading fails with EIO.
     let _ = File::from(terminal).read_to_end(&mut printed);
     assert!(child.wait().unwrap().success());
     String::from_utf8(printed).unwrap()
