@@ -66,8 +66,8 @@ struct Printed {
     number: u64,
 }
 
-/// A sort window that is longer than the pauses of a busy machine. (Unit tests cover the default window, with given arrival
-/// times.)
+/// A sort window that is longer than the pauses of a busy machine. (Unit tests cover the default window, with given
+/// arrival times.)
 const WIDE: &[&str] = &["--sort-window", "250ms"];
 
 /// Follows these servers until lxmon has read everything that they send.

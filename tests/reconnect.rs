@@ -1,4 +1,4 @@
-//! Connections that are lost: made again where that can help, told every time, and never at the price of an event.
+//! Lost connections: lxmon reconnects where that can help, reports every loss, and loses no event that it received.
 
 use std::os::unix::net::UnixListener;
 use std::sync::{Mutex, mpsc};
@@ -80,12 +80,12 @@ pub(crate) fn gaps<'l>(lines: impl IntoIterator<Item = &'l str>) -> Vec<Value> {
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// How long a gap was, by the record of its end.
+/// The length of a gap, from the record of its end.
 pub(crate) fn length(gap: &Value) -> Duration {
     Duration::from_secs_f64(gap["metadata"]["seconds"].as_f64().unwrap())
 }
 
-/// The fields of `/proc/PID/stat` behind the program's name, which is in parentheses.
+/// The fields of `/proc/PID/stat` after the program's name, which is in parentheses.
 fn stat(id: u32) -> Vec<String> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     text.rsplit_once(')').unwrap().1.split_whitespace().map(str::to_owned).collect()
@@ -137,7 +137,7 @@ fn exit_statuses_after(reason: &str, lose: fn(&mut Connection)) {
 
 #[test]
 fn what_was_sent_before_the_end_is_printed_though_no_answer_can_be_given_any_more() {
-    // Longer than one read, shorter than what a socket holds.
+    // More bytes than one read returns, fewer than a socket's buffer holds.
     const EVENTS: u64 = 800;
     let (go, wait) = mpsc::channel();
     let (ending, ended) = mpsc::channel();
@@ -146,7 +146,7 @@ fn what_was_sent_before_the_end_is_printed_though_no_answer_can_be_given_any_mor
         connection.accept();
         connection.event(&numbered(0));
         wait.lock().unwrap().recv().unwrap();
-        // A ping wants an answer, for which nobody is there any more.
+        // A ping must be answered, but by then the server has closed the connection.
         let mut burst = frame(true, opcode::PING, b"are you there");
         for number in 1..EVENTS {
             burst.extend(frame(true, opcode::TEXT, numbered(number).as_bytes()));
@@ -201,7 +201,7 @@ fn a_socket_that_disappears_is_waited_for() {
     std::fs::remove_file(&socket).unwrap();
     go.send(()).unwrap();
     follower.wait_for_notice("there is no such socket; trying again");
-    // As a server leaves it that was killed.
+    // A server that was killed leaves a socket file on which nothing listens.
     drop(UnixListener::bind(&socket).unwrap());
     follower.wait_for_notice("nothing listens there; trying again");
     std::fs::remove_file(&socket).unwrap();
@@ -215,7 +215,7 @@ fn a_socket_that_disappears_is_waited_for() {
     assert!(follower.has_told("(the server closed the connection); reconnected after "), "{:?}", follower.told);
 }
 
-/// Sends an event on the first connection, and is not ready again from then on.
+/// A server that sends an event on the first connection, ends it, and refuses all later ones as if it were starting.
 fn lost_for_good() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         if connection.number > 0 {
@@ -253,17 +253,18 @@ fn a_gap_that_is_the_end_is_told_although_the_server_stays_away() {
     let gaps = gaps(lines.iter().copied());
     assert_eq!(lines[0], numbered(0));
     assert_eq!(gaps.len(), lines.len() - 1);
-    // The loss; that it ends then may have a record of its own.
+    // The first record is of the loss; a second one may follow when the program ends.
     assert_eq!(gaps[0]["metadata"]["until"], Value::Null);
     assert!(gaps.len() <= 2, "{gaps:?}");
     let begin = format!("lxmon: {}: connection lost at ", server.remote());
     let notices: Vec<_> = outcome.stderr.lines().filter(|line| line.starts_with(&begin)).collect();
     assert_eq!(notices.len(), 1, "{}", outcome.stderr);
     assert!(notices[0].contains(" (the server closed the connection); "), "{notices:?}");
-    assert_eq!(server.requests().len(), 1, "it does not come back");
+    assert_eq!(server.requests().len(), 1, "lxmon must not reconnect");
 }
 
-/// A server whose first connection ends, and the next ones, after as many refusals as come before `back`.
+/// A server whose first connection ends on a message from the first sender. It refuses later connections until the
+/// second sender sends a message, and keeps the next one open.
 fn away_until_told() -> (StandIn, mpsc::Sender<()>, mpsc::Sender<()>) {
     let (leave, leaving) = mpsc::channel();
     let (back, coming) = mpsc::channel();
@@ -345,7 +346,7 @@ fn one_server_of_two_that_is_lost_for_good_is_told_and_the_last_one_is_the_end()
     both.wait_for_notice("the server refuses (403): not any more");
     leave.send(()).unwrap();
     both.wait_for_notice(&format!("{}: connection lost at", steady.remote()));
-    assert!(both.seen.is_empty(), "a wait for a notice takes in no line");
+    assert!(both.seen.is_empty(), "waiting for a notice must not consume lines of the output");
     both.wait_for(|line| line.ends_with(&numbered(0)[1..]));
     drop(both);
 
@@ -383,7 +384,7 @@ fn a_server_without_a_sign_of_life_is_lost_after_half_a_minute() {
     assert_eq!(gap["metadata"]["reason"], "no sign of life for 30 s");
     assert!(length(gap) >= Duration::from_secs(30), "{gap}");
     assert!(outcome.stderr.contains("connection lost (no sign of life for 30 s); reconnecting\n"));
-    // It was asked once, and that was all that was said.
+    // lxmon sent one ping and nothing else.
     assert_eq!(heard.try_iter().collect::<Vec<_>>(), [opcode::PING]);
     println!("lost and back after {:.1} s", begun.elapsed().as_secs_f64());
 }
@@ -406,7 +407,7 @@ fn the_answer_to_a_ping_is_a_sign_of_life() {
     assert!(begun.elapsed() >= Duration::from_secs(45));
 }
 
-/// What a process has of what could leak, and the processor time that it took.
+/// The resources of a process that could leak, and the processor time that it has used.
 #[derive(Debug)]
 struct Holdings {
     descriptors: usize,
@@ -423,7 +424,7 @@ impl Holdings {
             line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
         };
         let stat = stat(id);
-        // Of user and of system, in ticks of which Linux shows 100 a second on every machine.
+        // User and system time, in ticks: Linux reports 100 per second on every machine.
         let ticks: u64 = stat[11..=12].iter().map(|field| field.parse::<u64>().unwrap()).sum();
         Self {
             descriptors: std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count(),
@@ -449,7 +450,7 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
             wait.lock().unwrap().recv().unwrap();
         }
         if number < flaps {
-            // So long that waits always begin anew: they are 250 ms at most.
+            // Longer than any delay before a reconnection to a local server (250 ms).
             std::thread::sleep(Duration::from_millis(300));
             connection.end();
         }
@@ -457,7 +458,7 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
     });
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "--gap-events"]));
     let seen = |number| move |line: &str| line == numbered(number);
-    // What is made once is there by then. Both times it is connected.
+    // By now everything that is allocated once exists. The program is connected at both measurements.
     follower.wait_for(seen(FIRST));
     let before = Holdings::of(follower.id());
     let begun = Instant::now();
@@ -473,7 +474,7 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
     let gaps = gaps(follower.seen.iter().map(String::as_str));
     let events: Vec<_> = follower.seen.iter().filter(|line| !line.contains(r#""type":"gap""#)).cloned().collect();
     assert!(events.iter().cloned().eq((0..=flaps).map(numbered)), "{} events", events.len());
-    // At the loss and at the return, each where it was: between the events of two connections.
+    // One record for the loss and one for the reconnection, both between the events of the two connections.
     assert_eq!(gaps.len() as u64, 2 * flaps);
     assert!(follower.seen.iter().step_by(3).all(|line| !line.contains(r#""type":"gap""#)));
     for told in ["; reconnecting", " may be missing"] {
@@ -483,7 +484,7 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
     assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
     assert!(after.resident_kb < before.resident_kb + 4096, "{before:?}, then {after:?}");
     let least = Duration::from_millis(125) * u32::try_from(flaps - FIRST).unwrap();
-    assert!(took >= least, "{took:?}: it waits before it comes back");
-    // It sleeps in between; a loop that does not would take all the time there is.
+    assert!(took >= least, "{took:?}: it must wait before it reconnects");
+    // It sleeps between two attempts; a busy loop would use all the processor time.
     assert!(after.processor < took / 10, "{after:?} in {took:?}");
 }

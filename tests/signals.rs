@@ -1,4 +1,4 @@
-//! Signals: what is queued still gets out, and the program dies by the very signal, wherever it is.
+//! Signals: queued events are still printed, and the program dies by the signal itself, whatever it is doing.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -12,8 +12,8 @@ use rustix::process::Signal;
 use crate::support::program::{Running, lxmon};
 use crate::support::standin::{Connection, Limits, StandIn, numbered};
 
-/// The signals that end it, and the status that a shell reports for each. Not those that the tests themselves were
-/// started to ignore (`nohup`), and every program that they start with them.
+/// The signals that end the program, and the status that a shell reports for each. Signals that the tests were started
+/// to ignore (`nohup`) are left out, because every program that the tests start ignores them too.
 pub(crate) fn ending() -> Vec<(Signal, i32)> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
@@ -23,8 +23,8 @@ pub(crate) fn ending() -> Vec<(Signal, i32)> {
     ending
 }
 
-/// Sends so many events and then waits for the client to leave. Says when the client has read them all, and when it
-/// has left.
+/// A server that sends this many events and then waits until the client disconnects. It reports on the channel when the
+/// client has read them all, and when it has disconnected.
 fn serving(events: u64) -> (StandIn, mpsc::Receiver<&'static str>) {
     let (say, said) = mpsc::channel();
     let say = Mutex::new(say);
@@ -33,9 +33,9 @@ fn serving(events: u64) -> (StandIn, mpsc::Receiver<&'static str>) {
         for number in 0..events {
             connection.event(&numbered(number));
         }
-        // Pings are answered in their turn. The second one is read only when what came before the first is queued.
+        // Pings are answered in order. The second one is read only when everything before the first one is queued.
         if connection.is_answered(b"") && connection.is_answered(b"") {
-            // The test may have ended.
+            // Fails if the test has already ended.
             let _ = say.lock().unwrap().send("all read");
         }
         connection.wait();
@@ -44,16 +44,16 @@ fn serving(events: u64) -> (StandIn, mpsc::Receiver<&'static str>) {
     (server, said)
 }
 
-/// Follows, in JSON and without a sort window; starts the command with these options too.
+/// A command that follows the server in JSON and without a sort window, with these options added.
 fn following(server: &StandIn, options: &[&str]) -> Command {
     let mut command = lxmon([&*server.remote(), "-f", "json", "--sort-window", "0"]);
     command.args(options);
     command
 }
 
-/// Whether these are the first so many events, whole and in order; how many there are.
+/// Asserts that the output consists of whole events, in order from the first; returns their number.
 fn count_in_order(stdout: &str) -> u64 {
-    assert!(stdout.ends_with('\n'), "half a line: {:?}", stdout.lines().last());
+    assert!(stdout.ends_with('\n'), "the last line is incomplete: {:?}", stdout.lines().last());
     let mut count = 0;
     for line in stdout.lines() {
         assert_eq!(line, numbered(count));
@@ -87,7 +87,7 @@ fn what_the_sort_window_holds_is_printed_before_the_signal_ends_it() {
 
 #[test]
 fn all_that_was_read_is_printed_when_the_reader_reads_on() {
-    // Far more than a pipe holds, so that most of it is still queued when the signal comes.
+    // Far more than a pipe holds, so that most events are still queued when the signal arrives.
     const EVENTS: u64 = 1500;
     for (signal, status) in ending() {
         let (server, said) = serving(EVENTS);
@@ -110,7 +110,7 @@ fn a_burst_that_goes_on_is_cut_between_two_events() {
                 number += 1;
             }
         });
-        // What is queued must get out within a second.
+        // A small buffer, because all queued events must be written within a second.
         let mut running = Running::start(&mut following(&server, &["--buffer", "256KiB"]));
         let mut begun = String::new();
         for _ in 0..1000 {
@@ -136,7 +136,7 @@ fn assert_stopped_reader_is_left(signal: Signal, status: i32) {
     let (server, said) = serving(3000);
     let running = Running::start(&mut following(&server, &[]));
     assert_eq!(said.recv(), Ok("all read"));
-    // The pipe cannot hold them all.
+    // The pipe cannot hold all events.
     crate::support::wait_until(|| running.unread() > 32 << 10);
     running.signal(signal);
     let sent = Instant::now();
@@ -155,10 +155,10 @@ fn a_second_signal_ends_it_at_once() {
         assert_eq!(said.recv(), Ok("all read"));
         crate::support::wait_until(|| running.unread() > 32 << 10);
         running.signal(first);
-        // It reads no more, and waits for our reading of what it has.
+        // It no longer reads from the server, and waits until we read the rest of its output.
         assert_eq!(said.recv(), Ok("left"));
         running.signal(second);
-        // Had it gone on to wait, it would have died by the first.
+        // If it had kept waiting, it would have died by the first signal.
         assert_eq!(running.end_unread().status, status, "{first:?}, {second:?}");
     }
 }
@@ -179,12 +179,12 @@ fn it_dies_by_the_signal_while_the_server_does_not_answer() {
     }
 }
 
-/// A client configuration with one remote `n1`, at that address.
+/// A client configuration with one remote `n1` at this address, and a command that follows it.
 fn configured(address: SocketAddr) -> (tempfile::TempDir, Command) {
     let directory = tempfile::tempdir().unwrap();
     let config = format!("remotes:\n  n1:\n    addr: https://{address}\n");
     std::fs::write(directory.path().join("config.yml"), config).unwrap();
-    // With a pin no system roots are looked for, of which there may be none.
+    // With a pinned certificate lxmon does not load the system's root certificates, which may be missing.
     std::fs::create_dir(directory.path().join("servercerts")).unwrap();
     std::fs::write(directory.path().join("servercerts/n1.crt"), include_str!("data/keys/ec-sec1.crt")).unwrap();
     let mut command = lxmon(["--lxd", "n1:", "--debug"]);
@@ -195,7 +195,7 @@ fn configured(address: SocketAddr) -> (tempfile::TempDir, Command) {
 #[test]
 fn it_dies_by_the_signal_while_tcp_connects() {
     for (signal, status) in ending() {
-        // A listener with room for one connection, and that is taken: the next one gets no answer.
+        // A listener whose backlog has room for one connection, which is taken: the next attempt gets no answer.
         let listener = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
@@ -221,7 +221,7 @@ fn it_dies_by_the_signal_while_tls_gets_no_answer() {
         let (_directory, mut command) = configured(listener.local_addr().unwrap());
         let running = Running::start(&mut command);
         let (stream, _) = listener.accept().unwrap();
-        // The client's part of the handshake has come.
+        // The client's first handshake message has arrived.
         assert!(stream.peek(&mut [0]).unwrap() > 0);
         running.signal(signal);
         let outcome = running.end();
@@ -242,7 +242,7 @@ fn it_dies_by_the_signal_while_it_waits_to_reconnect() {
         });
         let mut running = Running::start(&mut following(&server, &["-v"]));
         running.line();
-        // By now it waits half a second or more, if it is given the processor.
+        // By now it waits for the next attempt, at least 125 ms; a busy machine may send the signal later.
         running.wait_for_stderr("trying again");
         running.signal(signal);
         assert_eq!(running.end().status, status, "{signal:?}");
@@ -273,7 +273,8 @@ fn the_demonstration_leaves_no_socket_behind() {
     }
 }
 
-/// Stopped with SIGTSTP, which the system keeps from a process group that no shell looks after.
+/// Stops the program with SIGTSTP. The system discards this signal in an orphaned process group, so the program needs a
+/// group of its own.
 fn suspend(running: &Running) {
     running.signal(Signal::TSTP);
     running.wait_for_state("T");
@@ -298,7 +299,7 @@ fn suspended_and_resumed_it_goes_on_where_it_was() {
     let first = running.line();
     suspend(&running);
     go.send(()).unwrap();
-    // Nothing is printed by a process that is stopped: this is for the server, to send what its socket holds.
+    // A stopped process prints nothing: the pause lets the server send as much as its socket's buffer holds.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(running.unread(), 0);
     running.signal(Signal::CONT);
@@ -338,7 +339,7 @@ fn a_server_that_gives_up_meanwhile_is_told_after_all_that_it_had_sent() {
         stderr.starts_with("lxmon: SERVER: connection lost (the server closed the connection); reconnecting\n"),
         "{stderr}"
     );
-    // Since the last one that came before.
+    // The time is that of the last event before the loss.
     assert!(stderr.ends_with(" s; events since 08:00:00 may be missing\n"), "{stderr}");
     assert_eq!(stderr.lines().count(), 2, "{stderr}");
 }

@@ -1,4 +1,5 @@
-//! The stand-in itself: a script that panics fails its test, and slow clients are given up as the servers do.
+//! The stand-in server itself: a script that panics fails its test, and slow clients are disconnected as the real
+//! servers do it.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::standin::{Connection, Limits, StandIn, numbered, read_head};
 
-/// A client that asks for events and reads the answer to that.
+/// A client that requests events and has read the head of the response.
 fn client(server: &StandIn) -> UnixStream {
     let mut stream = UnixStream::connect(server.socket()).unwrap();
     stream.write_all(b"GET /1.0/events HTTP/1.1\r\nSec-WebSocket-Key: AA==\r\n\r\n").unwrap();
@@ -24,7 +25,7 @@ fn a_script_that_panics_fails_the_test_that_started_it() {
         connection.is_answered(b"?");
     });
     let mut stream = client(&server);
-    // A Close frame, masked with zeros, in place of the pong.
+    // A Close frame, masked with zeros, instead of the pong.
     stream.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
     let failure = catch_unwind(AssertUnwindSafe(|| drop(server))).unwrap_err();
     let failure = failure.downcast_ref::<String>().unwrap();
@@ -62,7 +63,7 @@ fn limits_end_the_connections_of_clients_that_do_not_keep_them() {
         let client = client(&server);
         crate::support::wait_until(|| !server.cuts().is_empty());
         assert_eq!(server.cuts(), [why]);
-        // What had been written can be read to its end.
+        // Everything that the server wrote before can still be read.
         (&client).read_to_end(&mut Vec::new()).unwrap();
     }
 }
@@ -80,7 +81,7 @@ fn limits_are_kept_by_a_client_that_reads_and_answers() {
                     std::thread::sleep(Duration::from_millis(250));
                 }
             }
-            assert!(connection.is_answered(b"all"), "the client has left");
+            assert!(connection.is_answered(b"all"), "the client has disconnected");
             connection.end();
         });
         let outcome = crate::support::program::run([&*server.remote(), "-f", "json", "--no-reconnect"]);

@@ -1,4 +1,4 @@
-//! A standard error that accepts nothing, or is gone, costs notices and nothing else.
+//! If standard error accepts nothing or is closed, only notices are lost.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};
@@ -15,12 +15,12 @@ use crate::output::terminal;
 use crate::support::program::{Lines, lxmon};
 use crate::support::standin::{Connection, QUICK, StandIn, numbered};
 
-/// A pipe that is full, both ends; writes wait or fail.
+/// Both ends of a full pipe; a write blocks or fails.
 fn full_pipe(blocking: bool) -> (std::io::PipeReader, OwnedFd) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
     while let Ok(1..) = writer.write(&[b'x'; 4096]) {}
-    // What is less than a page.
+    // Not even a part of a page fits any more.
     assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
     if blocking {
         fcntl_setfl(&writer, OFlags::empty()).unwrap();
@@ -28,7 +28,7 @@ fn full_pipe(blocking: bool) -> (std::io::PipeReader, OwnedFd) {
     (reader, writer.into())
 }
 
-/// A server that ends each connection at once, and so makes us say much.
+/// A server that ends each connection at once, so that lxmon writes many notices.
 fn flapping() -> StandIn {
     StandIn::new(|connection: &mut Connection| {
         connection.accept();
@@ -37,7 +37,7 @@ fn flapping() -> StandIn {
     })
 }
 
-/// A server that sends an event whenever its ping has been answered, 20 times a second; it says so each time.
+/// A server that sends an event and a ping at most 20 times a second, and reports each answered ping on the channel.
 fn steady() -> (StandIn, mpsc::Receiver<()>) {
     let (say, said) = mpsc::channel();
     let say = Mutex::new(say);
@@ -54,7 +54,7 @@ fn steady() -> (StandIn, mpsc::Receiver<()>) {
     (server, said)
 }
 
-/// Ends it with SIGTERM; its death by that must come soon.
+/// Sends SIGTERM, and asserts that the program soon dies by it.
 fn assert_ends_by_signal(mut child: Child, what: &str) {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let begun = Instant::now();
@@ -69,8 +69,8 @@ fn assert_ends_by_signal(mut child: Child, what: &str) {
     assert_eq!(signal, Some(Signal::TERM.as_raw()), "{what}: {status:?}");
 }
 
-/// Follows two servers, one of which makes many notices, with that standard error: events go on, answers to pings go
-/// on, and SIGTERM ends it.
+/// Follows two servers, one of which causes many notices, with this standard error. Asserts that events are still
+/// printed, that pings are still answered, and that SIGTERM ends the program.
 fn follow_with(stderr: impl Into<Stdio>, what: &str) {
     let (flapping, (steady, answered)) = (flapping(), steady());
     let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
@@ -97,7 +97,7 @@ fn a_standard_error_that_is_full_and_unread_stops_nothing() {
 #[test]
 fn a_standard_error_that_is_a_stopped_terminal_stops_nothing() {
     let (master, slave) = terminal();
-    // Ctrl-S.
+    // Ctrl-S stops the terminal's output.
     File::from(master.try_clone().unwrap()).write_all(b"\x13").unwrap();
     follow_with(slave, "stopped");
 }
@@ -111,7 +111,7 @@ fn a_standard_error_that_takes_nothing_or_is_gone_stops_nothing() {
         scope.spawn(|| follow_with(full, "full, and not blocking"));
         scope.spawn(|| follow_with(File::options().write(true).open("/dev/full").unwrap(), "/dev/full"));
         scope.spawn(|| follow_with(writer, "without a reader"));
-        // Writes fail with EBADF, as to a descriptor that is closed.
+        // Writes fail with EBADF, as on a closed descriptor.
         scope.spawn(|| follow_with(File::open("/dev/null").unwrap(), "for reading only"));
     });
 }
@@ -156,7 +156,7 @@ fn bad_lines_of_a_recording_with_standard_error_full_cost_no_good_one() {
         let ended = begun.elapsed() < SOON;
         let _ = child.kill();
         child.wait().unwrap();
-        assert!(seen.iter().cloned().eq((0..GOOD).map(numbered)), "{} good events, {ended}", seen.len());
-        assert!(ended, "it does not end");
+        assert!(seen.iter().cloned().eq((0..GOOD).map(numbered)), "{} good events, ended: {ended}", seen.len());
+        assert!(ended, "the program has not ended");
     }
 }
