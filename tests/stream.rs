@@ -1,4 +1,4 @@
-//! The ordinary way: subscribed, printed, ended.
+//! The ordinary course: lxmon subscribes, prints the events, and ends.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::support::program::{Running, finish, lxmon, run};
 use crate::support::standin::{Connection, QUICK, StandIn, numbered, opcode};
 
-/// Sends these events and keeps the connection.
+/// A server that sends these events and keeps the connection open.
 fn serving(events: Vec<String>) -> StandIn {
     StandIn::new(move |connection: &mut Connection| {
         connection.accept();
@@ -84,7 +84,7 @@ fn of_several_remotes_ours_is_the_one_that_an_event_comes_from() {
     );
     assert_eq!(print("logfmt"), format!("time= level=info remote=\"{name}\" msg=m fields.remote=prod\n"));
     assert!(print("pretty").contains(&name));
-    // Of one remote it is what the server sent.
+    // With a single remote, the event is printed as the server sent it.
     assert_eq!(run([&*name, "-n1", "-f", "json"]).stdout, format!("{event}\n"));
 }
 
@@ -173,7 +173,7 @@ fn neighbours_that_changed_places_are_put_back() {
 fn an_event_is_out_at_once_when_none_waits() {
     let server = serving(vec![numbered(0)]);
     let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
-    // The connection stays open and silent: only a flush can have brought the line here.
+    // The connection stays open and silent: only a flush can have delivered the line.
     assert_eq!(running.line().trim_end(), numbered(0));
     running.signal(Signal::TERM);
     running.end();
@@ -213,7 +213,7 @@ fn the_demonstration_has_the_pace_of_its_recording() {
         chrono::DateTime::parse_from_rfc3339(event["timestamp"].as_str().unwrap()).unwrap()
     };
     let first = time(session.lines().next().unwrap());
-    // What the recording has in its first second, and the first event after it.
+    // The events in the first second of the recording, and the first event after it.
     let early = session.lines().take_while(|line| (time(line) - first).num_milliseconds() < 1000).count();
     let next = session.lines().nth(early).unwrap();
     let begun = Instant::now();
@@ -221,7 +221,7 @@ fn the_demonstration_has_the_pace_of_its_recording() {
     assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
     assert_eq!(outcome.stdout.lines().count(), early + 1);
     let pace = (time(next) - first).to_std().unwrap();
-    assert!(begun.elapsed() >= pace, "{:?} for the first {pace:?}", begun.elapsed());
+    assert!(begun.elapsed() >= pace, "{:?} for the first {pace:?} of the recording", begun.elapsed());
     let counted = run(["--demo", "-n1", "-f", "json"]);
     assert_eq!((counted.status, counted.stdout.lines().count()), (0, 1));
 }
@@ -243,7 +243,7 @@ fn the_demonstration_plays_and_ends_with_0() {
     }
 }
 
-/// Sends so many events at full speed, then ends.
+/// A server that sends this many events at full speed, then ends the connection.
 fn bursting(events: u64) -> StandIn {
     StandIn::with_limits(QUICK, move |connection: &mut Connection| {
         connection.accept();
@@ -257,7 +257,7 @@ fn bursting(events: u64) -> StandIn {
 #[test]
 fn a_reader_that_stops_loses_nothing_while_the_buffer_lasts() {
     const EVENTS: u64 = 60_000;
-    // More than the 8 MiB that wait for a reader which moves.
+    // More than the 8 MiB of queued events beyond which back-pressure begins.
     let server = bursting(EVENTS);
     let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
     std::thread::sleep(Duration::from_secs(2));
@@ -290,7 +290,7 @@ fn what_the_buffer_cannot_hold_is_dropped_and_told_to_the_event() {
         .sum();
     assert!(dropped > 0, "{}", outcome.stderr);
     assert_eq!(events.len() as u64 + dropped, EVENTS, "{}", outcome.stderr);
-    // The newest are those that go.
+    // The newest events are dropped, so the oldest are all there.
     assert!(events.iter().take(1000).copied().eq((0..1000).map(numbered)));
     assert!(
         outcome.stderr.contains(&format!("{dropped} events dropped from ")) || gaps.len() > 1,
@@ -311,7 +311,7 @@ fn time_without_the_processor_does_not_count_as_lateness() {
         connection.wait();
     });
     let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "500ms", "-n2"]));
-    // It holds the first event, or still has it in its socket: either is good.
+    // By now the first event is in the sort window, or still in the socket: the test works with either.
     std::thread::sleep(Duration::from_millis(100));
     running.signal(Signal::STOP);
     go.send(()).unwrap();

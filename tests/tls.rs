@@ -1,5 +1,5 @@
-//! HTTPS remotes: which certificates are taken, how we log in, and what is said when either fails. The server is a real
-//! TLS server with certificates of the test's making.
+//! HTTPS remotes: which certificates are accepted, which errors are reported, and how lxmon reconnects. The servers are
+//! real TLS servers with certificates that the tests generate.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -48,28 +48,28 @@ fn a_server_with_the_pinned_certificate_but_not_its_key_is_an_impostor() {
         let outcome = finish(client.command(&[]).env("LXD_INSECURE_TLS", "1"));
         assert_eq!(outcome.status, 1);
         assert!(outcome.stderr.contains("does not have its key: it is an impostor"), "{}", outcome.stderr);
-        assert!(server.requests.try_recv().is_err(), "nothing may be said to it");
+        assert!(server.requests.try_recv().is_err(), "no request may be sent to it");
     }
 }
 
 #[test]
 fn a_reset_takes_nothing_back_that_was_sent() {
-    // So many fit into the receiver's socket: what is still on the sender's side at a reset is never sent.
+    // This many events fit into the receiver's socket: data still on the sender's side at a reset is never sent.
     const EVENTS: u64 = 150;
     let identity = self_signed(&params(&["localhost"]));
     let config = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
     let port = listen("127.0.0.1:0", move |stream| {
-        // What is sent is on its way at once.
+        // Without Nagle's algorithm, written data is sent at once.
         stream.set_nodelay(true).unwrap();
         let session = ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut stream = StreamOwned::new(session, stream);
         send_one(&mut stream, &mpsc::channel().0).unwrap();
-        // In one piece, because a receiver has room for a few small ones only.
+        // One write, because the receiver's socket has room for only a few small segments.
         let burst: Vec<_> =
             (1..EVENTS).flat_map(|number| frame(true, opcode::TEXT, numbered(number).as_bytes())).collect();
         stream.write_all(&burst).unwrap();
         stream.flush().unwrap();
-        // Closed without lingering, it is reset.
+        // With a linger time of zero, closing the socket resets the connection.
         rustix::net::sockopt::set_socket_linger(&stream.sock, Some(Duration::ZERO)).unwrap();
     });
     let outcome = finish(&mut Client::new(&https(port)).pin(&identity).counting("-n1000", &["--no-reconnect"]));
@@ -105,9 +105,9 @@ fn without_a_pin_authorities_decide_and_the_name_counts() {
     fs::write(&roots, &authority.certificate).unwrap();
     let client = Client::new(&https(server.port));
     let system = |client: &Client| finish(client.command(&[]).env("SSL_CERT_FILE", &roots));
-    assert_eq!(system(&client).status, 0, "the system's roots");
+    assert_eq!(system(&client).status, 0, "with the system's root certificates");
     client.file("client.ca", &authority.certificate).succeed();
-    // That authority is the only one then.
+    // With `client.ca`, no other authority is trusted.
     client.file("client.ca", &Authority::new().certificate);
     let told = system(&client);
     assert!(told.status == 1 && told.stderr.contains("no authority that we trust"), "{}", told.stderr);
@@ -184,7 +184,7 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     running.wait_for_stderr("lxmon: dead: 127.0.0.1:1: connection refused");
     running.signal(Signal::TERM);
     let outcome = running.end();
-    // `again` is the same server as n1 and is followed once.
+    // `again` names the same server as n1, which must be followed only once.
     assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
     let told = "lxmon: again: followed as n1, which has the same address and project\n";
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
@@ -197,18 +197,19 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     assert!(outcome.stderr.contains("lxmon: none of the remotes can be followed"), "{}", outcome.stderr);
 }
 
-/// Serves the `number`th connection, from 0, of a port on which each one may be another server.
+/// Listens on a port, and calls `serve` with the number of each connection, from 0, so that each one can meet a
+/// different server. Returns the port.
 fn listen_in_turn(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> u16 {
     let connections = AtomicUsize::new(0);
     listen("127.0.0.1:0", move |stream| serve(connections.fetch_add(1, Ordering::SeqCst), stream))
 }
 
-/// Sends an event, then ends or stays.
+/// Sends an event, then keeps the connection open if `stays`, or else ends it.
 fn serve(config: &Arc<ServerConfig>, stream: TcpStream, stays: bool) {
     let session = ServerConnection::new(Arc::clone(config)).unwrap();
     let mut stream = StreamOwned::new(session, stream);
     let serve = if stays { answer } else { send_one };
-    // A client that does not like us is gone here.
+    // Fails if the client has rejected the certificate and disconnected.
     let _ = serve(&mut stream, &mpsc::channel().0);
 }
 
@@ -239,7 +240,7 @@ fn a_certificate_that_changes_while_we_are_away_is_the_end() {
             format!("hint: if that is right, accept it: lxc remote remove n1 && lxc remote add n1 {}", https(port));
         let hints: &[&str] = if says.contains("changed") { &[&accept] } else { &[] };
         assert_eq!(told[2..], *hints);
-        // It is not asked again and again.
+        // lxmon must not try again after this error.
         assert_eq!(came.try_iter().collect::<Vec<_>>(), [0, 1]);
     }
 }
@@ -277,11 +278,11 @@ fn a_server_that_ends_every_connection_soon_is_asked_less_and_less_often() {
     let config = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
     let (say, said) = mpsc::channel();
     let port = listen_in_turn(move |_, stream| {
-        // The test may have ended.
+        // Fails if the test has already ended.
         let _ = say.send(Instant::now());
         let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
         let _ = send_one(&mut stream, &mpsc::channel().0);
-        // Longer than the first wait, and far shorter than the longest.
+        // Longer than the first reconnection delay, and far shorter than the longest.
         std::thread::sleep(Duration::from_millis(300));
     });
     let client = Client::new(&https(port));
@@ -290,6 +291,6 @@ fn a_server_that_ends_every_connection_soon_is_asked_less_and_less_often() {
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     let came: Vec<_> = said.try_iter().collect();
     let waits: Vec<_> = came.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    // Doubled twice, of which jitter takes off up to a half.
+    // The delay has doubled twice, and jitter shortens it by up to one half.
     assert!(waits[2] >= Duration::from_millis(300 + 500), "{waits:?}");
 }
