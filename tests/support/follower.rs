@@ -1,4 +1,4 @@
-//! A program that follows a server, and what it has printed so far.
+//! A program that follows a server, and the lines that it has printed so far.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -12,16 +12,16 @@ use serde_json::Value;
 
 use crate::support::program::PATIENCE;
 
-/// The program and its lines.
+/// The program and the lines of its output.
 pub(crate) struct Follower {
     child: Child,
     lines: mpsc::Receiver<String>,
     notices: mpsc::Receiver<String>,
-    /// Whether its output is read as fast as it comes.
+    /// Whether its output is read at full speed.
     released: Arc<AtomicBool>,
-    /// Everything it has printed.
+    /// All lines of its standard output that were read so far.
     pub(crate) seen: Vec<String>,
-    /// Everything it has said on standard error.
+    /// All lines of its standard error that were read so far.
     pub(crate) told: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     lines
 }
 
-/// Reads a little at a time, and so many bytes a second, until it is released.
+/// Reads small pieces, at `rate` bytes per second, until it is released.
 struct Slow<R> {
     inner: R,
     rate: u32,
@@ -53,19 +53,19 @@ impl<R: Read> Read for Slow<R> {
         std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         let most = buffer.len().min(PIECE);
         let length = self.inner.read(&mut buffer[..most])?;
-        // What it did not read while nothing was there it does not make up for.
+        // Time in which there was nothing to read is not made up for by faster reading.
         self.due = self.due.max(Instant::now()) + Duration::from_secs(1) * u32::try_from(length).unwrap() / self.rate;
         Ok(length)
     }
 }
 
 impl Follower {
-    /// Starts it; it may not be subscribed yet.
+    /// Starts the program, which may not be subscribed yet.
     pub(crate) fn start(command: Command) -> Self {
         Self::start_at(command, None)
     }
 
-    /// Starts it, and reads its output at this rate in bytes per second, if there is one.
+    /// Starts the program, and reads its output at this rate in bytes per second, or at full speed without one.
     fn start_at(mut command: Command, rate: Option<u32>) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -80,7 +80,7 @@ impl Follower {
         Self::start(verbose(command)).once_subscribed()
     }
 
-    /// The same with a slow reader: so many bytes per second.
+    /// Like `subscribed`, with a slow reader: `rate` bytes per second.
     pub(crate) fn subscribed_at(command: Command, rate: u32) -> Self {
         Self::start_at(verbose(command), Some(rate)).once_subscribed()
     }
@@ -90,22 +90,22 @@ impl Follower {
         self
     }
 
-    /// Reads a slow reader's rest as fast as it comes.
+    /// Makes a slow reader read the rest at full speed.
     pub(crate) fn release(&self) {
         self.released.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for a line on standard error.
+    /// Waits for a line with this text on standard error.
     pub(crate) fn wait_for_notice(&mut self, text: &str) {
         let begun = Instant::now();
         while !self.told.iter().any(|line| line.contains(text)) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             let line = self.notices.recv_timeout(left);
-            self.told.push(line.unwrap_or_else(|_| panic!("{text:?} was not told: {:?}", self.told)));
+            self.told.push(line.unwrap_or_else(|_| panic!("{text:?} is not on standard error: {:?}", self.told)));
         }
     }
 
-    /// Waits for a line of its output.
+    /// Waits for a line of its output that `wanted` accepts.
     pub(crate) fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) {
         const SHOWN: usize = 20;
         let begun = Instant::now();
@@ -114,15 +114,15 @@ impl Follower {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             let Ok(line) = self.lines.recv_timeout(left) else {
                 let last = &self.seen[self.seen.len().saturating_sub(SHOWN)..];
-                panic!("it has not come; the last lines: {last:#?}");
+                panic!("the line has not been printed; the last lines: {last:#?}");
             };
             found = wanted(&line);
             self.seen.push(line);
         }
     }
 
-    /// Does something, with the number of the attempt, until a line like this has come: the servers' own clients do not
-    /// say when they are subscribed, and members of a cluster do not say when they are connected to each other.
+    /// Calls `act` with the number of the attempt until a wanted line has been printed: the servers' own clients do not
+    /// report when they are subscribed, nor members of a cluster when they are connected to each other.
     pub(crate) fn provoke(&mut self, wanted: impl Fn(&str) -> bool, mut act: impl FnMut(usize)) {
         let begun = Instant::now();
         for attempt in 1.. {
@@ -131,11 +131,11 @@ impl Follower {
             if self.seen.iter().any(|line| wanted(line)) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "not after {attempt} attempts; seen: {:#?}", self.seen);
+            assert!(begun.elapsed() < PATIENCE, "no such line after {attempt} attempts; printed: {:#?}", self.seen);
         }
     }
 
-    /// Reads what comes within a while.
+    /// Reads the lines that are printed within `time`.
     pub(crate) fn read_for(&mut self, time: Duration) {
         let begun = Instant::now();
         while let Ok(line) = self.lines.recv_timeout(time.saturating_sub(begun.elapsed())) {
@@ -143,45 +143,45 @@ impl Follower {
         }
     }
 
-    /// Its process id.
+    /// The process id of the program.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal.
+    /// Sends the program a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
-    /// Asks it to end, and reads what it still prints.
+    /// Sends SIGTERM, reads the output to its end, and returns everything that was printed.
     pub(crate) fn end(&mut self) -> &[String] {
         self.signal(Signal::TERM);
         self.wait();
         &self.seen
     }
 
-    /// Waits for its end; its exit status, if it had one.
+    /// Waits until the program ends, and returns its exit status, or None if a signal ended it.
     pub(crate) fn wait(&mut self) -> Option<i32> {
-        // Both ends come with the process's.
+        // Both streams end when the process does.
         for (lines, taken) in [(&self.lines, &mut self.seen), (&self.notices, &mut self.told)] {
             loop {
                 match lines.recv_timeout(PATIENCE) {
                     Ok(line) => taken.push(line),
                     Err(RecvTimeoutError::Disconnected) => break,
-                    Err(RecvTimeoutError::Timeout) => panic!("it has not ended; the last lines: {taken:#?}"),
+                    Err(RecvTimeoutError::Timeout) => panic!("the program has not ended; its lines: {taken:#?}"),
                 }
             }
         }
         self.child.wait().unwrap().code()
     }
 
-    /// Whether it has said this on standard error by now.
+    /// Returns whether this text has been on standard error by now.
     pub(crate) fn has_told(&mut self, text: &str) -> bool {
         self.told.extend(self.notices.try_iter());
         self.told.iter().any(|line| line.contains(text))
     }
 
-    /// What it has printed, as events.
+    /// The printed lines, parsed as events.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.seen.iter().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
     }

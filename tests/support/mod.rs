@@ -1,5 +1,5 @@
-//! What the tests stand on: a stand-in server, the program as a process, arbitrary events, and the claims that fuzz targets
-//! check too.
+//! Support for the tests: a stand-in server, the program as a process, arbitrary events, and the claims that the fuzz
+//! targets check too.
 
 pub(crate) mod arbitrary;
 pub(crate) mod claims;
@@ -16,12 +16,12 @@ use self::program::PATIENCE;
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "it has not come");
+        assert!(begun.elapsed() < PATIENCE, "the condition did not hold within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Numbers of the events in what lxmon prints, whatever the format: what stands behind the name of the instance.
+/// The number of the event in a line that lxmon prints, in any format: the digits at the end of the instance's name.
 pub(crate) fn number_in(line: &[u8]) -> Option<u64> {
     let end = ["/1.0/instances/c", "instance c"]
         .iter()

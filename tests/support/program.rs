@@ -1,4 +1,4 @@
-//! Runs the program as a user does, in an environment of its own.
+//! Runs the program as a user does, in a clean environment.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Far longer than anything takes; so long a test waits before it calls a thing stuck.
+/// How long a test waits before it considers something stuck: far longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a run ended.
@@ -28,18 +28,18 @@ pub(crate) fn lxmon<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item
     command
 }
 
-/// Runs it to its end.
+/// Runs the program until it ends.
 pub(crate) fn run<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Outcome {
     finish(&mut lxmon(arguments))
 }
 
-/// Runs a prepared command to its end.
+/// Runs a prepared command until it ends.
 pub(crate) fn finish(command: &mut Command) -> Outcome {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     Running::new(child).end()
 }
 
-/// A run that goes on.
+/// A program that is running.
 pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -47,12 +47,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it.
+    /// Starts the program.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::start_into(command, Stdio::piped())
     }
 
-    /// Starts it with another standard output.
+    /// Starts the program with this standard output.
     pub(crate) fn start_into(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
         Self::new(command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap())
     }
@@ -70,62 +70,62 @@ impl Running {
         line
     }
 
-    /// How many bytes of its output wait in the pipe.
+    /// How many unread bytes of its output are in the pipe.
     pub(crate) fn unread(&self) -> u64 {
         rustix::io::ioctl_fionread(self.stdout.as_ref().unwrap().get_ref()).unwrap()
     }
 
-    /// Stops reading its output for good.
+    /// Closes our end of its output's pipe.
     pub(crate) fn close_stdout(&mut self) {
         self.stdout = None;
     }
 
-    /// Waits until standard error has this in it.
+    /// Waits until standard error contains this text.
     pub(crate) fn wait_for_stderr(&self, text: &str) {
         crate::support::wait_until(|| self.stderr.as_ref().unwrap().so_far().contains(text));
     }
 
-    /// Sends it a signal.
+    /// Sends the program a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
-    /// The process that it has started; there must be one only.
+    /// The child process of the program, which must have exactly one.
     pub(crate) fn only_child(&self) -> Pid {
         let id = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
         Pid::from_raw(children.trim().parse().unwrap()).unwrap()
     }
 
-    /// Waits until the system says that it is in this state (`proc_pid_status(5)`).
+    /// Waits until the program is in this state, as `proc_pid_status(5)` names it.
     pub(crate) fn wait_for_state(&self, state: &str) {
         let file = format!("/proc/{}/status", self.child.id());
         let line = format!("State:\t{state} ");
         crate::support::wait_until(|| std::fs::read_to_string(&file).unwrap().contains(&line));
     }
 
-    /// The most memory that it has had resident, in kB.
+    /// The peak of its resident memory, in kB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Reads its output while it waits for its end, and kills it when that does not come.
+    /// Waits until the program ends, and reads its output meanwhile. Kills it if it does not end.
     pub(crate) fn end(mut self) -> Outcome {
         let stdout = self.stdout.take().map(Reading::new);
         let ended = self.wait();
         self.outcome(ended, stdout)
     }
 
-    /// Waits for its end, and reads only then what of its output is in the pipe.
+    /// Waits until the program ends, and only then reads the output that is left in the pipe.
     pub(crate) fn end_unread(mut self) -> Outcome {
         let ended = self.wait();
         let stdout = self.stdout.take().map(Reading::new);
         self.outcome(ended, stdout)
     }
 
-    /// None when it had to be killed.
+    /// Returns None if the program had to be killed.
     fn wait(&mut self) -> Option<ExitStatus> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -143,13 +143,13 @@ impl Running {
         let text = |reading: Option<Reading>| reading.map(Reading::all).unwrap_or_default();
         let (stdout, stderr) = (text(stdout), text(self.stderr.take()));
         let Some(status) = ended else {
-            panic!("it has not ended; stdout:\n{stdout}\nstderr:\n{stderr}");
+            panic!("the program has not ended; stdout:\n{stdout}\nstderr:\n{stderr}");
         };
         Outcome { status: status.code().or(status.signal().map(|signal| 128 + signal)).unwrap(), stdout, stderr }
     }
 }
 
-/// A thread that reads to the end, and what it has read so far.
+/// A thread that reads a stream to its end, and the bytes that it has read so far.
 struct Reading {
     thread: JoinHandle<()>,
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -174,12 +174,12 @@ impl Reading {
 
     fn all(self) -> String {
         self.thread.join().unwrap();
-        // It may be killed in the middle of a character.
+        // The program may be killed in the middle of a character.
         String::from_utf8_lossy(&std::mem::take(&mut *self.bytes.lock().unwrap())).into_owned()
     }
 }
 
-/// Lines that a thread reads.
+/// The lines of a stream, which a thread reads.
 pub(crate) struct Lines(mpsc::Receiver<String>);
 
 impl Lines {
@@ -191,7 +191,7 @@ impl Lines {
         Self(lines)
     }
 
-    /// None when there is none in this time.
+    /// The next line, or None if no line arrives within `time`.
     pub(crate) fn next_within(&mut self, time: Duration) -> Option<String> {
         self.0.recv_timeout(time).ok()
     }
