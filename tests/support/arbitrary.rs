@@ -1,8 +1,8 @@
-//! Events that no server sends and that must be printed all the same.
+//! Random events, such as no server sends, which must be printed nevertheless.
 
 use proptest::prelude::*;
 
-/// Strings with a weakness for what formats and terminals trip over.
+/// Strings that often contain text which formats or terminals treat specially.
 fn text() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         "[a-z/.-]{0,12}",
@@ -58,7 +58,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(word, 1..4).prop_map(|words| words.concat())
 }
 
-/// A JSON number as text. No integer of more than 64 bits: the YAML 1.2 reader of the tests knows none.
+/// A JSON number as text. No integer exceeds 64 bits, because the tests' YAML parser does not support such integers.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         "-?(0|[1-9][0-9]{0,17})",
@@ -83,7 +83,7 @@ fn object<'m>(members: impl IntoIterator<Item = (&'m String, &'m String)>) -> St
     format!("{{{}}}", members.join(","))
 }
 
-/// Any JSON value as text: bushy, deep or wide.
+/// Any JSON value as text: branched, deep or wide.
 fn value() -> impl Strategy<Value = String> {
     let bushy = leaf().prop_recursive(8, 48, 6, |inner| {
         prop_oneof![
@@ -91,7 +91,7 @@ fn value() -> impl Strategy<Value = String> {
             prop::collection::btree_map(text(), inner, 0..6).prop_map(|members| object(&members)),
         ]
     });
-    // Readers of YAML give up at a hundred levels or so.
+    // YAML parsers reject documents with more than about a hundred levels.
     let deep =
         (leaf(), prop::collection::vec(any::<bool>(), 1..80)).prop_map(|(leaf, levels)| {
             levels.into_iter().fold(leaf, |inner, is_array| {
@@ -106,7 +106,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// An event of any type with anything in it.
+/// An event with any type and any contents.
 pub(crate) fn event() -> impl Strategy<Value = String> {
     let kind = prop_oneof![
         prop::sample::select(vec!["logging", "operation", "lifecycle", "ovn", "security", "network-acl"])

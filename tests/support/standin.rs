@@ -1,6 +1,6 @@
-//! A stand-in for an LXD server on a unix socket, for what a real one cannot be made to do: it sends what the test's script
-//! says, frame by frame. A script that panics fails the test that started it. With [`Limits`] it gives up a slow client as
-//! the real servers do, and records why.
+//! A stand-in for an LXD server on a unix socket, for behaviour that a real server cannot be made to show: a script of
+//! the test sends every frame. A script that panics fails the test that started it. With [`Limits`] the stand-in
+//! disconnects a slow client as the real servers do, and records why.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,13 +22,13 @@ const GRACE: Duration = Duration::from_millis(200);
 /// The server: every connection runs the same script, on a thread of its own.
 pub(crate) struct StandIn {
     socket: PathBuf,
-    /// Where the socket is, when that is ours to remove.
+    /// The directory of the socket, if the stand-in has created it and must remove it.
     _directory: Option<TempDir>,
     requests: mpsc::Receiver<String>,
     record: Arc<Record>,
 }
 
-/// What the threads of a server leave for the test.
+/// What the threads of a server record for the test.
 #[derive(Default)]
 struct Record {
     state: Mutex<State>,
@@ -37,11 +37,11 @@ struct Record {
 
 #[derive(Default)]
 struct State {
-    /// How many scripts run.
+    /// The number of running scripts.
     running: usize,
-    /// What scripts panicked with.
+    /// The panic messages of scripts.
     panics: Vec<String>,
-    /// Why connections were ended by the server's limits.
+    /// The reasons why the server's limits ended connections.
     cuts: Vec<String>,
 }
 
@@ -51,42 +51,42 @@ impl Record {
     }
 }
 
-/// When a server gives up a client.
+/// When a server disconnects a slow client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// A write that takes longer than this ends the connection.
     pub(crate) write: Duration,
-    /// How often the server pings. When two pings are unanswered and the next one is due, the connection ends.
+    /// The interval between the server's pings. If two are unanswered when the next one is due, the connection ends.
     pub(crate) ping: Duration,
-    /// How many events may wait to be written. None: writes block the script, and any number waits in it.
+    /// How many events may be queued for writing. None: there is no queue, and a write blocks the script.
     pub(crate) waiting: Option<usize>,
 }
 
-/// LXD's limits for a test of a few seconds. A client that rests for a second now and then still keeps them.
+/// LXD's limits with shorter times, for a test of a few seconds. A client that pauses for a second stays within them.
 pub(crate) const QUICK: Limits = Limits::LXD.with_times(Duration::from_secs(3), Duration::from_millis(1500));
 
 impl Limits {
-    /// LXD: `lxd/events/connections.go`.
+    /// LXD's limits, from `lxd/events/connections.go`.
     pub(crate) const LXD: Self = Self { write: Duration::from_secs(5), ping: Duration::from_secs(10), waiting: None };
 
-    /// Incus' main branch: a queue of 1,000 events for each client besides.
+    /// The limits of Incus' main branch: in addition, a queue of 1,000 events for each client.
     pub(crate) const INCUS: Self = Self { waiting: Some(1000), ..Self::LXD };
 
-    /// With other times, for short tests.
+    /// The same limits with other times, for short tests.
     pub(crate) const fn with_times(self, write: Duration, ping: Duration) -> Self {
         Self { write, ping, ..self }
     }
 }
 
-/// One connection, after its request was read.
+/// One connection whose request has been read.
 pub(crate) struct Connection {
     stream: UnixStream,
-    /// The request's head.
+    /// The head of the request.
     request: String,
-    /// Counts connections from 0.
+    /// The number of the connection, from 0.
     pub(crate) number: usize,
     limits: Option<Limits>,
-    /// From the upgrade on, with limits.
+    /// If there are limits: their state, from the upgrade on.
     limited: Option<Limited>,
     record: Arc<Record>,
 }
@@ -102,12 +102,12 @@ pub(crate) mod opcode {
 }
 
 impl StandIn {
-    /// Starts to listen.
+    /// Starts a server without limits.
     pub(crate) fn new(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         Self::start(None, script)
     }
 
-    /// Starts to listen, as a server that gives up slow clients.
+    /// Starts a server that disconnects slow clients.
     pub(crate) fn with_limits(limits: Limits, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         Self::start(Some(limits), script)
     }
@@ -118,7 +118,7 @@ impl StandIn {
         Self::listen(&socket, Some(directory), limits, script)
     }
 
-    /// Starts to listen at this path.
+    /// Starts a server without limits whose socket has this path.
     pub(crate) fn at(socket: &Path, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         Self::listen(socket, None, None, script)
     }
@@ -142,7 +142,7 @@ impl StandIn {
                     RECORD.set(Some(Arc::clone(&record)));
                     let _running = Running(Arc::clone(&record));
                     let request = read_head(&stream);
-                    // The test may have ended.
+                    // Fails if the test has already ended.
                     let _ = heard.send(request.clone());
                     let mut connection = Connection { stream, request, number, limits, limited: None, record };
                     script(&mut connection);
@@ -153,38 +153,38 @@ impl StandIn {
         Self { socket: socket.to_owned(), _directory: directory, requests, record }
     }
 
-    /// Why the server's limits ended connections so far.
+    /// The reasons why the server's limits have ended connections so far.
     pub(crate) fn cuts(&self) -> Vec<String> {
         self.record.state().cuts.clone()
     }
 
-    /// Asserts that the server never gave up its client.
+    /// Asserts that the server's limits have ended no connection.
     pub(crate) fn assert_never_cut(&self) {
         assert!(self.cuts().is_empty(), "the server ended the connection: {:?}", self.cuts());
     }
 
-    /// The word for the command line.
+    /// The remote's name for the command line.
     pub(crate) fn remote(&self) -> String {
         format!("unix:{}", self.socket().display())
     }
 
-    /// Where it listens.
+    /// The path of the server's socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.socket.clone()
     }
 
-    /// The heads of the requests so far.
+    /// The heads of the requests since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.try_iter().collect()
     }
 }
 
 thread_local! {
-    /// Where a panic of this thread is recorded: on the threads of scripts.
+    /// Where a panic of this thread is recorded. Set on the threads of scripts only.
     static RECORD: RefCell<Option<Arc<Record>>> = const { RefCell::new(None) };
 }
 
-/// Records what scripts panic with, before a backtrace is printed: that can take seconds, and the test may end meanwhile.
+/// Records the panics of scripts before a backtrace is printed, which can take seconds: the test may end meanwhile.
 fn record_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -200,7 +200,7 @@ fn record_panics() {
     });
 }
 
-/// A script that runs.
+/// Counts a script as running until it is dropped.
 struct Running(Arc<Record>);
 
 impl Drop for Running {
@@ -212,14 +212,14 @@ impl Drop for Running {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        // A script whose client has left ends by itself, one that waits for the test does not.
+        // A script whose client has disconnected ends by itself; one that waits for the test does not.
         let waited = self.record.ended.wait_timeout_while(self.record.state(), GRACE, |state| state.running > 0);
         let panics = std::mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).0.panics);
         assert!(panics.is_empty() || std::thread::panicking(), "the server's script panicked: {}", panics.join("; "));
     }
 }
 
-/// The answer to a request for a WebSocket.
+/// The response that accepts a WebSocket request.
 pub(crate) fn switching_protocols(request: &str) -> String {
     let key = websocket_key(request);
     let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
@@ -236,32 +236,32 @@ pub(crate) fn read_head(stream: &UnixStream) -> String {
     head
 }
 
-/// The key that a request for a WebSocket brings.
+/// The key in the head of a WebSocket request.
 pub(crate) fn websocket_key(head: &str) -> Option<&str> {
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
     headers.find_map(|(name, value)| name.eq_ignore_ascii_case("Sec-WebSocket-Key").then_some(value))
 }
 
 impl Connection {
-    /// Answers the request with a WebSocket.
+    /// Accepts the request: from here on the connection is a WebSocket.
     pub(crate) fn accept(&mut self) {
         self.write(switching_protocols(&self.request).as_bytes());
         self.limited = self.limits.map(|limits| Limited::new(&self.stream, limits, &self.record));
     }
 
-    /// The project that is asked for, by its name.
+    /// The name of the requested project.
     pub(crate) fn project(&self) -> String {
         let target = self.request.split_whitespace().nth(1).unwrap_or_default();
         let project = target.split(['?', '&']).find_map(|part| part.strip_prefix("project="));
         project.unwrap_or("default").to_owned()
     }
 
-    /// Whether it is events that are asked for.
+    /// Whether the client requests a WebSocket.
     pub(crate) fn wants_websocket(&self) -> bool {
         websocket_key(&self.request).is_some()
     }
 
-    /// Answers any other request, and takes no further one.
+    /// Answers a plain HTTP request, and announces that the connection closes afterwards.
     pub(crate) fn answer(&mut self, body: &str) {
         let length = body.len();
         self.write(
@@ -273,7 +273,7 @@ impl Connection {
         );
     }
 
-    /// Answers as LXD does when it refuses.
+    /// Answers with an error, as LXD does.
     pub(crate) fn refuse(&mut self, status: &str, error: &str) {
         let body = format!(r#"{{"error":"{error}","error_code":{},"type":"error"}}"#, &status[..3]);
         self.write(
@@ -285,7 +285,7 @@ impl Connection {
         );
     }
 
-    /// Raw bytes. That the client has gone is its own affair.
+    /// Writes raw bytes. Returns false, and does not fail, if the client has disconnected.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> bool {
         match &self.limited {
             Some(limited) => limited.write(bytes),
@@ -293,17 +293,17 @@ impl Connection {
         }
     }
 
-    /// One frame.
+    /// Writes one frame.
     pub(crate) fn frame(&mut self, last: bool, opcode: u8, payload: &[u8]) -> bool {
         self.write(&frame(last, opcode, payload))
     }
 
-    /// A message as LXD sends it: one text frame with a newline at its end.
+    /// Writes a message as LXD does: one text frame with a newline at its end.
     pub(crate) fn event(&mut self, text: &str) -> bool {
         self.frame(true, opcode::TEXT, format!("{text}\n").as_bytes())
     }
 
-    /// Waits for a frame of the client; its opcode and payload.
+    /// Waits for a frame from the client, and returns its opcode and payload.
     pub(crate) fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         match &self.limited {
             Some(limited) => limited.frames.recv().ok(),
@@ -311,7 +311,7 @@ impl Connection {
         }
     }
 
-    /// Sends a ping and waits for what comes back; false when the client has left. Anything but the pong is a panic.
+    /// Sends a ping and waits for the pong; false if the client has disconnected. Panics on any other frame.
     pub(crate) fn is_answered(&mut self, payload: &[u8]) -> bool {
         if !self.frame(true, opcode::PING, payload) {
             return false;
@@ -321,7 +321,7 @@ impl Connection {
         true
     }
 
-    /// Keeps the connection open until the client leaves.
+    /// Keeps the connection open until the client disconnects.
     pub(crate) fn wait(&mut self) {
         match &self.limited {
             Some(limited) => while limited.frames.recv().is_ok() {},
@@ -329,15 +329,15 @@ impl Connection {
         }
     }
 
-    /// Waits until the client has sent something, and leaves it unread.
+    /// Waits until the client has sent data, and leaves the data unread.
     pub(crate) fn wait_for_input(&self) {
-        assert!(self.limited.is_none(), "with limits all is read");
+        assert!(self.limited.is_none(), "with limits, a thread reads everything");
         poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], None).unwrap();
     }
 
-    /// Whether the client sends nothing for so long.
+    /// Whether the client sends nothing for this time.
     pub(crate) fn is_quiet(&mut self, time: Duration) -> bool {
-        assert!(self.limited.is_none(), "with limits all is read");
+        assert!(self.limited.is_none(), "with limits, a thread reads everything");
         self.stream.set_read_timeout(Some(time)).unwrap();
         let quiet = self.stream.read(&mut [0]).is_err();
         self.stream.set_read_timeout(None).unwrap();
@@ -350,7 +350,7 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Waits until all is written, and ends the threads that keep the limits: they hold the socket open.
+    /// Waits until everything is written, and ends the threads that apply the limits, which hold the socket open.
     fn finish(&mut self) {
         if let Some(limited) = self.limited.take() {
             limited.line.finish();
@@ -362,7 +362,7 @@ impl Connection {
 fn read_frame(mut stream: &UnixStream) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 6];
     stream.read_exact(&mut head).ok()?;
-    // Those of a client are always masked, and ours are short.
+    // A client's frames are always masked, and those of lxmon are short.
     let mut payload = vec![0; usize::from(head[1] & 0x7f)];
     stream.read_exact(&mut payload).ok()?;
     for (at, byte) in payload.iter_mut().enumerate() {
@@ -371,22 +371,22 @@ fn read_frame(mut stream: &UnixStream) -> Option<(u8, Vec<u8>)> {
     Some((head[0] & 0x0f, payload))
 }
 
-/// What the server pings with; a script uses other payloads.
+/// The payload of the server's own pings; scripts use other payloads.
 const HEARTBEAT: &[u8] = b"heartbeat";
 
-/// A connection with limits: a thread reads, one pings, and where events may wait one writes.
+/// A connection with limits: one thread reads, one sends pings, and one writes if there is a queue.
 struct Limited {
     line: Arc<Line>,
-    /// What the client sends, without the answers to heartbeats.
+    /// The frames that the client sends, except the answers to heartbeats.
     frames: mpsc::Receiver<(u8, Vec<u8>)>,
 }
 
-/// What the threads of one connection share.
+/// The state that the threads of one connection share.
 struct Line {
     stream: UnixStream,
     limits: Limits,
     record: Arc<Record>,
-    /// Held for one write.
+    /// Locked during a write.
     writing: Mutex<()>,
     unanswered: AtomicU32,
     queue: Mutex<Waiting>,
@@ -396,9 +396,9 @@ struct Line {
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Vec<u8>>,
-    /// No more is written, or can be.
+    /// Nothing more will be written, or can be.
     closed: bool,
-    /// An event was taken off and is not yet written.
+    /// An event was removed from the queue and is not yet written.
     busy: bool,
 }
 
@@ -445,7 +445,7 @@ impl Limited {
         Self { line, frames }
     }
 
-    /// Writes, or queues what is to be written. False when the connection has ended.
+    /// Writes the bytes, or queues them if there is a queue. Returns false if the connection has ended.
     fn write(&self, bytes: &[u8]) -> bool {
         let Some(most) = self.line.limits.waiting else { return self.line.write(bytes) };
         let mut queue = self.line.queue();
@@ -468,7 +468,7 @@ impl Line {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes within the limit, or ends the connection.
+    /// Writes the bytes within the time limit, or else ends the connection.
     fn write(&self, mut bytes: &[u8]) -> bool {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = Instant::now() + self.limits.write;
@@ -493,7 +493,7 @@ impl Line {
         true
     }
 
-    /// Writes the event that waits longest; false when there will be none.
+    /// Waits for a queued event and writes the oldest one. Returns false when there will be no more.
     fn write_next(&self) -> bool {
         let idle = |queue: &mut Waiting| queue.events.is_empty() && !queue.closed;
         let mut queue = self.changed.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
@@ -506,7 +506,7 @@ impl Line {
         written
     }
 
-    /// Waits until all is written or cannot be.
+    /// Waits until everything is written, or cannot be written any more.
     fn finish(&self) {
         let busy = |queue: &mut Waiting| !queue.closed && (queue.busy || !queue.events.is_empty());
         let queue = self.changed.wait_while(self.queue(), busy);
@@ -514,7 +514,7 @@ impl Line {
         self.changed.notify_all();
     }
 
-    /// The connection has ended: what waits is of no use.
+    /// Discards the queued events, because the connection has ended.
     fn close(&self) {
         let mut queue = self.queue();
         queue.closed = true;
@@ -529,7 +529,7 @@ impl Line {
     }
 }
 
-/// The bytes of a server's frame.
+/// The bytes of a frame as a server sends it: unmasked.
 pub(crate) fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![u8::from(last) << 7 | opcode];
     match payload.len() {
@@ -547,7 +547,7 @@ pub(crate) fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A small event, numbered, with timestamps a millisecond apart.
+/// A small event with this number. The timestamps of two successive numbers are a millisecond apart.
 pub(crate) fn numbered(number: u64) -> String {
     let time = chrono::DateTime::from_timestamp_millis(1_800_000_000_000 + i64::try_from(number).unwrap()).unwrap();
     format!(

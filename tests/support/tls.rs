@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::support::program::{Outcome, finish, lxmon};
 use crate::support::standin::{frame, numbered, opcode, switching_protocols};
 
-/// A certificate and its key.
+/// A certificate and its private key, both in PEM.
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -29,13 +29,13 @@ pub(crate) fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names).unwrap()
 }
 
-/// Signed by itself, as the servers' own certificates are.
+/// A self-signed identity, as the servers generate them.
 pub(crate) fn self_signed(params: &CertificateParams) -> Identity {
     let key = KeyPair::generate().unwrap();
     Identity { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
-/// An authority, and what it signs.
+/// A certificate authority.
 pub(crate) struct Authority {
     pub(crate) params: CertificateParams,
     pub(crate) key: KeyPair,
@@ -58,7 +58,7 @@ impl Authority {
     }
 }
 
-/// Hands out whatever it was given, a key that is not the certificate's too.
+/// Presents the configured certificate with the configured key, even if they do not belong together.
 #[derive(Debug)]
 pub(crate) struct Shown(Arc<CertifiedKey>);
 
@@ -88,7 +88,7 @@ pub(crate) fn config(
     config
 }
 
-/// An LXD server over TLS that sends one event; what it was asked, by connection.
+/// An LXD server over TLS that sends one event on each connection, and records the heads of the requests.
 pub(crate) struct TlsServer {
     pub(crate) port: u16,
     pub(crate) requests: mpsc::Receiver<String>,
@@ -108,14 +108,14 @@ impl TlsServer {
         let (hearing, requests) = mpsc::channel();
         let port = listen(address, move |stream| {
             let session = ServerConnection::new(Arc::clone(&config)).unwrap();
-            // A client that does not like us is gone here.
+            // Fails if the client has rejected the certificate and disconnected.
             let _ = answer(&mut StreamOwned::new(session, stream), &hearing);
         });
         Self { port, requests }
     }
 }
 
-/// Calls `serve` for every connection; the port.
+/// Listens at this address and calls `serve` with every connection. Returns the port.
 pub(crate) fn listen(address: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind(address).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -148,7 +148,7 @@ pub(crate) fn send_one(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<
     stream.flush()
 }
 
-/// A client configuration with one remote `n1`.
+/// A client configuration with the remote `n1`.
 pub(crate) struct Client {
     pub(crate) directory: TempDir,
 }
@@ -190,7 +190,7 @@ impl Client {
         finish(&mut self.command(&[]))
     }
 
-    /// It must fail with one error that says this.
+    /// Asserts that following `n1` fails with an error that contains this text. Returns standard error.
     pub(crate) fn refuse(&self, says: &str) -> String {
         let outcome = self.follow();
         assert_eq!(outcome.status, 1, "{says}: {}{}", outcome.stdout, outcome.stderr);
