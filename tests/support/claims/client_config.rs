@@ -1,14 +1,14 @@
-//! A client configuration is read as YAML is, or refused with an error that says where and what to do.
+//! A client configuration is read as a YAML parser reads it, or refused with an error that says where and what to do.
 
 use lxmon::remote::{self, Address, Flavour, Remote, Wanted};
 use lxmon::report::exit::Fault;
 use lxmon::system::environment::Environment;
 use serde_yaml::Value as Yaml;
 
-/// How many remotes of one file are looked at.
+/// How many remotes of one file are checked.
 const REMOTES: usize = 8;
 
-/// With `data` as `config.yml` every remote in it is found as it is written there.
+/// Checks that with `data` as `config.yml`, every remote in it is resolved as it is written there.
 pub fn client_config(data: &[u8]) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.yml");
@@ -32,7 +32,7 @@ pub fn client_config(data: &[u8]) {
     };
     if let Err(fault) = find(&["local:".to_owned()]) {
         let what = fault.to_string();
-        // Either the file is broken, or what it says about this remote.
+        // The error is about either the whole file or its entry for this remote.
         assert!(what.starts_with("local: ") || what.starts_with(file.to_str().unwrap()), "{what}");
         assert!(fault.hint_text().is_some() || what.contains("image server") || what.contains("1 MiB"), "{what}");
         if !what.starts_with("local: ") {
@@ -40,9 +40,9 @@ pub fn client_config(data: &[u8]) {
             return;
         }
     }
-    // That which no remote is named by is an error or a remote, too.
+    // Without a name, the result may be an error or a remote, but no panic.
     let _ = find(&[]);
-    // The local remote is among them for the other client's sake.
+    // `local` is always among the names, because the other client has it too.
     let is_own = |name: &String| is_word(name) && name != "local";
     for name in remote::names(&environment).into_iter().filter(is_own).take(REMOTES) {
         match find(&[format!("{name}:")]) {
@@ -51,7 +51,7 @@ pub fn client_config(data: &[u8]) {
         }
     }
     let Ok(yaml) = serde_yaml::from_slice::<Yaml>(data) else { return };
-    // What a tag makes of a value is a matter between readers.
+    // YAML parsers differ in how they apply a tag to a value.
     if data.contains(&b'!') {
         return;
     }
@@ -65,7 +65,7 @@ pub fn client_config(data: &[u8]) {
         assert!(remote::names(&environment).iter().any(|known| known == name), "{name}");
         match find(&[format!("{name}:")]).as_deref() {
             Ok([Remote { address: Address::Https(https), project, .. }]) => {
-                // Without user and password.
+                // The URL is shown without user and password.
                 let shown = match addr.rsplit_once('@') {
                     Some((_, host)) => format!("https://{host}"),
                     None => addr.to_owned(),
@@ -81,7 +81,7 @@ pub fn client_config(data: &[u8]) {
     }
 }
 
-/// Whether it can be written before a colon on the command line. `unix:` begins the path of a socket.
+/// Whether `name:` on the command line means this remote. `unix:` begins the path of a socket.
 fn is_word(name: &str) -> bool {
     !name.is_empty() && !name.contains(':') && name != "unix"
 }

@@ -1,8 +1,8 @@
-//! Any text is a path of some kind.
+//! Any text can be parsed as the path of an entity.
 
 use lxmon::event::entity::{Entity, EntityKind};
 
-/// Every text can be taken apart; what is not understood stays whole, and nothing is made up.
+/// Checks that any text can be parsed: an unknown path is kept whole, and a parsed name has only parts of the path.
 pub fn entity(data: &[u8]) {
     let Ok(path) = std::str::from_utf8(data) else { return };
     let Entity { kind, name, project, .. } = &Entity::parse(path);
@@ -27,7 +27,7 @@ pub fn entity(data: &[u8]) {
     let instance = Entity::parse(path).instance().map(str::to_owned);
     assert!(instance.is_none() || is_of_instance, "{instance:?}");
     if is_of_instance && *kind != EntityKind::Other {
-        // What is part of an instance has its name before its own.
+        // The name of an instance's part, such as a backup, begins with the instance's name.
         assert!(name.starts_with(&instance.unwrap()));
     }
 }

@@ -1,4 +1,4 @@
-//! Messages are read as `serde_json` reads them, and json gives back what came.
+//! Messages are parsed as `serde_json` parses them, and the JSON format prints them unchanged.
 
 use lxmon::event::json::{Content, JsonError, Text, Value as Node};
 use lxmon::event::{Event, Malformed, Message, RemoteId, Requestor};
@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use super::{PIPE, TERMINAL, event, is_harmless, print};
 
-/// `serde_json` reads nothing that nests deeper.
+/// The greatest nesting depth that `serde_json` accepts.
 const THEIR_DEPTH: usize = 127;
 
-/// Whatever `serde_json` takes for an object with a `type` is an event, and the same value. What else we take it
-/// refuses for its own limits only.
+/// Checks that whatever `serde_json` parses as an object with a `type` is an event with the same value, and that
+/// `serde_json` refuses other events only because of its own limits.
 pub fn envelope(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let theirs = serde_json::from_str::<Value>(text);
-    // A tape that has served another event must serve this one as well.
+    // A tape that was used for another event must work for this one too.
     let used = event(r#"{"type":"x","metadata":[{"a\n":"\t"},[[]],1]}"#).map(Event::into_tape).unwrap();
     match Event::decode(Message::from(text), RemoteId::default(), used) {
         Ok(event) => {
@@ -52,7 +52,8 @@ fn to_serde(value: Node<'_>) -> Value {
     }
 }
 
-/// Whether it holds what `serde_json` refuses and we keep: deep nesting, numbers out of range, lone surrogates.
+/// Whether the value contains what lxmon accepts and `serde_json` refuses: deep nesting, numbers out of range, lone
+/// surrogates.
 fn is_beyond_theirs(value: Node<'_>, depth: usize) -> bool {
     let is_unreadable = |text: &str| serde_json::from_str::<Value>(text).is_err();
     match value.content() {
@@ -85,7 +86,7 @@ fn json_gives_back(event: &Event, theirs: &Value) {
         assert!(line.ends_with('\n') && !line.trim_end().contains(['\n', '\r']), "{line:?}");
         assert_eq!(&serde_json::from_str::<Value>(&line).unwrap(), theirs);
         if surface == TERMINAL {
-            // Tabs can stand between tokens only.
+            // Unescaped tabs can only be between tokens.
             assert!(is_harmless(&line.replace('\t', "")), "{line:?}");
         } else if !event.spans_lines() {
             assert_eq!(line.trim_ascii(), event.text());
@@ -96,7 +97,7 @@ fn json_gives_back(event: &Event, theirs: &Value) {
     }
 }
 
-/// Asks an event for everything that it can be asked for.
+/// Calls every accessor of an event.
 fn look_at(event: &Event) {
     walk(event.root());
     let _ = format!("{:?} {:?}", event.root(), event.root().content());
@@ -125,7 +126,7 @@ fn look_at(event: &Event) {
         parts.into_iter().chain(request).flatten().for_each(text);
         requestor(security.requestor());
     }
-    // Only events of these four kinds have a view, and only with metadata.
+    // An event has at most one of these four views, and only with metadata.
     let views = [
         event.lifecycle().is_some(),
         event.operation().is_some(),

@@ -1,4 +1,4 @@
-//! Lines for people, and those of logfmt, are lines: one each, harmless, and as wide as there is room.
+//! The `pretty` and `logfmt` formats print one line per event, without control characters; `pretty` fits the width.
 
 use chrono::{DateTime, Timelike as _};
 use lxmon::event::Event;
@@ -22,7 +22,7 @@ const LOOKS: [Options; 6] = [
     Options { width: Some(20), ..SCREEN },
 ];
 
-/// The lines of `data` are events that are printed one after the other, in several looks.
+/// Prints the lines of `data` that are events one after the other, with several options, and checks the output.
 pub fn pretty(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let events: Vec<_> = text.split('\n').filter_map(event).take(16).collect();
@@ -51,7 +51,7 @@ fn render(pretty: &mut Pretty, event: &Event, remote: Option<&str>) -> String {
 fn check(event: &Event, look: &Options, text: &str) {
     let mut lines: Vec<_> = text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap()).collect();
     let Some(line) = lines.pop() else {
-        assert!(event.operation().is_some(), "no line");
+        assert!(event.operation().is_some(), "no line was printed");
         return;
     };
     if let Some(rule) = lines.pop() {
@@ -64,15 +64,15 @@ fn check(event: &Event, look: &Options, text: &str) {
         assert!(line.contains(action), "{line:?}");
     }
     if let Some(width) = look.width {
-        // The action never goes, nor does the glyph before it.
+        // The action and the glyph before it are never left out.
         let least = action.map_or(0, |action| 2 + action.width());
         assert!(line.width() <= width.max(least), "{} columns for {width}: {line:?}", line.width());
     } else {
-        // As the server wrote it where there is no other way, else in UTC.
+        // A time that cannot be converted is printed as the server wrote it, any other in UTC.
         if let Some(time) = event.offset_time().filter(|_| !line.starts_with(&shown(event.timestamp_text()))) {
             let shown = line.split(' ').next().and_then(|first| DateTime::parse_from_rfc3339(first).ok()).unwrap();
             let late = (time - shown).num_milliseconds();
-            // A leap second shows as the one before it.
+            // A leap second is printed as the second before it.
             assert!(late == 0 || (time.nanosecond() >= 1_000_000_000 && late <= 1000), "{line:?}");
         }
         let parts = [event.logging().and_then(|logging| logging.message()), event.project(), event.timestamp_text()];

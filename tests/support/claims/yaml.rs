@@ -1,4 +1,4 @@
-//! Documents read back as the event, and colours change nothing.
+//! A YAML parser reads each document back as the event, and colours do not change the text.
 
 use lxmon::event::json::{Content, Value as Node};
 use lxmon::render::Format;
@@ -7,10 +7,10 @@ use serde_yaml::Value as Yaml;
 
 use super::{COLOR, PIPE, TERMINAL, event, is_harmless, print, stripped};
 
-/// The YAML reader gives up on documents that nest deeper than about this.
+/// The YAML parser refuses documents whose nesting is deeper than about this.
 const READABLE_DEPTH: usize = 100;
 
-/// The document of any event is the event to a YAML reader.
+/// Checks that a YAML parser reads the document of any event back as the event.
 pub fn yaml(data: &[u8]) {
     let Some(event) = std::str::from_utf8(data).ok().and_then(event) else { return };
     for remote in [None, Some("n1")] {
@@ -32,7 +32,7 @@ pub fn yaml(data: &[u8]) {
     }
 }
 
-/// Whether the YAML reader is up to it: it knows no integers of more than 64 bits, and nests so deep only.
+/// Whether the YAML parser can read the value: it supports integers of at most 64 bits, and limited nesting.
 fn is_readable(value: Node<'_>, depth: usize) -> bool {
     match value.content() {
         Content::Null | Content::Bool(_) | Content::String(_) => true,
@@ -45,7 +45,7 @@ fn is_readable(value: Node<'_>, depth: usize) -> bool {
     }
 }
 
-/// Whether a YAML reader got the JSON back; numbers as the floats that most readers make of them.
+/// Whether the YAML value equals the JSON value. Numbers are compared as floats, as most parsers read them.
 pub fn same(json: &Value, yaml: &Yaml) -> bool {
     match (json, yaml) {
         (Value::Null, Yaml::Null) => true,
@@ -60,7 +60,7 @@ pub fn same(json: &Value, yaml: &Yaml) -> bool {
     }
 }
 
-/// Equal but for the last bit, which one of the readers gets wrong.
+/// Whether the numbers are equal except for rounding in the last bits, where one of the parsers is inexact.
 fn close(a: Option<f64>, b: Option<f64>) -> bool {
     a.zip(b).is_some_and(|(a, b)| (a - b).abs() <= a.abs() * 1e-14 + f64::MIN_POSITIVE)
 }
