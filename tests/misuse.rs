@@ -1,4 +1,4 @@
-//! Wrong usage gets one error message that says what to do, and exit status 2.
+//! Wrong usage is answered with one error message that says what to do, and with exit status 2.
 
 use std::os::unix::ffi::OsStringExt as _;
 

@@ -44,7 +44,8 @@ fn serving(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> (StandIn
     (server, said)
 }
 
-/// Added to the number of an event that a busy machine sent 10 ms after its neighbour: its place proves nothing.
+/// Added to the number of an event that was sent 10 ms or more after its neighbour (on a busy machine): its place in
+/// the output proves nothing.
 const LATE: u64 = 1 << 40;
 
 /// Sends two events of `member`, the one with the later timestamp first.

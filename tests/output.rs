@@ -124,7 +124,7 @@ fn a_reader_that_goes_away_ends_it_with_standard_error_closed_too() {
         drop(stderr.0);
         let gone = Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(0));
-        // Without this check it could also end much later: it gives up the silent server, and prints the next event.
+        // Soon, and not only after lxmon has given up the silent server and received another event.
         assert!(gone.elapsed() < Duration::from_secs(10), "{:?}", gone.elapsed());
     }
 }

@@ -11,7 +11,7 @@ use crate::support::program::run;
 
 /// Every long option with an example of its use.
 fn examples() -> Vec<(&'static str, &'static [&'static str])> {
-    // The pattern has no `..`, so that a new option breaks the compilation here; the list below needs it next.
+    // The pattern has no `..`, so that a new option breaks the compilation here; then add it below.
     let Cli {
         remotes: _,
         types: _,
@@ -136,7 +136,7 @@ fn every_format_prints_the_session_and_stands_in_readme_and_man_page() {
     let session = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
     let (readme, man) = (repository_file("README.md"), run(["--man"]).stdout);
     for format in ALL {
-        // A new format breaks the compilation here; `ALL` needs it next.
+        // A new format breaks the compilation here; then add it to `ALL`.
         let (name, begin) = match format {
             Format::Yaml => ("yaml", "---\n"),
             Format::Json => ("json", "{\"type\":\""),

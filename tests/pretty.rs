@@ -136,7 +136,7 @@ fn progress_is_a_line_only_when_the_status_changes() {
 
 #[test]
 fn operations_name_what_they_work_on_in_the_shapes_of_every_server() {
-    // From LXD up to 6.6 and Incus; LXD 6.7; LXD 6.8 and later; a project is shown only if nothing else is named.
+    // As LXD up to 6.6 and Incus, LXD 6.7, and LXD 6.8 and later send it. A project is shown if nothing else is named.
     for (resources, metadata, shown) in [
         (r#"{"instances":["/1.0/instances/db1"]}"#, "null", "instance db1"),
         (r#"{"instance":["/1.0/instances/db1"]}"#, r#"{"entity_url":"/1.0/projects/web"}"#, "instance db1"),

@@ -1,4 +1,4 @@
-//! The `pretty` and `logfmt` formats print one line per event, without control characters; `pretty` fits the width.
+//! `pretty` and `logfmt` print one line per event, on a terminal without control characters; `pretty` fits the width.
 
 use chrono::{DateTime, Timelike as _};
 use lxmon::event::Event;
