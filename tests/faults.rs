@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::program::{finish, lxmon, run};
+use crate::support::program::{copy_program, finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn, numbered};
 
 /// Follows a server that runs this script, without reconnecting; returns the exit status and standard error.
@@ -354,7 +354,7 @@ fn as_nobody(directory: &std::path::Path, arguments: &[&str]) -> std::process::C
     }
     // That user must also be able to reach the program.
     let program = directory.join("lxmon");
-    std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    copy_program(&program);
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(arguments);
     command

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{getuid, kill_process};
 
-use crate::support::program::{Outcome, Running, finish, lxmon, run};
+use crate::support::program::{Outcome, Running, copy_program, finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn, numbered};
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
@@ -74,7 +74,7 @@ fn for_other_users() -> Option<(tempfile::TempDir, PathBuf)> {
     let directory = tempfile::tempdir().unwrap();
     open_to_all(directory.path());
     let program = directory.path().join("lxmon");
-    std::fs::copy(env!("CARGO_BIN_EXE_lxmon"), &program).unwrap();
+    copy_program(&program);
     open_to_all(&program);
     Some((directory, program))
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -177,6 +178,13 @@ impl Reading {
         // The program may be killed in the middle of a character.
         String::from_utf8_lossy(&std::mem::take(&mut *self.bytes.lock().unwrap())).into_owned()
     }
+}
+
+/// Copies the program. Another process does this: a child that another test starts meanwhile would inherit the open file,
+/// and while that child has it open, the copy cannot be executed (`ETXTBSY`).
+pub(crate) fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_lxmon")).arg(to).status();
+    assert!(copied.unwrap().success());
 }
 
 /// The lines of a stream, which a thread reads.
