@@ -29,8 +29,8 @@
 //! of the window, so that an origin whose clock is behind cannot block the others.
 //!
 //! A clock that was set and a single wrong timestamp look the same at first: an event does not fit the *time line* of
-//! its origin, because it is more than `AHEAD` (50 ms) in the future, or more than `MAX_LATE` (3) windows behind the
-//! latest event. Such an *odd* event is held until the next event of the origin decides. If that continues from the odd
+//! its origin, because it is more than `AHEAD` (50 ms) in the future, or more than a window behind the latest event.
+//! Such an *odd* event is held until the next event of the origin decides. If that continues from the odd
 //! one, the clock was set, and a new time line begins after the old one. If not, only the odd event was wrong.
 
 mod clock;
@@ -62,10 +62,6 @@ const OFFSET_LIFE: Time = 10_000 * MILLISECOND;
 /// arrival of another event is the wake-up that releases it. With the default window, that is after the second sleep of
 /// the reading thread. A single event is released when it is due.
 const SLACK: Duration = Duration::from_millis(42);
-
-/// An event that is behind the latest timestamp of its origin by at most this many windows is late. If it is further
-/// behind, the clock may have been set back.
-const MAX_LATE: Time = 3;
 
 /// The maximum number of origins, which is more than any cluster has members. Beyond it, origins without held events
 /// are replaced.
@@ -252,11 +248,6 @@ impl Window {
             self.finish_placing(index, (time, number), at, held);
             return;
         }
-        if is_behind && time >= clock.max.saturating_sub(self.length.saturating_mul(MAX_LATE)) {
-            self.settle(index, None);
-            self.put_late(index, (time, number), at, held);
-            return;
-        }
         let goes_on = self.origins[index].odd.as_ref().is_some_and(|odd| {
             time >= odd.time.saturating_sub(self.length) && !is_ahead(odd.time.saturating_sub(odd.arrival))
         });
@@ -316,14 +307,6 @@ impl Window {
             self.recorded_now = self.recorded_now.max(corrected);
         }
         self.put(index, key, arrival, held);
-    }
-
-    /// Puts a late event at the place of its timestamp. Events without a readable timestamp that arrive after it are
-    /// not placed behind it, but behind the event that arrived before it.
-    fn put_late(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
-        let last = self.origins[index].current.last;
-        self.put(index, key, arrival, held);
-        self.origins[index].current.last = last;
     }
 
     fn put(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
