@@ -226,17 +226,10 @@ impl Message {
         &self.block.text[self.start as usize..self.end as usize]
     }
 
-    /// The length of the text in bytes. It needs no access to the block, which may no longer be in the processor's
-    /// cache; the length of [`Message::as_str`] does.
+    /// The length of the text in bytes. `len` of the text itself reads the text, which may have left the CPU's cache.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         (self.end - self.start) as usize
-    }
-
-    /// Whether the text is empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.start == self.end
     }
 }
 

@@ -144,7 +144,7 @@ impl Event {
     /// Approximate memory use of the event, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.message.len() + self.size_beside_text()
+        self.message.byte_len() + self.size_beside_text()
     }
 
     /// Approximate memory use of the event without its text, in bytes.

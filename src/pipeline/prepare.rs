@@ -177,7 +177,7 @@ impl Prepare {
             }
             match Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default()) {
                 Ok(mut event) if self.filter.admits(&event) => {
-                    kept += event.message().len();
+                    kept += event.message().byte_len();
                     if self.text_only {
                         self.tapes.push(event.strip());
                     }
@@ -188,7 +188,7 @@ impl Prepare {
                     let line = first_line.map(|first| first + index as u64);
                     // The message goes into the batch directly, as the window only sorts events.
                     let message = rejected.message;
-                    self.batch_bytes += message.len() + size_of::<Prepared>();
+                    self.batch_bytes += message.byte_len() + size_of::<Prepared>();
                     self.batch.prepared.push(Prepared::Malformed(remote, line, rejected.why, message));
                     self.tapes.push(rejected.tape);
                 }
@@ -237,7 +237,7 @@ impl Prepare {
     fn add(&mut self, held: Held) {
         self.batch.prepared.push(match held {
             Held::Event(event) => {
-                self.batch_bytes += event.message().len();
+                self.batch_bytes += event.message().byte_len();
                 Prepared::Event(event)
             }
             Held::Gap(gap) => Prepared::Gap(gap),
