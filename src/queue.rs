@@ -99,6 +99,8 @@ struct State {
     bytes: usize,
     /// Whether the pipeline's thread takes the items. Otherwise its task on the reading thread does.
     thread_wanted: bool,
+    /// Whether the pipeline's thread waits to be asked. Waking nobody would still cost a system call per item.
+    thread_waits: bool,
     /// Everything that arrived by this time is in `items` or has been taken.
     complete_by: Option<Instant>,
     has_ended: bool,
@@ -238,12 +240,12 @@ impl Queue {
 
     /// Wakes the thread or the task that takes the items.
     fn wake(&self, state: MutexGuard<'_, State>) {
-        let thread_wanted = state.thread_wanted;
+        let State { thread_wanted, thread_waits, .. } = *state;
         drop(state);
-        if thread_wanted {
-            self.wanted.notify_one();
-        } else {
-            self.filled.notify_one();
+        match (thread_wanted, thread_waits) {
+            (true, true) => self.wanted.notify_one(),
+            (true, false) => {}
+            (false, _) => self.filled.notify_one(),
         }
     }
 
@@ -332,17 +334,18 @@ impl Queue {
         state.complete_by = Some(now);
         if !state.thread_wanted {
             state.thread_wanted = true;
-            drop(state);
-            self.wanted.notify_one();
+            self.wake(state);
         }
     }
 
     /// Called by the pipeline's thread: waits until it is asked to take items.
     pub(crate) fn wait_until_wanted(&self) {
         let mut state = self.state();
+        state.thread_waits = true;
         while !state.thread_wanted {
             state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.thread_waits = false;
     }
 
     /// Called by the pipeline's thread after it found no item: what it does next.

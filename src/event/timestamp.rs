@@ -65,13 +65,23 @@ fn pair(tens: u8, ones: u8) -> Option<i64> {
 
 /// Parses one to nine digits of a decimal fraction. Returns the nanoseconds and the rest of the text.
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    // Go writes nine digits unless the last ones are zeros. A loop of constant length has no branch to predict.
+    if let Some((digits, rest)) = text.split_first_chunk::<9>()
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        return rest.first().is_none_or(|byte| !byte.is_ascii_digit()).then(|| (number(digits), rest));
+    }
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if !(1..=9).contains(&digits) {
+    if digits == 0 {
         return None;
     }
     let (digits, rest) = text.split_at(digits);
-    let read = digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
-    Some((digits.len()..9).fold(read, |value, _| value * 10)).map(|nanos| (nanos, rest))
+    Some(((digits.len()..9).fold(number(digits), |value, _| value * 10), rest))
+}
+
+/// The value of ASCII digits.
+fn number(digits: &[u8]) -> i64 {
+    digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
 }
 
 fn is_leap(year: i64) -> bool {

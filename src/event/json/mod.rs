@@ -295,6 +295,15 @@ mod tests {
         }
 
         #[test]
+        fn agrees_with_serde_json_on_escapes(inside in r#"[\\"nu0a/\x00-]{0,12}(\\[\\"nt/]|a| ){0,60}[\\"nu0a]{0,40}"#) {
+            let text = format!("\"{inside}\"");
+            let theirs = serde_json::from_str::<String>(&text).ok();
+            let mut tape = Tape::default();
+            let ours = tape.parse(&text).ok().map(|()| tape.root(&text).as_text().unwrap().cow().into_owned());
+            prop_assert_eq!(ours, theirs, "{}", text);
+        }
+
+        #[test]
         fn agrees_with_serde_json_on_damaged_text(value in any_json(), at: prop::sample::Index, byte in prop_oneof![any::<char>(), prop::char::range(' ', '~')]) {
             let mut text = value.to_string();
             let mut at = at.index(text.len());

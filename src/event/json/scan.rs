@@ -120,6 +120,15 @@ impl<'s> Scanner<'s> {
     /// Skips white space and returns the next byte without consuming it.
     #[inline]
     fn next_token(&mut self) -> Result<u8, JsonError> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte > b' ' => Ok(byte),
+            _ => self.token_behind_space(),
+        }
+    }
+
+    /// Servers write no white space between tokens.
+    #[inline(never)]
+    fn token_behind_space(&mut self) -> Result<u8, JsonError> {
         loop {
             match self.bytes.get(self.at) {
                 Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) => {
@@ -182,61 +191,69 @@ impl<'s> Scanner<'s> {
     fn long_string(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         let mut escapes = Escapes::None;
+        // Whether a backslash at the end of the previous chunk escapes the first byte of this one: 1, else 0.
+        let mut carry = 0;
         self.at += 1;
         while self.at < self.bytes.len() {
-            let mut special = Chunk::at(self.bytes, self.at).special();
-            loop {
-                if special == 0 {
-                    self.at += LANES;
-                    break;
-                }
-                let place = special.trailing_zeros() as usize;
-                match self.bytes.get(self.at + place) {
-                    Some(b'"') => {
-                        self.at += place + 1;
-                        return self.push_scalar(start, self.at | (escapes as usize) << ESCAPES_SHIFT);
-                    }
-                    Some(b'\\') => {
-                        let follows = self.bytes.get(self.at + place + 1).copied().unwrap_or_default();
-                        match SHORT_ESCAPES[usize::from(follows)] {
-                            Some(kind) if place + 1 < LANES => {
-                                escapes = escapes.max(kind);
-                                // Neither the backslash nor the escaped character needs another look.
-                                special &= !(0b11 << place);
-                            }
-                            _ => {
-                                self.at += place;
-                                escapes = escapes.max(self.escape()?);
-                                break;
-                            }
-                        }
-                    }
-                    Some(_) => return Err(JsonError::Syntax(self.at + place)),
-                    None => return Err(JsonError::Truncated),
-                }
+            let chunk = Chunk::at(self.bytes, self.at);
+            let quotes = chunk.equal_to(b'"');
+            let backslashes = chunk.equal_to(b'\\');
+            let behind = if backslashes | carry == 0 { 0 } else { behind_backslash(backslashes, &mut carry) };
+            let end = (quotes & !behind).trailing_zeros().min(LANES);
+            let inside = (1 << end) - 1;
+            let controls = chunk.controls() & inside;
+            if controls != 0 {
+                return Err(self.first_fault(behind & inside, controls));
+            }
+            if behind & inside != 0 {
+                let common = quotes | backslashes | chunk.equal_to(b'n');
+                escapes = escapes.max(Escapes::Shared).max(self.check_escapes(behind & inside & !common)?);
+            }
+            self.at += end as usize;
+            if end < LANES {
+                self.at += 1;
+                return self.push_scalar(start, self.at | (escapes as usize) << ESCAPES_SHIFT);
             }
         }
         Err(JsonError::Truncated)
     }
 
-    fn escape(&mut self) -> Result<Escapes, JsonError> {
-        let Some(&byte) = self.bytes.get(self.at + 1) else { return Err(JsonError::Truncated) };
-        if let Some(kind) = SHORT_ESCAPES[usize::from(byte)] {
-            self.at += 2;
-            return Ok(kind);
+    /// Checks the characters that follow backslashes: `behind` has a bit for each, counted from the current byte.
+    fn check_escapes(&self, mut behind: u32) -> Result<Escapes, JsonError> {
+        let mut escapes = Escapes::None;
+        while behind != 0 {
+            let at = self.at + behind.trailing_zeros() as usize;
+            escapes = escapes.max(match self.bytes.get(at) {
+                Some(b'"' | b'\\' | b'n') => Escapes::Shared,
+                Some(b't' | b'b' | b'f' | b'r') => Escapes::Control,
+                Some(b'/') => Escapes::Other,
+                Some(b'u') => self.check_digits(at + 1)?,
+                Some(_) => return Err(JsonError::Syntax(at)),
+                None => return Err(JsonError::Truncated),
+            });
+            behind &= behind - 1;
         }
-        if byte != b'u' {
-            return Err(JsonError::Syntax(self.at + 1));
-        }
-        self.at += 2;
-        for _ in 0..4 {
-            match self.bytes.get(self.at) {
-                Some(digit) if digit.is_ascii_hexdigit() => self.at += 1,
-                Some(_) => return Err(JsonError::Syntax(self.at)),
+        Ok(escapes)
+    }
+
+    /// Checks the four hexadecimal digits of `\u`.
+    fn check_digits(&self, at: usize) -> Result<Escapes, JsonError> {
+        for at in at..at + 4 {
+            match self.bytes.get(at) {
+                Some(digit) if digit.is_ascii_hexdigit() => {}
+                Some(_) => return Err(JsonError::Syntax(at)),
                 None => return Err(JsonError::Truncated),
             }
         }
         Ok(Escapes::Other)
+    }
+
+    /// The first fault in a chunk that has control characters: one of them, or an invalid escape before it.
+    #[cold]
+    fn first_fault(&self, behind: u32, controls: u32) -> JsonError {
+        let control = controls.trailing_zeros();
+        let before = behind & ((1 << control) - 1);
+        self.check_escapes(before).err().unwrap_or(JsonError::Syntax(self.at + control as usize))
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
@@ -276,23 +293,21 @@ impl<'s> Scanner<'s> {
     }
 }
 
-/// The kind of escape for each character that may follow a backslash, except `u`. This is a table because log lines are
-/// full of JSON within JSON, where the processor cannot predict the branches of a `match`.
-static SHORT_ESCAPES: [Option<Escapes>; 256] = {
-    let mut table = [None; 256];
-    table[b'"' as usize] = Some(Escapes::Shared);
-    table[b'\\' as usize] = Some(Escapes::Shared);
-    table[b'n' as usize] = Some(Escapes::Shared);
-    table[b't' as usize] = Some(Escapes::Control);
-    table[b'b' as usize] = Some(Escapes::Control);
-    table[b'f' as usize] = Some(Escapes::Control);
-    table[b'r' as usize] = Some(Escapes::Control);
-    table[b'/' as usize] = Some(Escapes::Other);
-    table
-};
+/// The bytes of a chunk that a backslash escapes: in a sequence of backslashes every second one, and what follows a
+/// sequence of odd length. `carry` says whether the first byte is escaped (1, else 0), and is set for the next chunk.
+/// The subtraction carries through each sequence at once (the method of simdjson, `json_escape_scanner`). This avoids
+/// branches, which the processor cannot predict here: log lines are full of JSON within JSON.
+fn behind_backslash(backslashes: u32, carry: &mut u32) -> u32 {
+    const ODD: u32 = 0xaaaa_aaaa;
+    let may_escape = backslashes & !*carry;
+    let series = ((may_escape << 1 | ODD) - may_escape) ^ ODD;
+    let escaped = series ^ (backslashes | *carry);
+    *carry = (series & backslashes) >> (LANES - 1) & 1;
+    escaped
+}
 
 /// The number of bytes in a [`Chunk`].
-const LANES: usize = 16;
+const LANES: u32 = 16;
 
 /// Bytes that are compared at once. Beyond the end of the text the chunk is filled with spaces.
 struct Chunk(u8x16);
@@ -301,10 +316,20 @@ impl Chunk {
     fn at(bytes: &[u8], at: usize) -> Self {
         let rest = &bytes[at..];
         Self(u8x16::new(rest.first_chunk().copied().unwrap_or_else(|| {
-            let mut filled = [b' '; LANES];
+            let mut filled = [b' '; LANES as usize];
             filled[..rest.len()].copy_from_slice(rest);
             filled
         })))
+    }
+
+    /// A bit mask of the bytes that equal `byte`.
+    fn equal_to(&self, byte: u8) -> u32 {
+        self.0.simd_eq(u8x16::splat(byte)).to_bitmask()
+    }
+
+    /// A bit mask of the control characters, which JSON does not allow in strings.
+    fn controls(&self) -> u32 {
+        self.0.min(u8x16::splat(0x1f)).simd_eq(self.0).to_bitmask()
     }
 
     /// A bit mask of the bytes that are special in a string: quotes, backslashes, and control characters, which JSON
