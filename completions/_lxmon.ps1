@@ -41,6 +41,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Exit after this time: with status 124 if --count is given, else with 0')
             [CompletionResult]::new('--sort-window', '--sort-window', [CompletionResultType]::ParameterName, 'Put events back in timestamp order within this window; 0 turns it off')
             [CompletionResult]::new('--buffer', '--buffer', [CompletionResultType]::ParameterName, 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window')
+            [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again')
             [CompletionResult]::new('--replay', '--replay', [CompletionResultType]::ParameterName, 'Read events from FILE, or ''-'', in place of a server')
             [CompletionResult]::new('--list-actions', '--list-actions', [CompletionResultType]::ParameterName, 'List the lifecycle actions: name, servers that have it, meaning, further context keys')
             [CompletionResult]::new('--completions', '--completions', [CompletionResultType]::ParameterName, 'Print the completions for a shell')

@@ -38,6 +38,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --timeout 'Exit after this time: with status 124 if --count is given, else with 0'
             cand --sort-window 'Put events back in timestamp order within this window; 0 turns it off'
             cand --buffer 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window'
+            cand --record 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again'
             cand --replay 'Read events from FILE, or ''-'', in place of a server'
             cand --list-actions 'List the lifecycle actions: name, servers that have it, meaning, further context keys'
             cand --completions 'Print the completions for a shell'

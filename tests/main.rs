@@ -23,6 +23,7 @@ mod pretty;
 mod properties;
 mod readers;
 mod reconnect;
+mod record;
 mod replay;
 mod screens;
 mod signals;

@@ -85,6 +85,10 @@ const DESCRIPTION: &[&str] = &[
      are received again or lxmon exits, and one where events were dropped. Its metadata: remote; last_event, the \
      server's timestamp of the last event before the gap; since, until, seconds; reason; dropped, the number of events \
      that were received and dropped.",
+    "With --record the selected events are also appended to a file, which is made readable only for its owner. Each write \
+     has whole lines. Events that cannot be written, because the disk is full, are counted; once writing is possible \
+     again, the file gets a record of type gap in their place. SIGUSR1 opens the file again, for logrotate(8): \
+     postrotate pkill -USR1 -x lxmon.",
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different \
      options must all hold. An event without the field that a pattern asks for does not match, but events that belong \
      to no project pass --project, as they do on the server.",

@@ -124,6 +124,10 @@ pub struct Cli {
     #[arg(long, help_heading = "Stay")]
     pub fail_on_gap: bool,
 
+    /// Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Act")]
+    pub record: Option<PathBuf>,
+
     /// Read events from FILE, or '-', in place of a server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["remotes", "demo"], help_heading = "Other sources")]
     pub replay: Option<PathBuf>,

@@ -2,6 +2,7 @@
 //! none.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub sort_window: Duration,
     /// The memory limit of all waiting events, in bytes.
     pub buffer: usize,
+    /// The value of `--record`.
+    pub record: Option<PathBuf>,
 }
 
 /// What ends the output, and which records other than events it contains.
@@ -99,6 +102,7 @@ impl Config {
             timeout: cli.timeout,
             sort_window: cli.sort_window,
             buffer: cli.buffer,
+            record: cli.record.clone(),
         })
     }
 }
@@ -109,6 +113,11 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
         if recording.is_output() {
             return Err(Fault::usage(format!("{}: it is the output too", recording.name()))
                 .hint("write to another file, and rename it afterwards")
+                .into());
+        }
+        if cli.record.as_ref().is_some_and(|record| recording.is_file(record)) {
+            return Err(Fault::usage(format!("{}: --replay and --record name the same file", recording.name()))
+                .hint("record into another file")
                 .into());
         }
         return Ok(Source::Replay(recording));

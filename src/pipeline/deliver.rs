@@ -1,4 +1,5 @@
-//! The last step of the pipeline: renders the batches of [`super::prepare`] and writes the text to standard output.
+//! The last step of the pipeline: gives the events of [`super::prepare`]'s batches to the sinks, and decides when they
+//! have got enough.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -10,7 +11,7 @@ use crate::event::json::Tape;
 use crate::event::{Event, RemoteId};
 use crate::report::exit::{Exit, Fault};
 use crate::report::malformed::Skipped;
-use crate::sink::printer::Printer;
+use crate::sink::Sink;
 use crate::sink::stdout::Flushed;
 
 /// Why the output ended.
@@ -37,9 +38,10 @@ impl Outcome {
     }
 }
 
-/// The sink, and what decides when it has had enough.
+/// The sinks, and what decides when they have got enough.
 pub(crate) struct Deliver {
-    printer: Printer,
+    /// In the order in which they are written. Standard output is the last one, because its failure ends the program.
+    sinks: Vec<Sink>,
     skipped: Skipped,
     /// The remotes' names.
     names: Vec<String>,
@@ -48,8 +50,6 @@ pub(crate) struct Deliver {
     events_left: Option<NonZeroU64>,
     /// Set once nothing more is to be rendered: the outcome as soon as the rendered text is written.
     end: Option<Outcome>,
-    /// Whether the deadline for writing is over. Then events are only counted as not written.
-    only_counts: bool,
 }
 
 /// Why this step stops.
@@ -84,18 +84,10 @@ impl From<io::Error> for Stop {
 }
 
 impl Deliver {
-    /// Creates the step. `names` are the names of the remotes.
+    /// Creates the step. The sinks are written in this order. `names` are the names of the remotes.
     #[must_use]
-    pub(crate) fn new(printer: Printer, names: Vec<String>, limits: Limits) -> Self {
-        Self {
-            printer,
-            skipped: Skipped::new(names.clone()),
-            names,
-            limits,
-            events_left: limits.count,
-            end: None,
-            only_counts: false,
-        }
+    pub(crate) fn new(sinks: Vec<Sink>, names: Vec<String>, limits: Limits) -> Self {
+        Self { sinks, skipped: Skipped::new(names.clone()), names, limits, events_left: limits.count, end: None }
     }
 
     /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
@@ -123,7 +115,7 @@ impl Deliver {
                 }
                 Prepared::Binary(remote, count) => self.skipped.binary(remote, count),
             }
-            if may_wait && (self.printer.is_full() || self.end.is_some()) {
+            if may_wait && (self.end.is_some() || self.sinks.iter().any(Sink::is_full)) {
                 self.flush()?;
             }
         }
@@ -135,9 +127,12 @@ impl Deliver {
     /// # Errors
     /// The reason, when nothing more is to be rendered.
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
-        if self.printer.flush()? == Flushed::Part {
-            self.only_counts = true;
-            self.end = self.end.filter(|end| *end != Outcome::Count);
+        for sink in &mut self.sinks {
+            if sink.flush()? == Flushed::Part {
+                // The deadline is over and nothing more is printed, so the count is not reached any more.
+                self.events_left = None;
+                self.end = self.end.filter(|end| *end != Outcome::Count);
+            }
         }
         self.end.map_or(Ok(()), |end| Err(Stop::Ended(end)))
     }
@@ -147,25 +142,34 @@ impl Deliver {
     /// # Errors
     /// The reason, when nothing more is to be rendered.
     pub(crate) fn try_flush(&mut self) -> Result<Flushed, Stop> {
-        let flushed = self.printer.try_flush()?;
+        let mut flushed = Flushed::All;
+        for sink in &mut self.sinks {
+            if sink.try_flush()? == Flushed::Part {
+                flushed = Flushed::Part;
+            }
+        }
         match (flushed, self.end) {
             (Flushed::All, Some(end)) => Err(Stop::Ended(end)),
             _ => Ok(flushed),
         }
     }
 
-    /// Reports the number of skipped messages.
-    pub(crate) fn report_skipped(&self) {
+    /// No more events will come: finishes the sinks, and reports the number of skipped messages.
+    pub(crate) fn finish(&mut self) {
+        self.finish_sinks();
         self.skipped.report();
+    }
+
+    /// Makes the sinks write what a former failure left to write.
+    pub(crate) fn finish_sinks(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::finish);
     }
 
     /// Renders the event, and returns its tape.
     fn render_event(&mut self, event: Event) -> Tape {
-        if self.only_counts {
-            self.printer.skip_event();
-            return event.into_tape();
+        for sink in &mut self.sinks {
+            sink.event(&event);
         }
-        self.printer.event(&event);
         if let Some(left) = self.events_left {
             self.events_left = NonZeroU64::new(left.get() - 1);
             if self.events_left.is_none() {
@@ -176,13 +180,11 @@ impl Deliver {
     }
 
     fn render_gap(&mut self, gap: &Gap) {
-        if self.limits.gap_events && !self.only_counts {
-            let RemoteId(number) = gap.remote;
-            let name = self.names.get(usize::from(number)).map_or("", String::as_str);
-            match Event::decode(gap.to_message(name), gap.remote, Tape::default()) {
-                Ok(record) => self.printer.record(&record),
-                Err(rejected) => debug_assert!(false, "a gap record is {}", rejected.why),
-            }
+        let RemoteId(number) = gap.remote;
+        let name = self.names.get(usize::from(number)).map_or("", String::as_str);
+        match Event::decode(gap.to_message(name), gap.remote, Tape::default()) {
+            Ok(record) => self.sinks.iter_mut().for_each(|sink| sink.gap(&record)),
+            Err(rejected) => debug_assert!(false, "a gap record is {}", rejected.why),
         }
         if self.limits.fail_on_gap {
             self.end = Some(Outcome::Gap);

@@ -19,13 +19,16 @@ pub(crate) mod prepare;
 mod threads;
 pub(crate) mod window;
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::warn;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
@@ -38,9 +41,10 @@ use crate::event::RemoteId;
 use crate::queue::Queue;
 use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
-use crate::sink::Flow;
 use crate::sink::printer::Printer;
+use crate::sink::recorder::Recorder;
 use crate::sink::stdout;
+use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
 use crate::system::signals::Signals;
@@ -142,6 +146,28 @@ struct Run {
     pipeline: Arc<Pipeline>,
     flow: Arc<Flow>,
     endings: Endings,
+    /// With `--record`.
+    reopen: Option<Reopen>,
+}
+
+/// SIGUSR1, after which the file of `--record` is opened again.
+struct Reopen {
+    signal: Signal,
+    is_asked: Arc<AtomicBool>,
+}
+
+impl Reopen {
+    fn new() -> io::Result<Self> {
+        Ok(Self { signal: signal(SignalKind::user_defined1())?, is_asked: Arc::default() })
+    }
+
+    /// Waits for the next signal, and then asks for the file to be opened again.
+    async fn next(&mut self) {
+        if self.signal.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        self.is_asked.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Follows the source of the configuration until the run ends, and returns the exit status.
@@ -155,7 +181,10 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
         match run.first_ending().await {
             Ending::Ended(end) => run.drain(end).await,
             Ending::Stopped(stop) => Ok(stop.into_outcome()?.exit()),
-            Ending::ReaderGone => Ok(Exit::Success),
+            Ending::ReaderGone => {
+                run.pipeline.finish_sinks();
+                Ok(Exit::Success)
+            }
             Ending::WriterDied => Err(writer_died()),
         }
     });
@@ -167,8 +196,19 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
 impl Run {
     /// Starts the threads. The source is not read yet.
     fn start(config: Config) -> anyhow::Result<Self> {
-        let Config { source, connecting, filter, format, surface, pretty, limits, timeout, sort_window, buffer } =
-            config;
+        let Config {
+            source,
+            connecting,
+            filter,
+            format,
+            surface,
+            pretty,
+            limits,
+            timeout,
+            sort_window,
+            buffer,
+            record,
+        } = config;
         let signals = Signals::new().context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
         let queue = Arc::new(Queue::new(buffer, source.is_patient()));
@@ -177,8 +217,14 @@ impl Run {
         let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
         let renderer = Renderer::new(format, surface, &pretty);
         let names = source.remote_names();
-        let printer = Printer::new(renderer, names.clone(), Arc::clone(&flow)).context("standard output")?;
-        let deliver = Deliver::new(printer, names, limits);
+        let reopen = record.is_some().then(Reopen::new).transpose().context("catching signals")?;
+        let mut sinks = Vec::new();
+        if let (Some(path), Some(reopen)) = (&record, &reopen) {
+            sinks.push(Sink::Record(Recorder::open(path, names.clone(), Arc::clone(&reopen.is_asked))?));
+        }
+        let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
+        sinks.push(Sink::Print(printer.context("standard output")?));
+        let deliver = Deliver::new(sinks, names, limits);
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
         let endings = Endings {
@@ -187,12 +233,12 @@ impl Run {
             signals,
             timeout: timeout.map(|timeout| Box::pin(sleep(timeout))),
         };
-        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings })
+        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen })
     }
 
     /// Reads the source until a condition ends the run.
     async fn first_ending(&mut self) -> Ending {
-        let Self { source, connecting, queue, pipeline, endings, .. } = self;
+        let Self { source, connecting, queue, pipeline, endings, reopen, .. } = self;
         let events = async {
             // The source is polled first, so that the pipeline handles its messages in the same turn of the runtime.
             tokio::select! {
@@ -201,10 +247,20 @@ impl Run {
                 stop = pipeline.drive() => Ending::Stopped(stop),
             }
         };
+        let reopening = async {
+            match reopen {
+                Some(reopen) => loop {
+                    reopen.next().await;
+                    pipeline.flush();
+                },
+                None => std::future::pending::<()>().await,
+            }
+        };
         let others = async {
             tokio::select! {
                 biased;
                 ending = endings.next() => ending,
+                () = reopening => unreachable!("it never ends"),
                 () = connecting.resumed.watch() => unreachable!("it never ends"),
             }
         };

@@ -115,6 +115,22 @@ impl Pipeline {
         }
     }
 
+    /// Makes the writing thread flush the sinks although there is no event.
+    pub(super) fn flush(&self) {
+        // If the lock is taken, the thread "prepare" is at work and will send a batch.
+        let Ok(front) = self.front.try_lock() else { return };
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let sent = front.batches.as_ref().map(|batches| batches.try_send(Batch::default()));
+        if !matches!(sent, Some(Ok(()))) {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Makes the sinks write what they hold, before the program ends without waiting for the threads.
+    pub(super) fn finish_sinks(&self) {
+        lock(&self.deliver).finish_sinks();
+    }
+
     fn send_prepared(&self, front: &mut Front) {
         let used = &front.used;
         if let Some(batch) = front.prepare.take_batch(|| used.try_recv().ok()) {
@@ -169,7 +185,7 @@ impl Pipeline {
                 if next.is_none() { deliver.flush() } else { Ok(()) }
             });
             if let Err(stop) = outcome {
-                deliver.report_skipped();
+                deliver.finish();
                 return stop;
             }
             drop(deliver);
@@ -177,7 +193,7 @@ impl Pipeline {
             let _ = used.try_send(batch);
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
-        lock(&self.deliver).report_skipped();
+        lock(&self.deliver).finish();
         Stop::Ended(Outcome::Drained)
     }
 
@@ -213,7 +229,7 @@ impl Pipeline {
                     None
                 }
                 Err(stop) => {
-                    lock(&self.deliver).report_skipped();
+                    lock(&self.deliver).finish();
                     return stop;
                 }
             };

@@ -1,6 +1,6 @@
 //! Turns events into text. Every renderer appends to the caller's buffer and does no I/O.
 
-mod json;
+pub(crate) mod json;
 pub mod logfmt;
 pub mod pretty;
 pub mod sanitize;

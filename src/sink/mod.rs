@@ -1,6 +1,7 @@
-//! Where rendered events are written. Only this step writes events.
+//! Where events go. Only this step writes events.
 
 pub(crate) mod printer;
+pub(crate) mod recorder;
 pub(crate) mod stdout;
 
 use std::io;
@@ -11,6 +12,79 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
+
+use self::printer::Printer;
+use self::recorder::Recorder;
+use self::stdout::Flushed;
+use crate::event::Event;
+
+/// One destination of events.
+pub(crate) enum Sink {
+    /// Standard output, in the chosen format.
+    Print(Printer),
+    /// `--record`
+    Record(Recorder),
+}
+
+impl Sink {
+    /// Adds an event of a server.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match self {
+            Self::Print(printer) => printer.event(event),
+            Self::Record(recorder) => recorder.record(event),
+        }
+    }
+
+    /// Adds the record of a gap.
+    pub(crate) fn gap(&mut self, record: &Event) {
+        match self {
+            Self::Print(printer) => printer.gap(record),
+            Self::Record(recorder) => recorder.record(record),
+        }
+    }
+
+    /// Whether there is enough text for a write.
+    #[must_use]
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Print(printer) => printer.is_full(),
+            Self::Record(recorder) => recorder.is_full(),
+        }
+    }
+
+    /// Writes everything. Standard output is waited for until the deadline of its flow.
+    ///
+    /// # Errors
+    /// Standard output is gone (`BrokenPipe`) or broken.
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
+        match self {
+            Self::Print(printer) => printer.flush(),
+            Self::Record(recorder) => {
+                recorder.flush();
+                Ok(Flushed::All)
+            }
+        }
+    }
+
+    /// Writes as much as is possible without blocking.
+    ///
+    /// # Errors
+    /// Standard output is gone (`BrokenPipe`) or broken.
+    pub(crate) fn try_flush(&mut self) -> io::Result<Flushed> {
+        match self {
+            Self::Print(printer) => printer.try_flush(),
+            Self::Record(recorder) => Ok(recorder.try_flush()),
+        }
+    }
+
+    /// No more events will be added: writes what a former failure left to write.
+    pub(crate) fn finish(&mut self) {
+        match self {
+            Self::Print(_) => {}
+            Self::Record(recorder) => recorder.finish(),
+        }
+    }
+}
 
 /// The state that the writing thread shares with the thread that ends the program: what has been written, and when to
 /// stop writing.

@@ -14,33 +14,43 @@ pub(crate) struct Printer {
     stdout: Stdout,
     /// The names of the remotes, which are printed if there are several.
     names: Vec<String>,
+    /// Whether records of gaps are printed.
+    gap_events: bool,
+    /// Whether the deadline for writing is over. Then events are only counted as not written.
+    only_counts: bool,
 }
 
 impl Printer {
-    /// Creates the sink. The progress of writing is recorded in `flow`.
+    /// Creates the sink. The progress of writing is recorded in `flow`. Records of gaps are printed if `gap_events` is
+    /// set.
     ///
     /// # Errors
     /// Standard output cannot be used.
-    pub(crate) fn new(renderer: Renderer, names: Vec<String>, flow: Arc<Flow>) -> io::Result<Self> {
-        Ok(Self { renderer, stdout: Stdout::new(flow)?, names })
+    pub(crate) fn new(renderer: Renderer, names: Vec<String>, gap_events: bool, flow: Arc<Flow>) -> io::Result<Self> {
+        Ok(Self { renderer, stdout: Stdout::new(flow)?, names, gap_events, only_counts: false })
     }
 
     /// Renders an event of a server.
     pub(crate) fn event(&mut self, event: &Event) {
-        self.record(event);
+        if self.only_counts {
+            self.stdout.skip_event();
+            return;
+        }
+        self.render(event);
         self.stdout.end_event();
     }
 
-    /// Counts an event that will not be written.
-    pub(crate) fn skip_event(&self) {
-        self.stdout.skip_event();
+    /// Renders the record of a gap, which does not count as an event.
+    pub(crate) fn gap(&mut self, record: &Event) {
+        if self.gap_events && !self.only_counts {
+            self.render(record);
+        }
     }
 
-    /// Renders a record that lxmon itself has made, which does not count as an event.
-    pub(crate) fn record(&mut self, record: &Event) {
-        let RemoteId(number) = record.remote();
+    fn render(&mut self, event: &Event) {
+        let RemoteId(number) = event.remote();
         let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
-        self.renderer.render(record, remote.map(String::as_str), self.stdout.buffer());
+        self.renderer.render(event, remote.map(String::as_str), self.stdout.buffer());
     }
 
     /// Whether there is enough rendered text for a write.
@@ -54,7 +64,9 @@ impl Printer {
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
-        self.stdout.flush()
+        let flushed = self.stdout.flush()?;
+        self.only_counts |= flushed == Flushed::Part;
+        Ok(flushed)
     }
 
     /// Writes as much of the rendered text as the output accepts at once.

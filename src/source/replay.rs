@@ -4,7 +4,6 @@
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,14 +86,22 @@ impl Recording {
     /// Whether it is the same file as standard output. Reading such a recording would never end.
     #[must_use]
     pub(crate) fn is_output(&self) -> bool {
-        let identity = |metadata: Metadata| metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
-        let input = match self {
-            Self::Stdin => self.open().and_then(|file| file.metadata()),
-            Self::File(path) => std::fs::metadata(path),
-        };
         let output = descriptors::stdout().and_then(|descriptor| File::from(descriptor).metadata());
-        let (Ok(input), Ok(output)) = (input, output) else { return false };
-        identity(input).is_some_and(|input| identity(output) == Some(input))
+        output.is_ok_and(|output| self.metadata().is_ok_and(|input| descriptors::is_same_file(&input, &output)))
+    }
+
+    /// Whether it is the file at `path`.
+    #[must_use]
+    pub(crate) fn is_file(&self, path: &Path) -> bool {
+        let other = std::fs::metadata(path);
+        other.is_ok_and(|other| self.metadata().is_ok_and(|input| descriptors::is_same_file(&input, &other)))
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        match self {
+            Self::Stdin => self.open()?.metadata(),
+            Self::File(path) => std::fs::metadata(path),
+        }
     }
 }
 

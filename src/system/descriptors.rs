@@ -1,7 +1,9 @@
 //! The process's file descriptors: whether the standard ones were open at the start, and whether more can be opened.
 
+use std::fs::Metadata;
 use std::io::{self, stderr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{Errno, fcntl_getfd};
@@ -31,6 +33,11 @@ pub(crate) fn stdout() -> io::Result<OwnedFd> {
 /// Whether standard output was closed when the program started.
 pub(crate) fn stdout_was_closed() -> bool {
     STDOUT_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Whether both describe one regular file.
+pub(crate) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Enough for tokio's runtime, which panics if it cannot open a socket pair for signals, and for a connection and a
