@@ -160,3 +160,36 @@ fn bad_lines_of_a_recording_with_standard_error_full_cost_no_good_one() {
         assert!(ended, "the program has not ended");
     }
 }
+
+#[test]
+fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
+    const WANTED: usize = 200;
+    let (flapping, busy) = (
+        flapping(),
+        StandIn::new(|connection: &mut Connection| {
+            connection.accept();
+            // Lines of many lengths, so that the terminal's buffer is full within one of them.
+            while (0..1000).all(|number| connection.event(&numbered(number))) {}
+        }),
+    );
+    let (master, slave) = terminal();
+    let mut command = lxmon([&*flapping.remote(), &*busy.remote(), "-f", "json", "-v", "--color=never"]);
+    let (out, err) = (slave.try_clone().unwrap(), slave);
+    let mut child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
+    drop(command);
+    let mut notices = 0;
+    for line in std::io::BufRead::lines(std::io::BufReader::with_capacity(512, File::from(master))) {
+        let line = line.unwrap();
+        let line = line.trim_end_matches('\r');
+        let is_notice = line.starts_with("lxmon: ") && !line.contains('{');
+        let is_event = line.starts_with('{') && line.ends_with('}') && !line.contains("lxmon: ");
+        assert!(is_notice || is_event, "{line}");
+        notices += usize::from(is_notice);
+        if notices == WANTED {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(notices, WANTED);
+}

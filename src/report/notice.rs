@@ -15,6 +15,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::render::sanitize;
 use crate::report::exit::{Exit, Fault};
+use crate::system::terminal;
 
 /// Which messages are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,9 +225,20 @@ pub fn flush() {
     }
 }
 
+/// Writes a line, on a terminal between two lines of the output.
+fn write(line: &[u8]) {
+    if terminal::is_shared() {
+        terminal::own();
+        write_all(line);
+        terminal::release();
+    } else {
+        write_all(line);
+    }
+}
+
 /// Writes a line. Another process that shares standard error can have made it non-blocking. Other errors are ignored,
 /// as there is nowhere to report them.
-fn write(mut line: &[u8]) {
+fn write_all(mut line: &[u8]) {
     let stderr = std::io::stderr();
     while !line.is_empty() {
         match rustix::io::write(&stderr, line) {

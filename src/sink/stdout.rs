@@ -12,7 +12,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use tokio::io::Interest;
 
 use super::Flow;
-use crate::system::{descriptors, watched};
+use crate::system::{descriptors, terminal, watched};
 
 /// How many bytes are collected for one write.
 const CHUNK: usize = 64 << 10;
@@ -22,6 +22,9 @@ const ATOMIC: usize = 4 << 10;
 
 /// The timeout for completing a partly written line after the deadline.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// How long is waited for a notice on the same terminal before the deadline is checked again.
+const TURN: Duration = Duration::from_millis(50);
 
 /// What poll(2) reports once the reader is gone. Regular files report neither.
 const GONE: PollFlags = PollFlags::ERR.union(PollFlags::HUP);
@@ -36,6 +39,8 @@ pub(crate) struct Stdout {
     ends: Vec<usize>,
     /// How many bytes of the buffer have been written.
     written: usize,
+    /// Whether we own the terminal that is shared with standard error.
+    is_owner: bool,
     /// Whether the output did not accept a write at once, so that the next writes are small.
     is_slow: bool,
     /// Whether non-blocking writes are possible (`RWF_NOWAIT`, pwritev2(2)). Not all kinds of files support them.
@@ -49,7 +54,10 @@ enum Target {
     /// A pipe of this capacity in bytes.
     Pipe(usize),
     /// A terminal, opened a second time so that only our own writes are non-blocking.
-    Terminal,
+    Terminal {
+        /// Whether it is standard error too. Then only the owner writes to it.
+        is_shared: bool,
+    },
     /// A file, a socket, a device.
     Other,
 }
@@ -77,7 +85,7 @@ impl Stdout {
             // writes.
             let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             if let Ok(own) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
-                (descriptor, target) = (own, Target::Terminal);
+                (descriptor, target) = (own, Target::Terminal { is_shared: terminal::is_shared() });
             }
         } else if file_type == FileType::Fifo {
             target = Target::Pipe(rustix::pipe::fcntl_getpipe_size(&descriptor).unwrap_or(ATOMIC));
@@ -88,6 +96,7 @@ impl Stdout {
             buffer: Vec::with_capacity(CHUNK),
             ends: Vec::new(),
             written: 0,
+            is_owner: false,
             is_slow: false,
             // poll(2) always reports a regular file as writable, even while non-blocking writes fail.
             returns_at_once: file_type != FileType::RegularFile,
@@ -123,6 +132,7 @@ impl Stdout {
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
         let outcome = self.write_all();
+        self.disown();
         self.count_written();
         if outcome.is_ok() {
             self.buffer.clear();
@@ -140,6 +150,9 @@ impl Stdout {
             if is_late && (self.is_at_line_start() || grace.is_zero()) {
                 return Ok(Flushed::Part);
             }
+            if !self.own_terminal(TURN) {
+                continue;
+            }
             let outcome = if self.returns_at_once || self.wait_for_output(is_late.then_some(&mut grace))? {
                 self.write_some(true)
             } else {
@@ -148,6 +161,7 @@ impl Stdout {
             match outcome {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.is_slow = true;
+                    self.disown_between_lines();
                     self.wait_for_output(is_late.then_some(&mut grace))?;
                 }
                 outcome => outcome?,
@@ -163,22 +177,45 @@ impl Stdout {
     /// The output is gone (`BrokenPipe`) or broken.
     pub(crate) fn try_flush(&mut self) -> io::Result<Flushed> {
         while self.written < self.buffer.len() {
-            if !self.returns_at_once {
+            if !self.returns_at_once || !self.own_terminal(Duration::ZERO) {
                 return Ok(Flushed::Part);
             }
             match self.write_some(false) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.is_slow = true;
+                    self.disown_between_lines();
                     return Ok(Flushed::Part);
                 }
                 outcome => outcome?,
             }
         }
+        self.disown();
         self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
         self.count_written();
         self.buffer.clear();
         self.written = 0;
         Ok(Flushed::All)
+    }
+
+    /// Becomes the owner of a terminal that standard error shares. Returns false if that is not possible within
+    /// `timeout`.
+    fn own_terminal(&mut self, timeout: Duration) -> bool {
+        let is_shared = matches!(self.target, Target::Terminal { is_shared: true });
+        self.is_owner = is_shared && (self.is_owner || terminal::own_within(timeout));
+        self.is_owner || !is_shared
+    }
+
+    /// Lets notices be written, unless a line is incomplete.
+    fn disown_between_lines(&mut self) {
+        if self.is_at_line_start() {
+            self.disown();
+        }
+    }
+
+    fn disown(&mut self) {
+        if std::mem::take(&mut self.is_owner) {
+            terminal::release();
+        }
     }
 
     /// Makes one write, of whole lines if they fit.
@@ -198,7 +235,7 @@ impl Stdout {
             Some(most) => &most[..memchr::memrchr(b'\n', most).map_or(limit, |end| end + 1)],
             None => rest,
         };
-        let outcome = if self.target == Target::Terminal || !self.returns_at_once {
+        let outcome = if matches!(self.target, Target::Terminal { .. }) || !self.returns_at_once {
             self.file.write(chunk)
         } else {
             let at_once = rustix::io::pwritev2(&self.file, &[IoSlice::new(chunk)], u64::MAX, ReadWriteFlags::NOWAIT);
