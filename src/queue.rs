@@ -45,13 +45,28 @@ const REST_WHILE_FULL: Duration = Duration::from_millis(10);
 /// With more queued bytes than this, the pipeline's thread decodes them, in parallel with the reading.
 const MAX_FOR_TASK: usize = 16 << 10;
 
+/// A connection that brings messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Feed {
+    /// The remote.
+    pub remote: RemoteId,
+    /// With `--cluster`, the number of the member. 0 without.
+    pub member: u16,
+}
+
+impl From<RemoteId> for Feed {
+    fn from(remote: RemoteId) -> Self {
+        Self { remote, member: 0 }
+    }
+}
+
 /// What the pipeline takes from the queue.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// Text messages of a remote.
+    /// Text messages.
     Messages {
-        /// The remote.
-        remote: RemoteId,
+        /// The connection that brought them.
+        feed: Feed,
         /// The messages.
         block: Arc<Block>,
         /// When they were read.
@@ -65,6 +80,8 @@ pub(crate) enum Item {
     Binary(RemoteId, u64),
     /// Events of a remote are missing at this place.
     Gap(Gap),
+    /// The first remote is a member of the same cluster as the second one.
+    Joined(RemoteId, RemoteId),
 }
 
 /// The queue.
@@ -104,8 +121,16 @@ struct State {
     /// Everything that arrived by this time is in `items` or has been taken.
     complete_by: Option<Instant>,
     has_ended: bool,
-    /// Gaps that have not ended: for each remote at most one of a lost connection and one of dropped events.
-    open: Vec<(Gap, Moment)>,
+    /// Gaps that have not ended: for each connection at most one of its loss and one of dropped events.
+    open: Vec<Open>,
+}
+
+/// A gap that has not ended.
+#[derive(Debug)]
+struct Open {
+    feed: Feed,
+    gap: Gap,
+    since: Moment,
 }
 
 /// The outcome of a push.
@@ -193,36 +218,36 @@ impl Queue {
 
     /// Queues messages that were read at `now`. While all memory is in use, drops and counts them instead. `before` is
     /// the message that preceded them, empty if there was none.
-    pub(crate) fn push(&self, remote: RemoteId, block: Block, now: Instant, before: &str) -> Pushed {
+    pub(crate) fn push(&self, feed: Feed, block: Block, now: Instant, before: &str) -> Pushed {
         let used = self.memory.used();
         let mut state = self.state();
-        let is_dropping = state.dropping(remote).is_some();
+        let is_dropping = state.dropping(feed).is_some();
         if !self.never_drops && (used >= self.max_bytes || (is_dropping && used > self.room)) {
-            state.count_dropped(remote, block.len() as u64, before);
+            state.count_dropped(feed, block.len() as u64, before);
             return Pushed::Dropped;
         }
-        let gap = if is_dropping { state.end_dropping(remote) } else { None };
+        let gap = if is_dropping { state.end_dropping(feed) } else { None };
         let block = Arc::new(block.charged_to(&self.memory));
         let complete_by = state.complete_by;
-        state.add(Item::Messages { remote, block, arrived: now, complete_by });
+        state.add(Item::Messages { feed, block, arrived: now, complete_by });
         if state.thread_wanted {
             self.wake(state);
         }
         Pushed::Queued(gap)
     }
 
-    /// Whether events of `remote` were dropped and the gap has not been reported yet.
+    /// Whether events of `feed` were dropped and the gap has not been reported yet.
     #[must_use]
-    pub(crate) fn is_dropping(&self, remote: RemoteId) -> bool {
-        self.state().dropping(remote).is_some()
+    pub(crate) fn is_dropping(&self, feed: Feed) -> bool {
+        self.state().dropping(feed).is_some()
     }
 
-    /// Waits for free memory and ends the gap of the dropped events of `remote`, if there is one. Needed while `remote`
-    /// sends nothing: a push would end the gap as well.
-    pub(crate) async fn end_dropping(&self, remote: RemoteId) -> Option<Gap> {
+    /// Waits for free memory and ends the gap of the dropped events of `feed`, if there is one. Needed while `feed`
+    /// brings nothing: a push would end the gap as well.
+    pub(crate) async fn end_dropping(&self, feed: Feed) -> Option<Gap> {
         self.memory.wait_for_room().await;
         let mut state = self.state();
-        let gap = state.end_dropping(remote);
+        let gap = state.end_dropping(feed);
         self.wake(state);
         gap
     }
@@ -250,20 +275,20 @@ impl Queue {
     }
 
     /// Queues the record of a lost connection whose gap lasts until [`Queue::close_gap`], or else [`Queue::end`].
-    /// Replaces an open gap of the same remote.
-    pub(crate) fn open_gap(&self, gap: Gap, since: Moment) {
+    /// Replaces an open gap of the same connection.
+    pub(crate) fn open_gap(&self, feed: Feed, gap: Gap, since: Moment) {
         let mut state = self.state();
-        state.open.retain(|(open, _)| open.remote != gap.remote || open.dropped > 0);
-        state.open.push((gap.clone(), since));
+        state.open.retain(|open| open.feed != feed || open.gap.dropped > 0);
+        state.open.push(Open { feed, gap: gap.clone(), since });
         state.add(Item::Gap(gap));
         self.wake(state);
     }
 
-    /// For a remote that is connected again: queues the record of the whole gap, and returns it.
-    pub(crate) fn close_gap(&self, remote: RemoteId) -> Option<Gap> {
+    /// For a connection that is made again: queues the record of the whole gap, if there is one, and returns it.
+    pub(crate) fn close_gap(&self, feed: Feed) -> Option<Gap> {
         let mut state = self.state();
-        let index = state.open.iter().position(|(gap, _)| gap.remote == remote && gap.dropped == 0)?;
-        let (gap, since) = state.open.swap_remove(index);
+        let index = state.open.iter().position(|open| open.feed == feed && open.gap.dropped == 0)?;
+        let Open { gap, since, .. } = state.open.swap_remove(index);
         let gap = closed(gap, since, true);
         state.add(Item::Gap(gap.clone()));
         self.wake(state);
@@ -274,7 +299,7 @@ impl Queue {
     pub(crate) fn end(&self) -> Vec<Gap> {
         let mut state = self.state();
         let open = std::mem::take(&mut state.open);
-        let gaps: Vec<_> = open.into_iter().map(|(gap, since)| closed(gap, since, false)).collect();
+        let gaps: Vec<_> = open.into_iter().map(|Open { gap, since, .. }| closed(gap, since, false)).collect();
         for gap in &gaps {
             state.add(Item::Gap(gap.clone()));
         }
@@ -390,24 +415,24 @@ impl State {
         self.thread_wanted |= self.bytes > MAX_FOR_TASK;
     }
 
-    fn dropping(&mut self, remote: RemoteId) -> Option<&mut (Gap, Moment)> {
-        self.open.iter_mut().find(|(gap, _)| gap.remote == remote && gap.dropped > 0)
+    fn dropping(&mut self, feed: Feed) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.feed == feed && open.gap.dropped > 0)
     }
 
-    fn count_dropped(&mut self, remote: RemoteId, messages: u64, before: &str) {
-        if let Some((gap, _)) = self.dropping(remote) {
-            gap.dropped += messages;
+    fn count_dropped(&mut self, feed: Feed, messages: u64, before: &str) {
+        if let Some(open) = self.dropping(feed) {
+            open.gap.dropped += messages;
             return;
         }
         let last_event = timestamp_of(before);
         let reason = "the reader of our output is slow, and --buffer is full".to_owned();
-        let gap = Gap { remote, last_event, since: local_now(), end: None, reason, dropped: messages };
-        self.open.push((gap, Moment::now()));
+        let gap = Gap { remote: feed.remote, last_event, since: local_now(), end: None, reason, dropped: messages };
+        self.open.push(Open { feed, gap, since: Moment::now() });
     }
 
-    fn end_dropping(&mut self, remote: RemoteId) -> Option<Gap> {
-        let index = self.open.iter().position(|(gap, _)| gap.remote == remote && gap.dropped > 0)?;
-        let (gap, since) = self.open.swap_remove(index);
+    fn end_dropping(&mut self, feed: Feed) -> Option<Gap> {
+        let index = self.open.iter().position(|open| open.feed == feed && open.gap.dropped > 0)?;
+        let Open { gap, since, .. } = self.open.swap_remove(index);
         let gap = closed(gap, since, true);
         self.add(Item::Gap(gap.clone()));
         Some(gap)
@@ -419,7 +444,7 @@ impl Item {
     fn size(&self) -> usize {
         match self {
             Self::Messages { block, .. } | Self::Lines(_, block) => block.size(),
-            Self::Binary(..) | Self::Gap(_) => 0,
+            Self::Binary(..) | Self::Gap(_) | Self::Joined(..) => 0,
         }
     }
 }
@@ -437,7 +462,7 @@ mod tests {
     }
 
     fn push(queue: &Queue, mib: usize) -> Vec<Pushed> {
-        (0..mib).map(|_| queue.push(RemoteId(0), block(MIB), Instant::now(), "")).collect()
+        (0..mib).map(|_| queue.push(Feed::default(), block(MIB), Instant::now(), "")).collect()
     }
 
     fn dropped(pushed: &[Pushed]) -> usize {
@@ -451,9 +476,11 @@ mod tests {
         push(&queue, 1);
         let taken = queue.take();
         let before = r#"{"type":"x","timestamp":"2026-11-25T12:00:00Z"}"#;
-        assert!(matches!(queue.push(RemoteId(0), block(MIB), Instant::now(), before), Pushed::Dropped));
+        assert!(matches!(queue.push(Feed::default(), block(MIB), Instant::now(), before), Pushed::Dropped));
         drop(taken);
-        let Pushed::Queued(Some(gap)) = queue.push(RemoteId(0), block(1), Instant::now(), "") else { panic!("no gap") };
+        let Pushed::Queued(Some(gap)) = queue.push(Feed::default(), block(1), Instant::now(), "") else {
+            panic!("no gap")
+        };
         assert_eq!(gap.last_event.as_deref(), Some("2026-11-25T12:00:00Z"));
     }
 
@@ -526,10 +553,10 @@ mod tests {
         assert!((4..=5).contains(&dropped(&pushed)), "{pushed:?}");
         let lost = dropped(&pushed) as u64;
         // Freeing less than `STEP` does not end the gap. Otherwise gaps and blocks would alternate.
-        assert!(tokio::time::timeout(REST, queue.end_dropping(RemoteId(0))).await.is_err());
+        assert!(tokio::time::timeout(REST, queue.end_dropping(Feed::default())).await.is_err());
         let taken: Vec<_> = (0..3).map(|_| queue.take()).collect();
         drop(taken);
-        let gap = queue.end_dropping(RemoteId(0)).await.unwrap();
+        let gap = queue.end_dropping(Feed::default()).await.unwrap();
         assert_eq!((gap.dropped, gap.end.unwrap().is_over), (lost, true));
         assert!(matches!(push(&queue, 1)[..], [Pushed::Queued(None)]));
         let kinds: Vec<_> = std::iter::from_fn(|| queue.take())
@@ -560,7 +587,7 @@ mod tests {
             reason: "lost".into(),
             dropped: 0,
         };
-        queue.open_gap(gap, Moment::now());
+        queue.open_gap(gap.remote.into(), gap, Moment::now());
         push(&queue, 4);
         let gaps = queue.end();
         assert_eq!(gaps.len(), 2);

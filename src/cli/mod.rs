@@ -106,6 +106,10 @@ pub struct Cli {
     #[arg(long, help_heading = "Stay")]
     pub no_reconnect: bool,
 
+    /// Follow all members of the remote's cluster, also those that join later
+    #[arg(long, conflicts_with_all = ["replay", "demo", "force_local"], help_heading = "Stay")]
+    pub cluster: bool,
+
     // Of 1,375,475 events of servers under load, 49 arrived later than this default, and all but one in a thousand
     // arrived within 5 ms (docs/soak.md).
     /// Put events back in timestamp order within this window; 0 turns it off

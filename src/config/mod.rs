@@ -73,8 +73,8 @@ impl Config {
         let surface = Surface { color: colors(cli.color, environment, terminal), terminal: terminal.is_terminal };
         let one_project = match (&source, &request.projects) {
             (_, Projects::All) | (Source::Replay(_) | Source::Demo, _) => false,
-            (Source::Servers(_), Projects::One(_)) => true,
-            (Source::Servers(remotes), Projects::Default) => {
+            (Source::Servers { .. }, Projects::One(_)) => true,
+            (Source::Servers { remotes, .. }, Projects::Default) => {
                 remotes.windows(2).all(|pair| pair[0].project() == pair[1].project())
             }
         };
@@ -136,7 +136,8 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
         force_local: cli.force_local,
         names_projects: projects(cli) != Projects::Default,
     };
-    remote::resolve(&wanted, environment).map(Source::Servers)
+    let remotes = remote::resolve(&wanted, environment)?;
+    Ok(Source::Servers { remotes, cluster: cli.cluster })
 }
 
 /// The format from the command line, else from the environment, else YAML.

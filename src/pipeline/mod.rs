@@ -14,6 +14,7 @@
 //! The source rests only for a short time, because servers end slow connections. Then the queue grows up to `--buffer`;
 //! beyond that the newest messages are dropped and counted ([`crate::queue`]).
 
+mod dedup;
 pub(crate) mod deliver;
 pub(crate) mod prepare;
 mod threads;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
+use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, Stop};
 use self::prepare::Prepare;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
@@ -214,7 +216,9 @@ impl Run {
         let queue = Arc::new(Queue::new(buffer, source.is_patient()));
         let window = Window::new(sort_window, source.may_rest());
         // The other half of the memory is for the queue, so that a full window alone never causes dropped messages.
-        let prepare = Prepare::new(filter, format == Format::Json, window, buffer / 2, Arc::clone(queue.memory()));
+        let dedup = source.follows_several().then(Dedup::default);
+        let memory = Arc::clone(queue.memory());
+        let prepare = Prepare::new(filter, dedup, format == Format::Json, window, buffer / 2, memory);
         let renderer = Renderer::new(format, surface, &pretty);
         let names = source.remote_names();
         let reopen = record.is_some().then(Reopen::new).transpose().context("catching signals")?;

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dedup::Dedup;
 use super::window::{Held, Window};
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::message::{Block, Memory};
 use crate::event::{Event, Malformed, Message, RemoteId};
 use crate::filter::Filter;
-use crate::queue::Item;
+use crate::queue::{Feed, Item};
 
 /// A batch with this many bytes of text is full.
 const FULL: usize = 64 << 10;
@@ -44,10 +45,28 @@ pub(crate) struct Batch {
     pub tapes: Vec<Tape>,
 }
 
+/// Where a block comes from.
+enum Origin {
+    /// A server: its connection, and the time of arrival.
+    Server(Feed, Instant),
+    /// A recording: the line number of the first message.
+    Recording(u64),
+}
+
+/// Whether no other connection has sent the event. Always true without `dedup`.
+fn is_new(dedup: &mut Option<Dedup>, event: &Event, origin: &Origin) -> bool {
+    match (dedup, origin) {
+        (Some(dedup), Origin::Server(feed, arrived)) => dedup.is_new(event, *feed, *arrived),
+        _ => true,
+    }
+}
+
 /// The decoder, the filter, the window and the current batch.
 #[derive(Debug)]
 pub(crate) struct Prepare {
     filter: Filter,
+    /// `None` if there is only one connection.
+    dedup: Option<Dedup>,
     /// Whether events are rendered from their text alone.
     text_only: bool,
     window: Window,
@@ -66,13 +85,21 @@ pub(crate) struct Prepare {
 }
 
 impl Prepare {
-    /// Creates the step. Events that pass `filter` are held in `window`. Their tapes are counted in `memory`, and
+    /// Creates the step. Events that pass `filter` and `dedup` are held in `window`. Their tapes are counted in `memory`, and
     /// events are released early while more than about `max_held` bytes are in use outside of the queue. With
     /// `text_only`, the tapes of events are reused right after the filter.
     #[must_use]
-    pub(crate) fn new(filter: Filter, text_only: bool, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(
+        filter: Filter,
+        dedup: Option<Dedup>,
+        text_only: bool,
+        window: Window,
+        max_held: usize,
+        memory: Arc<Memory>,
+    ) -> Self {
         Self {
             filter,
+            dedup,
             text_only,
             window,
             max_held,
@@ -90,8 +117,8 @@ impl Prepare {
     /// `complete_by`, as other connections may have unread events that arrived before this item.
     pub(crate) fn admit(&mut self, item: Item, in_use: usize) {
         match item {
-            Item::Messages { remote, block, arrived, complete_by } => {
-                self.decode(&block, remote, None);
+            Item::Messages { feed, block, arrived, complete_by } => {
+                self.decode(&block, &Origin::Server(feed, arrived));
                 for event in self.wanted.drain(..) {
                     self.window.push(event, Some(arrived));
                 }
@@ -100,13 +127,14 @@ impl Prepare {
                 }
             }
             Item::Lines(first, block) => {
-                self.decode(&block, RemoteId::default(), Some(first));
+                self.decode(&block, &Origin::Recording(first));
                 for event in self.wanted.drain(..) {
                     self.window.push(event, None);
                 }
             }
             Item::Binary(remote, count) => self.batch.prepared.push(Prepared::Binary(remote, count)),
             Item::Gap(gap) => self.window.push_gap(gap),
+            Item::Joined(remote, other) => self.window.join(remote, other),
         }
         self.release_due();
         self.release_early(in_use.saturating_sub(self.max_held));
@@ -167,16 +195,19 @@ impl Prepare {
         }
     }
 
-    /// Decodes and filters the messages of a block, and puts those that pass into `wanted`. If the block is from a
-    /// recording, `first_line` is the line number of its first message.
-    fn decode(&mut self, block: &Arc<Block>, remote: RemoteId, first_line: Option<u64>) {
+    /// Decodes and filters the messages of a block, and puts those that pass and are no doubles into `wanted`.
+    fn decode(&mut self, block: &Arc<Block>, origin: &Origin) {
+        let (remote, first_line) = match origin {
+            Origin::Server(Feed { remote, .. }, _) => (*remote, None),
+            Origin::Recording(first) => (RemoteId::default(), Some(*first)),
+        };
         let mut kept = 0;
         for index in 0..block.len() {
             if first_line.is_some() && block.text(index).trim_ascii().is_empty() {
                 continue;
             }
             match Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default()) {
-                Ok(mut event) if self.filter.admits(&event) => {
+                Ok(mut event) if self.filter.admits(&event) && is_new(&mut self.dedup, &event, origin) => {
                     kept += event.message().byte_len();
                     if self.text_only {
                         self.tapes.push(event.strip());
@@ -261,14 +292,14 @@ mod tests {
         let mut block = Block::default();
         let time = format!("2026-11-26T12:00:00.{millisecond:03}Z");
         block.push(&format!(r#"{{"type":"x","timestamp":"{time}","metadata":{number}}}"#)).unwrap();
-        Item::Messages { remote: RemoteId(remote), block: Arc::new(block), arrived, complete_by: None }
+        Item::Messages { feed: RemoteId(remote).into(), block: Arc::new(block), arrived, complete_by: None }
     }
 
     #[test]
     fn what_one_connection_brings_releases_no_event_of_another_that_is_still_to_be_read() {
         let memory = Arc::new(Memory::new(usize::MAX));
         let filter = Filter::default();
-        let mut prepare = Prepare::new(filter, false, Window::new(WINDOW, false), usize::MAX, memory);
+        let mut prepare = Prepare::new(filter, None, false, Window::new(WINDOW, false), usize::MAX, memory);
         let start = Instant::now();
         prepare.admit(item(1, 1, 1, start), 0);
         prepare.advance(start);

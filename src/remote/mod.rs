@@ -114,6 +114,19 @@ impl Remote {
     pub fn project(&self) -> &str {
         self.project.as_deref().unwrap_or("default")
     }
+
+    /// The same remote at the address of another member of its cluster, which accepts the same login. A local socket
+    /// has no other address.
+    pub fn at(&self, url: &str, environment: &Environment) -> Result<Self, Fault> {
+        let Address::Https(https) = &self.address else { return Ok(self.clone()) };
+        let broken = || Fault::failed(format!("the address of the member, {:?}, is not a URL", without_login(url)));
+        let uri: Uri = url.parse().map_err(|_| broken())?;
+        let host = Host::of(&uri, 443).filter(|_| uri.scheme_str() == Some("https")).ok_or_else(broken)?;
+        let (url, proxy) = (url.to_owned(), Proxy::find(environment, &host)?);
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        let https = Https { url, host, prefix, proxy, ..Https::clone(https) };
+        Ok(Self { address: Address::Https(Box::new(https)), ..self.clone() })
+    }
 }
 
 /// The address of a server.

@@ -15,7 +15,12 @@ use crate::remote::Remote;
 #[derive(Debug)]
 pub(crate) enum Source {
     /// Servers, followed concurrently.
-    Servers(Vec<Remote>),
+    Servers {
+        /// The servers.
+        remotes: Vec<Remote>,
+        /// `--cluster`: whether all members of each server's cluster are followed.
+        cluster: bool,
+    },
     /// A recording.
     Replay(Recording),
     /// The built-in demonstration.
@@ -27,7 +32,7 @@ impl Source {
     #[must_use]
     pub(crate) fn remote_names(&self) -> Vec<String> {
         match self {
-            Self::Servers(remotes) => remotes.iter().map(|remote| remote.name.clone()).collect(),
+            Self::Servers { remotes, .. } => remotes.iter().map(|remote| remote.name.clone()).collect(),
             Self::Replay(recording) => vec![recording.name()],
             Self::Demo => vec!["demo".into()],
         }
@@ -36,7 +41,13 @@ impl Source {
     /// Whether the source can wait without limit for a slow output. Servers cannot.
     #[must_use]
     pub(crate) fn is_patient(&self) -> bool {
-        !matches!(self, Self::Servers(_))
+        !matches!(self, Self::Servers { .. })
+    }
+
+    /// Whether several connections are followed, so that several can bring the same event.
+    #[must_use]
+    pub(crate) fn follows_several(&self) -> bool {
+        matches!(self, Self::Servers { remotes, cluster } if *cluster || remotes.len() > 1)
     }
 
     /// Whether the source is a recording whose next line can take long to arrive.
@@ -51,7 +62,7 @@ impl Source {
     /// The source cannot be read or followed, or no longer.
     pub(crate) async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
         match self {
-            Self::Servers(remotes) => server::follow_all(remotes, connecting, queue).await,
+            Self::Servers { remotes, cluster } => server::follow_all(remotes, *cluster, connecting, queue).await,
             Self::Replay(recording) => recording.run(Arc::clone(queue)).await,
             Self::Demo => demo::follow(connecting, queue).await,
         }

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -112,36 +112,50 @@ impl StandIn {
         Self::start(Some(limits), script)
     }
 
+    /// Starts a server without limits that is a member of the cluster with this certificate.
+    pub(crate) fn member(cluster: &'static str, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        let directory = TempDir::new().unwrap();
+        let socket = directory.path().join("unix.socket");
+        Self::listen(&socket, Some(directory), None, Some(cluster), script)
+    }
+
     fn start(limits: Option<Limits>, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         let directory = TempDir::new().unwrap();
         let socket = directory.path().join("unix.socket");
-        Self::listen(&socket, Some(directory), limits, script)
+        Self::listen(&socket, Some(directory), limits, None, script)
     }
 
     /// Starts a server without limits whose socket has this path.
     pub(crate) fn at(socket: &Path, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
-        Self::listen(socket, None, None, script)
+        Self::listen(socket, None, None, None, script)
     }
 
     fn listen(
         socket: &Path,
         directory: Option<TempDir>,
         limits: Option<Limits>,
+        cluster: Option<&'static str>,
         script: impl Fn(&mut Connection) + Send + Sync + 'static,
     ) -> Self {
         record_panics();
         let listener = UnixListener::bind(socket).unwrap();
         let (heard, requests) = mpsc::channel();
         let record = Arc::<Record>::default();
-        let shared = (Arc::new(script), Arc::clone(&record));
+        let shared = (Arc::new(script), Arc::clone(&record), Arc::new(AtomicUsize::new(0)));
         std::thread::spawn(move || {
-            for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
-                let ((script, record), heard) = (shared.clone(), heard.clone());
+            for stream in listener.incoming().map_while(Result::ok) {
+                let ((script, record, numbers), heard) = (shared.clone(), heard.clone());
                 record.state().running += 1;
                 std::thread::spawn(move || {
                     RECORD.set(Some(Arc::clone(&record)));
                     let _running = Running(Arc::clone(&record));
                     let request = read_head(&stream);
+                    if request.starts_with("GET /1.0 ") {
+                        let (limits, number) = (None, 0);
+                        let mut connection = Connection { stream, request, number, limits, limited: None, record };
+                        return connection.answer(&about_itself(cluster));
+                    }
+                    let number = numbers.fetch_add(1, Ordering::SeqCst);
                     // Fails if the test has already ended.
                     let _ = heard.send(request.clone());
                     let mut connection = Connection { stream, request, number, limits, limited: None, record };
@@ -177,6 +191,15 @@ impl StandIn {
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.try_iter().collect()
     }
+}
+
+/// What a server says about itself: whether it is in a cluster, and the certificate of that. Scripts do not see the
+/// question, which lxmon asks on a connection of its own.
+pub(crate) fn about_itself(cluster: Option<&str>) -> String {
+    let (is_clustered, certificate) = (cluster.is_some(), cluster.unwrap_or("of its own"));
+    format!(
+        r#"{{"type":"sync","status":"Success","status_code":200,"metadata":{{"auth":"trusted","environment":{{"certificate_fingerprint":"{certificate}","server_clustered":{is_clustered},"server_name":"n1"}}}}}}"#
+    )
 }
 
 thread_local! {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! This is needed because the servers send each event from a goroutine of its own, so neighbours may change places.
-//! Events of one *origin*, a member of a remote, are sorted by their timestamps. The clocks of different origins can
+//! Events of one *origin*, a member of a remote or of the cluster of several remotes, are sorted by their timestamps. The clocks of different origins can
 //! differ by hours, so events of several origins are merged by *corrected* times, which are times of the local clock:
 //!
 //! ```text
@@ -86,6 +86,8 @@ pub(crate) struct Window {
     /// The number of held events and gaps.
     count: usize,
     origins: Vec<Origin>,
+    /// By remote: the remote that stands for its cluster. A remote that is missing stands for itself.
+    leads: Vec<RemoteId>,
     /// The index of the origin of the last pushed event.
     last_origin: usize,
     /// Cached result of [`Window::first`], as successive releases are mostly of the same origin. `None` once an item
@@ -110,9 +112,10 @@ pub(crate) struct Window {
     recording_grows: bool,
 }
 
-/// A member of a remote.
+/// A member of a remote, or of a cluster of which several members are followed.
 #[derive(Debug)]
 struct Origin {
+    /// The remote, or the one that stands for its cluster.
     remote: RemoteId,
     location: String,
     /// The time line to which events are added.
@@ -169,6 +172,7 @@ impl Window {
             tape_bytes: 0,
             count: 0,
             origins: Vec::new(),
+            leads: Vec::new(),
             last_origin: 0,
             leader: None,
             connections: Vec::new(),
@@ -361,13 +365,14 @@ impl Window {
     /// Admits a gap. It is placed behind all events of its remote that were sent before.
     pub(crate) fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
-        let of_remote = |origin: &Origin| origin.remote == gap.remote;
+        let remote = self.lead(gap.remote);
+        let of_remote = |origin: &Origin| origin.remote == remote;
         let latest = |index: &usize| {
             let clock = self.origins[*index].current.clock;
             clock.map_or(Time::MIN, |clock| clock.max.saturating_sub(self.offset(*index, clock)))
         };
         let index = (0..self.origins.len()).filter(|index| of_remote(&self.origins[*index])).max_by_key(latest);
-        let index = index.unwrap_or_else(|| self.add_origin(gap.remote, ""));
+        let index = index.unwrap_or_else(|| self.add_origin(remote, ""));
         self.settle(index, None);
         let line = &self.origins[index].current;
         let time = line.clock.map_or(line.last, |clock| clock.max);
@@ -534,8 +539,28 @@ impl Window {
         Some(held)
     }
 
+    /// Makes one origin of the events of each member of a cluster that two remotes belong to: whichever remote brings
+    /// them, their timestamps are of one clock.
+    pub(crate) fn join(&mut self, remote: RemoteId, other: RemoteId) {
+        let (former, lead) = (self.lead(remote), self.lead(other));
+        let (former, lead) = (former.max(lead), former.min(lead));
+        let remotes = usize::from(remote.0.max(other.0)) + 1;
+        let known = self.leads.len();
+        self.leads.extend((known..remotes).map_while(|number| u16::try_from(number).ok()).map(RemoteId));
+        for of_remote in &mut self.leads {
+            if *of_remote == former {
+                *of_remote = lead;
+            }
+        }
+    }
+
+    /// The remote that stands for the cluster of `remote`.
+    fn lead(&self, remote: RemoteId) -> RemoteId {
+        self.leads.get(usize::from(remote.0)).copied().unwrap_or(remote)
+    }
+
     fn origin_of(&mut self, event: &Event) -> usize {
-        let remote = event.remote();
+        let remote = self.lead(event.remote());
         let location = event.location();
         let is_same = |origin: &Origin| {
             origin.remote == remote

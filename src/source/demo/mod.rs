@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::Message;
 use super::server::Connecting;
 use super::server::dial::dial;
 use super::server::follow::{Conduct, Follow, Starts};
+use super::server::peers::{Name, Peers};
 use super::server::subscription::Lost;
-use crate::event::RemoteId;
-use crate::queue::Queue;
+use crate::queue::{Feed, Queue};
 use crate::remote::{Address, Flavour, Remote};
 
 /// What the server sends, one event per line.
@@ -41,7 +41,10 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
     let starts = Starts::new(1);
     let follow = Follow {
         remote: &remote,
-        id: RemoteId::default(),
+        name: &Name::new(remote.name.clone()),
+        feed: Feed::default(),
+        peers: &Peers::default(),
+        changes: None,
         request: &connecting.request,
         queue,
         conduct: Conduct { retry: false, reconnect: false, fail_on_gap: false },

@@ -1,10 +1,12 @@
 //! Servers: how to connect to one, subscribe and follow it, and how to follow several at once.
 
 pub(crate) mod backoff;
+mod cluster;
 pub(crate) mod dial;
 pub(crate) mod follow;
 mod hints;
 pub(crate) mod http;
+pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod subscription;
 pub(crate) mod tls;
@@ -14,8 +16,10 @@ use std::cell::Cell;
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use self::cluster::Cluster;
 use self::dial::dial;
 use self::follow::{Conduct, Follow, Starts};
+use self::peers::{Name, Peers};
 use self::request::Request;
 use crate::event::RemoteId;
 use crate::queue::Queue;
@@ -38,35 +42,65 @@ pub(crate) struct Connecting {
     pub resumed: Resumed,
 }
 
-/// Follows all remotes at once. The failure of one is reported and does not stop the others.
-pub(super) async fn follow_all(remotes: &[Remote], connecting: &Connecting, queue: &Queue) -> anyhow::Result<()> {
+/// Follows all remotes at once, with `cluster` all members of their clusters. The failure of one is reported and does not
+/// stop the others.
+pub(super) async fn follow_all(
+    remotes: &[Remote],
+    cluster: bool,
+    connecting: &Connecting,
+    queue: &Queue,
+) -> anyhow::Result<()> {
     let Connecting { environment, request, conduct, resumed } = connecting;
-    let starts = Starts::new(remotes.len());
+    let (starts, peers) = (&Starts::new(remotes.len()), &Peers::default());
     // With several remotes, one that fails at the start is retried like one that is lost later.
     let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..*conduct };
-    let follow = |(number, remote)| {
-        let follow = Follow {
-            remote,
-            id: RemoteId(number),
+    let names: Vec<_> = remotes.iter().map(|remote| Name::new(remote.name.clone())).collect();
+    let follow = |number: u16| {
+        let index = usize::from(number);
+        Follow {
+            remote: &remotes[index],
+            name: &names[index],
+            feed: RemoteId(number).into(),
+            peers,
+            changes: None,
             request,
             queue,
             conduct: of_several,
             connections: remotes.len(),
-            starts: &starts,
+            starts,
             resumed,
-        };
-        let dial = async |is_accepted: &Cell<bool>| dial(remote, environment, is_accepted).await;
-        async move { (follow, follow.run(dial).await.with_context(|| remote.name.clone())) }
+        }
     };
-    if let [remote] = remotes {
-        return follow((0, remote)).await.1;
+    let run = async |follow: Follow<'_>| {
+        follow.run(async |is_accepted: &Cell<bool>| dial(follow.remote, environment, is_accepted).await).await
+    };
+    if let ([remote], false) = (remotes, cluster) {
+        return run(follow(0)).await.with_context(|| remote.name.clone());
     }
-    let mut followed: FuturesUnordered<_> = (0..).zip(remotes).map(follow).collect();
+    let follow_one = async |number: u16| {
+        let follow = follow(number);
+        let Follow { remote, name, feed, .. } = follow;
+        let outcome = if cluster {
+            let id = RemoteId(number);
+            Cluster { remote, id, connecting, queue, peers, starts, conduct: of_several }.follow().await
+        } else {
+            peers.add(feed, name.clone(), None);
+            tokio::select! {
+                biased;
+                outcome = run(follow) => outcome,
+                () = cluster::watch_view((remote, feed), connecting, peers, queue) => unreachable!("it never ends"),
+            }
+        };
+        (follow, outcome.with_context(|| remote.name.clone()))
+    };
+    let mut followed: FuturesUnordered<_> = (0..).zip(remotes).map(|(number, _)| follow_one(number)).collect();
     let mut dropping = FuturesUnordered::new();
     let all = async {
         loop {
             tokio::select! {
                 ended = followed.next() => match ended {
+                    // The error of the only remote is that of the program.
+                    Some((_, outcome)) if remotes.len() == 1 => return outcome,
                     Some((follow, outcome)) => {
                         if let Err(error) = outcome {
                             notice::show(&error);

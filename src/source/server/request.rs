@@ -2,6 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::event::Type;
+
 /// The characters that are escaped in a query value: all except the unreserved ones (RFC 3986, section 2.3) and the
 /// comma that separates types.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
@@ -28,6 +30,13 @@ pub(crate) enum Projects {
 }
 
 impl Request {
+    /// Whether log messages are asked for, which members of a cluster do not all forward to each other.
+    #[must_use]
+    pub(crate) fn wants_logs(&self) -> bool {
+        let log_types = [Type::Logging, Type::Ovn, Type::NetworkAcl].map(Type::name);
+        self.types.is_empty() || self.types.iter().any(|name| log_types.contains(&&**name))
+    }
+
     /// The path and query. `default_project` is the remote's own project; if given, it is sent even if it is the
     /// server's default too.
     #[must_use]

@@ -12,11 +12,12 @@ use super::backoff::Backoff;
 use super::dial::Dialed;
 use super::hints;
 use super::http;
+use super::peers::{Name, Peers, SOON};
 use super::request::Request;
 use super::subscription::{Lost, Received, Subscription};
-use crate::event::RemoteId;
 use crate::event::gap::{Gap, timestamp_of};
-use crate::queue::{Item, Pushed, Queue};
+use crate::event::message::Block;
+use crate::queue::{Feed, Item, Pushed, Queue};
 use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
 use crate::report::notice;
@@ -35,8 +36,14 @@ const SILENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Follow<'a> {
     /// The server.
     pub remote: &'a Remote,
-    /// Its number.
-    pub id: RemoteId,
+    /// Its name in notices.
+    pub name: &'a Name,
+    /// Its connection.
+    pub feed: Feed,
+    /// The other connections.
+    pub peers: &'a Peers,
+    /// Notified when the server says that members of its cluster come, go or change, if this is of interest.
+    pub changes: Option<&'a Notify>,
     /// What the server is asked for.
     pub request: &'a Request,
     /// Receives its messages.
@@ -77,7 +84,7 @@ impl Starts {
         Self { pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
     }
 
-    fn report(&self, is_live: bool) {
+    pub(super) fn report(&self, is_live: bool) {
         self.pending.set(self.pending.get().saturating_sub(1));
         self.any_live.set(self.any_live.get() || is_live);
         if self.pending.get() == 0 {
@@ -112,18 +119,25 @@ impl Follow<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Remote { name, flavour, why, address, .. } = self.remote;
+        let Remote { flavour, why, address, .. } = self.remote;
+        let name = self.name;
         info!("{name}: {flavour} ({why}) at {address}");
         let mut backoff = Backoff::new(matches!(address, Address::Unix(_)));
         let first = self.subscribe(&dial).await;
         self.starts.report(first.is_ok());
         let mut subscription = match first {
             Err(error) if self.conduct.retry && !is_permanent(&error) => {
-                notice::show(&error.context(name.clone()));
+                notice::show(&error.context(name.to_string()));
                 warn!("{name}: trying again until it can be followed");
-                self.resubscribe(&dial, &mut backoff).await?
+                let subscription = self.resubscribe(&dial, &mut backoff).await?;
+                self.peers.connect(self.feed, false);
+                subscription
             }
-            first => first?,
+            first => {
+                let subscription = first?;
+                self.peers.connect(self.feed, true);
+                subscription
+            }
         };
         let mut last_message = String::new();
         loop {
@@ -135,7 +149,7 @@ impl Follow<'_> {
             let before = if silence > SILENCE { silence } else { Duration::ZERO };
             let Lost(reason) = &lost;
             let gap = Gap {
-                remote: self.id,
+                remote: self.feed.remote,
                 last_event: timestamp_of(&last_message),
                 since: local_now() - before,
                 end: None,
@@ -143,29 +157,41 @@ impl Follow<'_> {
                 dropped: 0,
             };
             let since = Moment::before_now(before);
+            let others = self.peers.lose(self.feed, &gap, since, self.queue);
             if !self.conduct.reconnect {
                 // The loss itself is the error, so no gap is queued that `--fail-on-gap` would report in its place.
-                if !self.conduct.fail_on_gap {
-                    self.queue.open_gap(gap, since);
+                if !self.conduct.fail_on_gap && others.is_none() {
+                    self.queue.open_gap(self.feed, gap, since);
                 }
                 return Err(lost.into());
             }
-            self.queue.open_gap(gap.clone(), since);
-            if self.conduct.fail_on_gap {
-                // Do not reconnect, as that may never succeed: the pipeline ends the program at the gap.
-                warn!("{name}: {gap}");
-                return std::future::pending().await;
+            if let Some(others) = others {
+                let what = format!("connection lost ({reason}); its cluster is followed through {others}");
+                self.report_covered(&what, "without its own log messages");
+            } else {
+                self.queue.open_gap(self.feed, gap.clone(), since);
+                if self.conduct.fail_on_gap {
+                    // Do not reconnect, as that may never succeed: the pipeline ends the program at the gap.
+                    warn!("{name}: {gap}");
+                    return std::future::pending().await;
+                }
+                warn!("{name}: connection lost ({reason}); reconnecting");
             }
-            warn!("{name}: connection lost ({reason}); reconnecting");
             subscription = match self.resubscribe(&dial, &mut backoff).await {
                 Ok(subscription) => subscription,
                 Err(error) => {
-                    let reason = format!("{reason}; not followed any more: {error:#}");
-                    self.queue.open_gap(Gap { reason, ..gap }, since);
+                    if !self.peers.is_covered(self.feed) {
+                        let reason = format!("{reason}; not followed any more: {error:#}");
+                        self.queue.open_gap(self.feed, Gap { reason, ..gap }, since);
+                    }
                     return Err(error.context(format!("reconnecting after: {}", lost.0)));
                 }
             };
-            if let Some(gap) = self.queue.close_gap(self.id) {
+            if self.peers.connect(self.feed, false) {
+                let seconds = since.elapsed().as_secs_f64();
+                let what = format!("followed again after {seconds:.1} s");
+                self.report_covered(&what, "its own log messages of that time are missing");
+            } else if let Some(gap) = self.queue.close_gap(self.feed) {
                 warn!("{name}: {gap}");
             }
         }
@@ -188,7 +214,7 @@ impl Follow<'_> {
             opened.map_err(|error| hints::of_answer(error, self.remote, &login))
         };
         tokio::pin!(attempt);
-        let name = &self.remote.name;
+        let name = self.name;
         let seconds = CONNECT.as_secs();
         let (stream, early) = match timeout(CONNECT, &mut attempt).await {
             Ok(outcome) => outcome?,
@@ -220,9 +246,10 @@ impl Follow<'_> {
     {
         let attempts = async {
             loop {
-                sleep(backoff.wait()).await;
+                let wait = backoff.wait();
+                sleep(if self.peers.is_covered(self.feed) { wait.min(SOON) } else { wait }).await;
                 match self.subscribe(dial).await {
-                    Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.remote.name),
+                    Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.name),
                     outcome => return outcome,
                 }
             }
@@ -240,8 +267,8 @@ impl Follow<'_> {
 
     /// If events were dropped, waits for free memory and reports how many.
     pub(crate) async fn end_dropping(&self) {
-        if self.queue.is_dropping(self.id) {
-            let gap = self.queue.end_dropping(self.id).await;
+        if self.queue.is_dropping(self.feed) {
+            let gap = self.queue.end_dropping(self.feed).await;
             self.report_dropped(gap);
         }
     }
@@ -255,7 +282,7 @@ impl Follow<'_> {
     ) -> Disconnected {
         let mut received = Received::default();
         let mut next_message = String::new();
-        let mut is_dropping = self.queue.is_dropping(self.id);
+        let mut is_dropping = self.queue.is_dropping(self.feed);
         let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
         tokio::pin!(check, resumed);
         loop {
@@ -263,7 +290,7 @@ impl Follow<'_> {
             let outcome = tokio::select! {
                 biased;
                 outcome = subscription.read(&mut received) => outcome,
-                gap = self.queue.end_dropping(self.id), if is_dropping => {
+                gap = self.queue.end_dropping(self.feed), if is_dropping => {
                     is_dropping = false;
                     self.report_dropped(gap);
                     continue;
@@ -288,12 +315,15 @@ impl Follow<'_> {
                 }
             };
             if let binary @ 1.. = std::mem::take(&mut received.binary) {
-                self.queue.push_always(Item::Binary(self.id, binary));
+                self.queue.push_always(Item::Binary(self.feed.remote, binary));
             }
             if let Some(last) = received.block.len().checked_sub(1) {
                 next_message.clear();
                 next_message.push_str(received.block.text(last));
-                match self.queue.push(self.id, received.block.close(), Instant::now(), last_message) {
+                if let Some(changes) = self.changes.filter(|_| names_members(&received.block)) {
+                    changes.notify_one();
+                }
+                match self.queue.push(self.feed, received.block.close(), Instant::now(), last_message) {
                     Pushed::Dropped => is_dropping = true,
                     Pushed::Queued(gap) => {
                         is_dropping = false;
@@ -313,13 +343,28 @@ impl Follow<'_> {
 
     fn report_dropped(&self, gap: Option<Gap>) {
         if let Some(gap) = gap {
-            warn!("{}: {gap}", self.remote.name);
+            warn!("{}: {gap}", self.name);
+        }
+    }
+
+    /// Reports the loss and the return of a connection while other members of the cluster are followed. If log messages
+    /// are asked for, those that only this member sends are missing.
+    fn report_covered(&self, what: &str, missing: &str) {
+        if self.request.wants_logs() {
+            warn!("{}: {what}, {missing}", self.name);
+        } else {
+            info!("{}: {what}", self.name);
         }
     }
 }
 
+/// Whether one of the messages may be a lifecycle event about members of the cluster.
+fn names_members(block: &Block) -> bool {
+    (0..block.len()).any(|index| memchr::memmem::find(block.text(index).as_bytes(), b"\"cluster-member-").is_some())
+}
+
 /// Whether a retry cannot succeed.
-fn is_permanent(error: &anyhow::Error) -> bool {
+pub(super) fn is_permanent(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<Fault>()).any(Fault::is_permanent)
 }
 

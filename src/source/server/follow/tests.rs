@@ -10,6 +10,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::*;
+use crate::event::RemoteId;
 use crate::remote::{Flavour, Host, Https};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -86,7 +87,10 @@ async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let (starts, resumed, request) = (Starts::new(1), Resumed::default(), Request::default());
     let follow = Follow {
         remote: &remote,
-        id: RemoteId(0),
+        name: &Name::new(remote.name.clone()),
+        feed: Feed::default(),
+        peers: &Peers::default(),
+        changes: None,
         request: &request,
         queue,
         conduct,
@@ -277,10 +281,14 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
     const EVENTS: usize = 20_000;
     let (remote, queue) = (elsewhere(), Queue::new(64 << 20, false));
     let (starts, resumed, request) = (Starts::new(2), Resumed::default(), Request::default());
+    let (name, peers) = (Name::default(), Peers::default());
     let follow = |number| {
         let follow = Follow {
             remote: &remote,
-            id: RemoteId(number),
+            name: &name,
+            feed: RemoteId(number).into(),
+            peers: &peers,
+            changes: None,
             request: &request,
             queue: &queue,
             conduct: STAY,
@@ -308,7 +316,7 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
     let mut read = [0usize; 2];
     let mut ahead = 0;
     while let Some(item) = queue.take() {
-        let Item::Messages { remote: RemoteId(remote), block, .. } = item else { continue };
+        let Item::Messages { feed: Feed { remote: RemoteId(remote), .. }, block, .. } = item else { continue };
         read[usize::from(remote)] += block.text_len();
         // Compare only while both have much left: once one connection has been read to its end, the other is read
         // alone.

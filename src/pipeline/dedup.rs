@@ -1,0 +1,196 @@
+//! Prints an event once that several members of a cluster send.
+//!
+//! The members of a cluster forward their events to each other, so a user who follows several members gets most events
+//! several times. Each forwards the event unchanged (LXD `lxd/cluster/events.go`, Incus
+//! `internal/server/cluster/events.go`: the metadata is raw JSON, and the envelope is written by the same structure).
+//! The timestamp has nanoseconds. So messages with the same bytes from *different* connections are the same event, and
+//! messages with the same bytes from one connection are several events. Of each text as many are printed as the
+//! connection has sent that has sent the most:
+//!
+//! ```text
+//!   n1     A     A           the first A of n2 is the first A of n1, and the second A of n2 is the second A of n1:
+//!   n2        A     A  A     n2 alone has sent a third
+//!   new    A     A     A
+//! ```
+//!
+//! Only events with a location other than `none` take part: a server that is not in a cluster forwards nothing.
+//!
+//! Remembered is a keyed hash of the text together with the timestamp, for [`LIFE`] and at most [`MOST`] of them. An
+//! event whose double comes later than that is printed twice; none is ever lost. Measured on clusters of three members
+//! on one machine, the time between the first and the last of the doubles:
+//!
+//! | | events | median | 99 % | longest |
+//! |---|---|---|---|---|
+//! | LXD 5.0.2, one client for each member | 900 | 0.8 ms | 31 ms | 79 ms |
+//!
+//! What takes longest is a member that hangs and goes on: its connection counts as lost after 30 s without a byte
+//! (`SILENCE` in `source/server/follow`), so until then its doubles can still come.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::{HashMap, RandomState};
+use std::hash::BuildHasher as _;
+use std::time::{Duration, Instant};
+
+use crate::event::{Event, Timestamp};
+use crate::queue::Feed;
+
+/// How long an event is remembered: twice the longest time for which a connection can be silent and not be lost.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// How many events are remembered: for a minute at 477 events/s, or for 5.7 s at 5,000 events/s. They take 2.3 MB.
+const MOST: usize = 28_672;
+
+/// An occurrence of a text: the hash of the text and of how many the connection has sent before, and the timestamp.
+type Key = (u64, i64);
+
+/// A set of connections, as bits by their place in `Dedup::feeds`.
+type Senders = u128;
+
+/// The events that were seen lately, and which connections have sent them.
+#[derive(Debug, Default)]
+pub(crate) struct Dedup {
+    hasher: RandomState,
+    seen: HashMap<Key, Senders>,
+    /// The keys of `seen` with their times of arrival, the oldest first.
+    order: VecDeque<(Instant, Key)>,
+    /// The connections in the order of their first events. Those beyond the number of bits in [`Senders`] are not
+    /// compared with others.
+    feeds: Vec<Feed>,
+}
+
+impl Dedup {
+    /// Whether `event`, which arrived at `arrived` from `feed`, is to be printed: no other connection has sent it.
+    /// Arrivals of different connections must come in their order.
+    pub(crate) fn is_new(&mut self, event: &Event, feed: Feed, arrived: Instant) -> bool {
+        if event.location().is_none_or(|location| location.raw.is_empty() || location.is("none")) {
+            return true;
+        }
+        let Some(sender) = self.sender(feed) else { return true };
+        while self.order.front().is_some_and(|(at, _)| *at + LIFE < arrived) {
+            self.forget_oldest();
+        }
+        let Timestamp(time) = event.timestamp().unwrap_or(Timestamp(0));
+        for before in 0_u32.. {
+            let key = (self.hasher.hash_one((event.text(), before)), time);
+            match self.seen.get_mut(&key) {
+                None => {
+                    if self.order.len() >= MOST {
+                        self.forget_oldest();
+                    }
+                    self.seen.insert(key, sender);
+                    self.order.push_back((arrived, key));
+                    return true;
+                }
+                Some(senders) if *senders & sender == 0 => {
+                    *senders |= sender;
+                    return false;
+                }
+                // The same connection has sent this text already.
+                Some(_) => {}
+            }
+        }
+        true
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = self.order.pop_front() {
+            self.seen.remove(&key);
+        }
+    }
+
+    fn sender(&mut self, feed: Feed) -> Option<Senders> {
+        let known = self.feeds.iter().position(|known| *known == feed);
+        let place = known.unwrap_or_else(|| {
+            self.feeds.push(feed);
+            self.feeds.len() - 1
+        });
+        Senders::from(1_u8).checked_shl(u32::try_from(place).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::json::Tape;
+    use crate::event::{Message, RemoteId};
+
+    fn event(location: Option<&str>, second: usize, number: usize) -> Event {
+        let location = location.map(|name| format!(r#","location":"{name}""#)).unwrap_or_default();
+        let time = format!("2026-11-26T12:00:{second:02}.000000001Z");
+        let text = format!("{{\"type\":\"x\",\"timestamp\":\"{time}\",\"metadata\":{number}{location}}}\n");
+        Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+    }
+
+    fn feed(remote: u16, member: u16) -> Feed {
+        Feed { remote: RemoteId(remote), member }
+    }
+
+    /// Which of the messages, given as (connection, number of the event), are new.
+    fn new(messages: &[(u16, usize)]) -> Vec<bool> {
+        let (mut dedup, now) = (Dedup::default(), Instant::now());
+        let is_new =
+            |(remote, number): &(u16, usize)| dedup.is_new(&event(Some("n1"), 0, *number), feed(*remote, 0), now);
+        messages.iter().map(is_new).collect()
+    }
+
+    #[test]
+    fn an_event_is_new_once_whoever_sends_it_first() {
+        assert_eq!(new(&[(0, 1), (1, 1), (2, 1), (2, 2), (0, 2), (1, 2)]), [true, false, false, true, false, false]);
+        // Members of one remote are different connections.
+        let (mut dedup, now) = (Dedup::default(), Instant::now());
+        assert!(dedup.is_new(&event(Some("n1"), 0, 1), feed(0, 0), now));
+        assert!(!dedup.is_new(&event(Some("n1"), 0, 1), feed(0, 1), now));
+    }
+
+    #[test]
+    fn what_one_connection_sends_twice_is_two_events() {
+        assert_eq!(new(&[(0, 1), (0, 1), (1, 1), (1, 1), (1, 1)]), [true, true, false, false, true]);
+        assert_eq!(new(&[(0, 1), (1, 1), (0, 1), (1, 1)]), [true, false, true, false]);
+    }
+
+    #[test]
+    fn servers_that_are_not_in_a_cluster_send_different_events() {
+        for location in [None, Some("none"), Some("")] {
+            let (mut dedup, now) = (Dedup::default(), Instant::now());
+            for remote in 0..2 {
+                assert!(dedup.is_new(&event(location, 0, 1), feed(remote, 0), now), "{location:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_texts_alone_decide_so_that_a_later_double_of_the_same_moment_is_another_event() {
+        let (mut dedup, now) = (Dedup::default(), Instant::now());
+        assert!(dedup.is_new(&event(Some("n1"), 0, 1), feed(0, 0), now));
+        assert!(dedup.is_new(&event(Some("n1"), 0, 2), feed(1, 0), now));
+        assert!(dedup.is_new(&event(Some("n2"), 0, 1), feed(1, 0), now));
+        assert!(dedup.is_new(&event(Some("n1"), 1, 1), feed(1, 0), now));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_time_and_number() {
+        let (mut dedup, start) = (Dedup::default(), Instant::now());
+        assert!(dedup.is_new(&event(Some("n1"), 0, 0), feed(0, 0), start));
+        assert!(!dedup.is_new(&event(Some("n1"), 0, 0), feed(1, 0), start + LIFE));
+        assert!(dedup.is_new(&event(Some("n1"), 0, 0), feed(2, 0), start + LIFE + Duration::from_nanos(1)));
+
+        let later = start + 3 * LIFE;
+        for number in 0..=MOST {
+            assert!(dedup.is_new(&event(Some("n1"), 0, number), feed(0, 0), later));
+        }
+        assert_eq!((dedup.seen.len(), dedup.order.len()), (MOST, MOST));
+        assert!(!dedup.is_new(&event(Some("n1"), 0, 1), feed(1, 0), later));
+        let capacity = dedup.seen.capacity();
+        for number in 0..3 * MOST {
+            dedup.is_new(&event(Some("n1"), 1, number), feed(0, 0), later);
+        }
+        assert_eq!((dedup.seen.len(), dedup.seen.capacity()), (MOST, capacity));
+    }
+
+    #[test]
+    fn more_connections_than_can_be_compared_lose_nothing() {
+        let (mut dedup, now) = (Dedup::default(), Instant::now());
+        let new = (0..200).filter(|remote| dedup.is_new(&event(Some("n1"), 0, 1), feed(*remote, 0), now)).count();
+        assert_eq!(new, 1 + 200 - 128);
+    }
+}
