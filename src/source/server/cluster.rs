@@ -377,7 +377,7 @@ impl Cluster<'_> {
                 left: Notify::new(),
                 has_ended: Cell::new(false),
             });
-            self.peers.add(self.feed(&member), member.name.clone(), Some(shared.view.clone()));
+            self.peers.add(self.feed(&member), member.name.clone(), Some(shared.view.clone()), !is_first);
             members.push(Rc::clone(&member));
             new.push(member);
         }

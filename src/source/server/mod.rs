@@ -84,7 +84,7 @@ pub(super) async fn follow_all(
             let id = RemoteId(number);
             Cluster { remote, id, connecting, queue, peers, starts, conduct: of_several }.follow().await
         } else {
-            peers.add(feed, name.clone(), None);
+            peers.add(feed, name.clone(), None, false);
             tokio::select! {
                 biased;
                 outcome = run(follow) => outcome,

@@ -22,7 +22,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use log::warn;
+use log::{info, warn};
 use tokio::sync::Notify;
 
 use crate::event::RemoteId;
@@ -82,6 +82,8 @@ struct Peer {
     name: Name,
     /// `None` while it is not known to be in a cluster.
     view: Option<View>,
+    /// Whether it joined its cluster after the start of the program.
+    is_new: bool,
     state: State,
     /// The number of times that the connection was made.
     connections: u64,
@@ -104,9 +106,10 @@ impl Peer {
 }
 
 impl Peers {
-    /// Adds a connection, which is not made yet. `view` is its view, if that is known.
-    pub(crate) fn add(&self, feed: Feed, name: Name, view: Option<View>) {
-        self.peers.borrow_mut().push(Peer { feed, name, view, state: State::Away, connections: 0 });
+    /// Adds a connection, which is not made yet. `view` is its view, if that is known; `is_new` says whether the server
+    /// has joined its cluster just now.
+    pub(crate) fn add(&self, feed: Feed, name: Name, view: Option<View>, is_new: bool) {
+        self.peers.borrow_mut().push(Peer { feed, name, view, is_new, state: State::Away, connections: 0 });
     }
 
     /// Removes a connection that is not followed any more. The outages for which it stood in become gaps if no other
@@ -126,6 +129,7 @@ impl Peers {
         }
         peer.view.clone_from(&view);
         let Some(View { cluster, .. }) = view else { return };
+        info!("{}: a member of the cluster {}", peer.name, cluster.get(..12).unwrap_or(&cluster));
         let is_same = |peer: &&Peer| peer.view.as_ref().is_some_and(|view| view.cluster == cluster);
         let other = peers.iter().filter(is_same).map(|peer| peer.feed.remote).find(|remote| *remote != feed.remote);
         if let Some(other) = other {
@@ -145,7 +149,7 @@ impl Peers {
     pub(crate) fn connect(&self, feed: Feed, is_first: bool) -> bool {
         let mut peers = self.peers.borrow_mut();
         let Some(peer) = peers.iter_mut().find(|peer| peer.feed == feed) else { return false };
-        let since = if is_first { None } else { Some(Moment::now()) };
+        let since = if is_first && !peer.is_new { None } else { Some(Moment::now()) };
         let was_covered = matches!(std::mem::replace(&mut peer.state, State::Live(since)), State::Covered(_));
         peer.connections += 1;
         self.connected.notify_waiters();
@@ -246,7 +250,7 @@ mod tests {
     fn peers(views: &[Option<View>]) -> (Peers, Queue) {
         let (peers, queue) = (Peers::default(), Queue::new(1 << 20, false));
         for (number, view) in (0..).zip(views) {
-            peers.add(feed(number), Name::new(format!("n{number}")), None);
+            peers.add(feed(number), Name::new(format!("n{number}")), None, false);
             peers.connect(feed(number), true);
             peers.set_view(feed(number), view.clone(), &queue);
         }
