@@ -337,13 +337,13 @@ fn incus() {
 fn a_cluster_tells_which_member_an_event_comes_from() {
     let _alone = alone();
     let cluster = Cluster::start([18443, 18444]);
-    let mut all = Follower::subscribed(cluster.first.lxmon(&["-A", "-f", "json", "-t", "lifecycle"]));
+    let mut all = Follower::subscribed(cluster.members[0].lxmon(&["-A", "-f", "json", "-t", "lifecycle"]));
     let mut second =
-        Follower::subscribed(cluster.first.lxmon(&["-A", "-f", "json", "-t", "lifecycle", "--location", "n2"]));
-    let mut pretty = Follower::subscribed(cluster.second.lxmon(&["-A", "-p", "-a", "profile-*"]));
-    cluster.first.client(&["profile", "create", "one"]);
-    cluster.second.client(&["profile", "create", "two"]);
-    cluster.first.client(&["profile", "delete", "two"]);
+        Follower::subscribed(cluster.members[0].lxmon(&["-A", "-f", "json", "-t", "lifecycle", "--location", "n2"]));
+    let mut pretty = Follower::subscribed(cluster.members[1].lxmon(&["-A", "-p", "-a", "profile-*"]));
+    cluster.members[0].client(&["profile", "create", "one"]);
+    cluster.members[1].client(&["profile", "create", "two"]);
+    cluster.members[0].client(&["profile", "delete", "two"]);
     for follower in [&mut all, &mut pretty] {
         follower.wait_for(|line| line.contains("profile-deleted"));
     }

@@ -191,32 +191,45 @@ impl Drop for Server {
     }
 }
 
-/// A cluster of two LXD daemons, `n1` and `n2`.
+/// A cluster of LXD daemons with the names `n1`, `n2` and so on.
 pub(crate) struct Cluster {
-    pub(crate) first: Server,
-    pub(crate) second: Server,
+    pub(crate) members: Vec<Server>,
 }
 
 impl Cluster {
-    /// Starts two daemons on the loopback address with these ports and joins them to a cluster.
-    pub(crate) fn start(ports: [u16; 2]) -> Self {
-        let [first, second] = [Server::start(Kind::Lxd), Server::start(Kind::Lxd)];
-        first.client(&["config", "set", "core.https_address", &format!("127.0.0.1:{}", ports[0])]);
-        first.client(&["cluster", "enable", "n1"]);
-        let shown = first.client(&["cluster", "add", "n2"]);
+    /// Starts daemons on the loopback address with these ports and joins them to a cluster.
+    pub(crate) fn start<const N: usize>(ports: [u16; N]) -> Self {
+        let members = ports.map(|_| Server::start(Kind::Lxd)).into();
+        let cluster = Self { members };
+        cluster.members[0].listen(&format!("127.0.0.1:{}", ports[0]));
+        cluster.members[0].client(&["cluster", "enable", "n1"]);
+        for (index, port) in ports.into_iter().enumerate().skip(1) {
+            cluster.join(index, port);
+        }
+        cluster
+    }
+
+    /// Joins the daemon at this place to the cluster.
+    fn join(&self, index: usize, port: u16) {
+        let (name, member) = (format!("n{}", index + 1), &self.members[index]);
+        let shown = self.members[0].client(&["cluster", "add", &name]);
         let token = shown.lines().last().unwrap();
         let answers = format!(
-            "cluster:\n  enabled: true\n  server_name: n2\n  server_address: 127.0.0.1:{}\n  cluster_token: {token}\n  \
-             member_config: []\n",
-            ports[1]
+            "cluster:\n  enabled: true\n  server_name: {name}\n  server_address: 127.0.0.1:{port}\n  \
+             cluster_token: {token}\n  member_config: []\n"
         );
-        let file = second.directory.path().join("answers.yaml");
+        let file = member.directory.path().join("answers.yaml");
         fs::write(&file, answers).unwrap();
         let mut init = Command::new("lxd");
-        init.args(["init", "--preseed"]).envs(second.environment()).stdin(fs::File::open(file).unwrap());
+        init.args(["init", "--preseed"]).envs(member.environment()).stdin(fs::File::open(file).unwrap());
         let output = init.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self { first, second }
+    }
+
+    /// Starts another daemon and joins it to the cluster.
+    pub(crate) fn add(&mut self, port: u16) {
+        self.members.push(Server::start(Kind::Lxd));
+        self.join(self.members.len() - 1, port);
     }
 }
 
