@@ -52,6 +52,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--no-trunc', '--no-trunc', [CompletionResultType]::ParameterName, 'Never shorten a pretty line to the terminal''s width')
             [CompletionResult]::new('--retry', '--retry', [CompletionResultType]::ParameterName, 'Keep trying although the first connection fails')
             [CompletionResult]::new('--no-reconnect', '--no-reconnect', [CompletionResultType]::ParameterName, 'Exit 1 when the connection is lost')
+            [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Follow all members of the remote''s cluster, also those that join later')
             [CompletionResult]::new('--gap-events', '--gap-events', [CompletionResultType]::ParameterName, 'Put a record of type gap into the stream where events were lost')
             [CompletionResult]::new('--fail-on-gap', '--fail-on-gap', [CompletionResultType]::ParameterName, 'Exit 3 on the first gap')
             [CompletionResult]::new('--demo', '--demo', [CompletionResultType]::ParameterName, 'Follow a built-in stand-in server that plays a recorded session')

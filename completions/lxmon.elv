@@ -49,6 +49,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --no-trunc 'Never shorten a pretty line to the terminal''s width'
             cand --retry 'Keep trying although the first connection fails'
             cand --no-reconnect 'Exit 1 when the connection is lost'
+            cand --cluster 'Follow all members of the remote''s cluster, also those that join later'
             cand --gap-events 'Put a record of type gap into the stream where events were lost'
             cand --fail-on-gap 'Exit 3 on the first gap'
             cand --demo 'Follow a built-in stand-in server that plays a recorded session'

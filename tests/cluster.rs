@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -373,6 +374,7 @@ fn changed(action: &str, number: u32) -> String {
 fn all_members_of_the_cluster_are_followed_also_those_that_come_and_none_that_has_gone() {
     let ([a, b, c], members, client) = cluster(["a", "b", "c"]);
     members.lock().unwrap().pop();
+    let begun = Instant::now();
     let mut follower = Follower::start(lxmon_of(&client, &["--gap-events"]));
     for name in ["a", "b"] {
         follower.wait_for_notice(&format!("prod/{name}: subscribed after"));
@@ -401,6 +403,8 @@ fn all_members_of_the_cluster_are_followed_also_those_that_come_and_none_that_ha
     first(&mut follower, &c, changed("cluster-member-removed", 6));
     follower.wait_for_notice("prod/b: is not in the cluster any more");
     first(&mut follower, &a, event("a", 7));
+    // The events said so: the list is not asked for again by itself within this time.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     c.end();
     follower.wait_for_notice("prod/d: connection lost (");
     follower.wait_for_notice("prod/d: followed again after ");
@@ -410,6 +414,19 @@ fn all_members_of_the_cluster_are_followed_also_those_that_come_and_none_that_ha
         follower.told
     );
     assert_eq!(follower.end(), wanted);
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn without_lifecycle_events_the_list_of_members_is_asked_for_by_and_by() {
+    let ([_a, b], members, client) = cluster(["a", "b"]);
+    members.lock().unwrap().pop();
+    let mut follower = Follower::start(lxmon_of(&client, &["-t", "operation"]));
+    follower.wait_for_notice("prod/a: subscribed after");
+    members.lock().unwrap().push(b.listed());
+    follower.wait_for_notice("prod/b: subscribed after");
+    members.lock().unwrap().pop();
+    follower.wait_for_notice("prod/b: is not in the cluster any more");
 }
 
 #[test]
@@ -443,4 +460,25 @@ fn the_whole_cluster_is_lost_when_its_last_member_is() {
     // The outage of both begins with the loss of the second one, and ends with the program.
     assert_eq!(gaps.len(), 4, "{gaps:#?}");
     assert!(gaps.iter().all(|gap| gap["metadata"]["remote"] == "prod"), "{gaps:#?}");
+}
+
+#[test]
+fn who_asks_for_log_messages_hears_that_those_of_other_members_do_not_come() {
+    let told = |cluster, options: &[&str]| {
+        let member = Member::new(cluster);
+        let mut follower = Follower::start(lxmon([&[&*member.server.remote(), "-f", "json", "-v"], options].concat()));
+        follower.wait_for_notice("subscribed after");
+        member.send(&log("n1", 1));
+        follower.wait_for(|line| line == log("n1", 1));
+        if cluster.is_some() && options.contains(&"logging") {
+            follower.wait_for_notice(
+                ": a member of a cluster; log messages of other members may not come through it: add --cluster",
+            );
+        }
+        follower.end();
+        follower.told.iter().any(|line| line.ends_with(": add --cluster"))
+    };
+    assert!(told(Some("fingerprint of a"), &["-t", "logging"]));
+    assert!(!told(None, &["-t", "logging"]));
+    assert!(!told(Some("fingerprint of a"), &[]));
 }

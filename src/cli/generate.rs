@@ -76,6 +76,11 @@ const DESCRIPTION: &[&str] = &[
      are merged by corrected timestamps. Everything that the server sent before a connection ended is printed. lxmon \
      reconnects after a lost connection, and never gives up. Events that happened in between cannot be requested from \
      the server, so the gap is reported on standard error.",
+    "Members of one cluster send the events of all. When several are followed, as remotes or with --cluster, an event is \
+     printed once, and a member that is lost is no gap while another one has been followed for half a minute. What only \
+     that member sends is missing: its own log messages, and what it does after a restart until it is followed again. \
+     With --cluster the server is asked for the members, again about once a minute and whenever an event says that they \
+     have changed; all are logged in to and verified like the remote, and their notices begin with REMOTE/MEMBER.",
     "A slow reader of the output delays the server only for a short time, because servers end the connections of slow \
      clients. Events that cannot be written yet wait in memory, up to --buffer. When that is full, the newest events \
      are dropped, counted, and reported as a gap as soon as there is room again. After --timeout, writing continues \

@@ -237,6 +237,60 @@ fn events_far_apart_that_come_all_at_once_keep_their_order() {
 }
 
 #[test]
+fn events_of_one_member_are_in_order_although_two_remotes_bring_them() {
+    // One connection brings its events 15 ms later than the other one.
+    let released = |is_joined: bool| {
+        let mut window = Window::new(LENGTH, false);
+        let start = window.start;
+        if is_joined {
+            window.join(RemoteId(3), RemoteId(1));
+        }
+        let mut arrivals: Vec<_> =
+            (0..200).map(|number| (if number % 2 == 0 { number } else { number + 15 }, number)).collect();
+        arrivals.sort_unstable();
+        let mut released = Vec::new();
+        for (arrival, number) in arrivals {
+            let moment = start + Duration::from_millis(arrival);
+            let remote = if number % 2 == 0 { 1 } else { 3 };
+            let number = usize::try_from(number).unwrap();
+            window.push(event(remote, "n2", number, &at(i64::try_from(number).unwrap())), Some(moment));
+            window.advance(moment);
+            released.extend(std::iter::from_fn(|| window.pop()).map(|held| self::number(&held)));
+        }
+        released.extend(std::iter::from_fn(|| window.drain()).map(|held| self::number(&held)));
+        released
+    };
+    assert_eq!(released(true), (0..200).collect::<Vec<_>>());
+    assert_ne!(released(false), released(true));
+}
+
+#[test]
+fn a_gap_of_a_remote_stands_behind_what_its_cluster_has_sent() {
+    let mut window = Window::new(LENGTH, false);
+    let moment = window.start;
+    for (remote, other) in [(2, 1), (4, 3), (3, 1)] {
+        window.join(RemoteId(remote), RemoteId(other));
+    }
+    for remote in [0, 1, 5] {
+        assert_eq!(window.lead(RemoteId(remote)), RemoteId(remote));
+    }
+    for remote in 2..=4 {
+        assert_eq!(window.lead(RemoteId(remote)), RemoteId(1));
+    }
+    window.push(event(2, "n2", 0, &at(0)), Some(moment));
+    window.push_gap(Gap {
+        remote: RemoteId(4),
+        last_event: None,
+        since: crate::system::clock::local_now(),
+        end: None,
+        reason: String::new(),
+        dropped: 1,
+    });
+    assert_eq!(window.origins.len(), 1);
+    assert_eq!(std::iter::from_fn(|| window.drain()).map(|held| number(&held)).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
 fn a_gap_stands_behind_what_came_before_it_and_disturbs_no_other_remote() {
     let gap = Gap {
         remote: RemoteId(0),

@@ -75,7 +75,18 @@ pub(super) async fn follow_all(
         follow.run(async |is_accepted: &Cell<bool>| dial(follow.remote, environment, is_accepted).await).await
     };
     if let ([remote], false) = (remotes, cluster) {
-        return run(follow(0)).await.with_context(|| remote.name.clone());
+        let follow = follow(0);
+        let outcome = if request.names_logs() {
+            peers.add(follow.feed, follow.name.clone(), None, false);
+            tokio::select! {
+                biased;
+                outcome = run(follow) => outcome,
+                () = cluster::explain_logs((remote, follow.feed), connecting, peers) => unreachable!("it never ends"),
+            }
+        } else {
+            run(follow).await
+        };
+        return outcome.with_context(|| remote.name.clone());
     }
     let follow_one = async |number: u16| {
         let follow = follow(number);

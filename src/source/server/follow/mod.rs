@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -245,11 +245,20 @@ impl Follow<'_> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let attempts = async {
+            let mut reported = String::new();
             loop {
                 let wait = backoff.wait();
                 sleep(if self.peers.is_covered(self.feed) { wait.min(SOON) } else { wait }).await;
                 match self.subscribe(dial).await {
-                    Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.name),
+                    Err(error) if !is_permanent(&error) => {
+                        let text = format!("{}: {error:#}; trying again", self.name);
+                        if text == reported {
+                            debug!("{text}");
+                        } else {
+                            info!("{text}");
+                            reported = text;
+                        }
+                    }
                     outcome => return outcome,
                 }
             }
