@@ -39,7 +39,7 @@ fn steps(criterion: &mut Criterion) {
         ("action", Selection { actions: only("needle-*"), ..Selection::default() }),
         ("source", Selection { sources: only("/1.0/instances/c1"), ..Selection::default() }),
     ] {
-        let filter = Filter::new(&selection);
+        let mut filter = Filter::new(&selection);
         group.bench_function(format!("filter {name}"), |bencher| {
             bencher.iter(|| events.iter().filter(|event| filter.admits(event)).count());
         });

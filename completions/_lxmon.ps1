@@ -21,14 +21,14 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
 
     $completions = @(switch ($command) {
         'lxmon' {
-            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Event type, such as lifecycle, operation or logging; comma-separated or repeated')
-            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Event type, such as lifecycle, operation or logging; comma-separated or repeated')
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated')
+            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated')
             [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only')
             [CompletionResult]::new('--action', '--action', [CompletionResultType]::ParameterName, 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only')
             [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Events about these instances')
             [CompletionResult]::new('--instance', '--instance', [CompletionResultType]::ParameterName, 'Events about these instances')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Path of what a lifecycle event happened to, such as ''/1.0/networks/*''')
-            [CompletionResult]::new('--requestor', '--requestor', [CompletionResultType]::ParameterName, 'Who asked for it: protocol/username, or username')
+            [CompletionResult]::new('--requestor', '--requestor', [CompletionResultType]::ParameterName, 'Who asked for it: protocol/username, username, or address; ''none'' if nobody did')
             [CompletionResult]::new('--location', '--location', [CompletionResultType]::ParameterName, 'Cluster member that the event comes from')
             [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Project, such as web or ''web*''; repeatable [default: the remote''s project, else ''default'']')
             [CompletionResult]::new('--loglevel', '--loglevel', [CompletionResultType]::ParameterName, 'Minimum log level; events without a level count as info')
@@ -47,6 +47,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--completions', '--completions', [CompletionResultType]::ParameterName, 'Print the completions for a shell')
             [CompletionResult]::new('-A', '-A ', [CompletionResultType]::ParameterName, 'Events of every project')
             [CompletionResult]::new('--all-projects', '--all-projects', [CompletionResultType]::ParameterName, 'Events of every project')
+            [CompletionResult]::new('--failed', '--failed', [CompletionResultType]::ParameterName, 'Failures only: operations that failed, commands that returned other than 0, log lines from level error on')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Short for --format=pretty')
             [CompletionResult]::new('--pretty', '--pretty', [CompletionResultType]::ParameterName, 'Short for --format=pretty')
             [CompletionResult]::new('--no-trunc', '--no-trunc', [CompletionResultType]::ParameterName, 'Never shorten a pretty line to the terminal''s width')

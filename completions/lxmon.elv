@@ -18,14 +18,14 @@ set edit:completion:arg-completer[lxmon] = {|@words|
     }
     var completions = [
         &'lxmon'= {
-            cand -t 'Event type, such as lifecycle, operation or logging; comma-separated or repeated'
-            cand --type 'Event type, such as lifecycle, operation or logging; comma-separated or repeated'
+            cand -t 'Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated'
+            cand --type 'Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated'
             cand -a 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only'
             cand --action 'Lifecycle action, such as ''instance-*''; without --type, asks the server for lifecycle events only'
             cand -i 'Events about these instances'
             cand --instance 'Events about these instances'
             cand --source 'Path of what a lifecycle event happened to, such as ''/1.0/networks/*'''
-            cand --requestor 'Who asked for it: protocol/username, or username'
+            cand --requestor 'Who asked for it: protocol/username, username, or address; ''none'' if nobody did'
             cand --location 'Cluster member that the event comes from'
             cand --project 'Project, such as web or ''web*''; repeatable [default: the remote''s project, else ''default'']'
             cand --loglevel 'Minimum log level; events without a level count as info'
@@ -44,6 +44,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --completions 'Print the completions for a shell'
             cand -A 'Events of every project'
             cand --all-projects 'Events of every project'
+            cand --failed 'Failures only: operations that failed, commands that returned other than 0, log lines from level error on'
             cand -p 'Short for --format=pretty'
             cand --pretty 'Short for --format=pretty'
             cand --no-trunc 'Never shorten a pretty line to the terminal''s width'

@@ -1,8 +1,8 @@
-complete -c lxmon -s t -l type -d 'Event type, such as lifecycle, operation or logging; comma-separated or repeated' -r
+complete -c lxmon -s t -l type -d 'Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated' -r
 complete -c lxmon -s a -l action -d 'Lifecycle action, such as \'instance-*\'; without --type, asks the server for lifecycle events only' -r
 complete -c lxmon -s i -l instance -d 'Events about these instances' -r
 complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such as \'/1.0/networks/*\'' -r
-complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, or username' -r
+complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, username, or address; \'none\' if nobody did' -r
 complete -c lxmon -l location -d 'Cluster member that the event comes from' -r
 complete -c lxmon -l project -d 'Project, such as web or \'web*\'; repeatable [default: the remote\'s project, else \'default\']' -r
 complete -c lxmon -l loglevel -d 'Minimum log level; events without a level count as info' -r -f -a "trace\t''
@@ -36,6 +36,7 @@ fish\t''
 powershell\t''
 zsh\t''"
 complete -c lxmon -s A -l all-projects -d 'Events of every project'
+complete -c lxmon -l failed -d 'Failures only: operations that failed, commands that returned other than 0, log lines from level error on'
 complete -c lxmon -s p -l pretty -d 'Short for --format=pretty'
 complete -c lxmon -l no-trunc -d 'Never shorten a pretty line to the terminal\'s width'
 complete -c lxmon -l retry -d 'Keep trying although the first connection fails'

@@ -51,13 +51,14 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     if let Some(globs) = &cli.list_actions {
         return print(&cli::actions::list(globs)?);
     }
-    for doubt in config::doubts(cli) {
-        warn!("{doubt}");
-    }
     check_stdout()?;
     descriptors::check_supply()
         .map_err(|error| Fault::failed(format!("starting: {error}")).hint("raise the limit: ulimit -n 64"))?;
-    pipeline::run(Config::new(cli, &Environment::current(), Terminal::of_stdout())?)
+    let config = Config::new(cli, &Environment::current(), Terminal::of_stdout())?;
+    for doubt in config::doubts(cli, &config) {
+        warn!("{doubt}");
+    }
+    pipeline::run(config)
 }
 
 /// Prints the help or the version, which clap returns as errors.

@@ -27,6 +27,7 @@ mod reconnect;
 mod record;
 mod replay;
 mod screens;
+mod shapes;
 mod signals;
 mod standin;
 mod stderr;

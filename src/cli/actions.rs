@@ -39,7 +39,8 @@ fn write_list(out: &mut impl Write, is_wanted: impl Fn(&str) -> bool) -> io::Res
     for action in actions() {
         let keys = action.context.join(", ");
         let keys = if keys.is_empty() { keys } else { format!("  [{keys}]") };
-        writeln!(out, "{:name_width$}  {:5}  {}{keys}", action.name, action.servers.name(), action.meaning)?;
+        let gone = action.gone_since.map(|release| format!("; not sent by {release} and later")).unwrap_or_default();
+        writeln!(out, "{:name_width$}  {:5}  {}{gone}{keys}", action.name, action.servers.name(), action.meaning)?;
     }
     Ok(())
 }
@@ -57,6 +58,19 @@ mod tests {
         assert!(
             list.contains("instance-snapshot-renamed  both   An instance snapshot was renamed  [old_name]\n"),
             "{list}"
+        );
+    }
+
+    #[test]
+    fn says_what_is_no_longer_sent() {
+        let mut out = Vec::new();
+        write_list(&mut out, |name| name == "identity-provider-group-renamed" || name == "image-alias-deleted")
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "identity-provider-group-renamed  LXD    An identity provider group mapping was renamed; not sent by LXD \
+             6.7 and later  [old_name]\n\
+             image-alias-deleted              both   An image alias was deleted\n"
         );
     }
 

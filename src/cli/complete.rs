@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::Cli;
 use super::shells::{Line, Shell, is_plain};
+use crate::event::Type;
 use crate::event::catalogue::ACTIONS;
 use crate::event::entity::Entity;
 use crate::remote::{self, Flavour, Wanted};
@@ -40,6 +41,7 @@ pub fn answer() {
 fn command(shell: Shell) -> Command {
     Cli::command()
         .mut_arg("remotes", |arg| arg.add(ArgValueCandidates::new(remotes)))
+        .mut_arg("types", |arg| arg.add(ArgValueCandidates::new(types)))
         .mut_arg("actions", |arg| arg.add(ArgValueCandidates::new(actions)))
         .mut_arg("projects", |arg| arg.add(ArgValueCandidates::new(move || projects(shell))))
 }
@@ -49,6 +51,11 @@ fn remotes() -> Vec<CompletionCandidate> {
     let names = in_time(|| remote::names(&Environment::current())).unwrap_or_default();
     let can_be_named = |name: &String| !name.contains(':') && name != "unix";
     names.into_iter().filter(can_be_named).filter_map(|name| candidate(format!("{name}:"))).collect()
+}
+
+/// The event types with their meanings.
+fn types() -> Vec<CompletionCandidate> {
+    Type::KNOWN.iter().map(|kind| CompletionCandidate::new(kind.name()).help(Some(kind.meaning().into()))).collect()
 }
 
 /// The lifecycle actions with their meanings.

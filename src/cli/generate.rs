@@ -96,7 +96,17 @@ const DESCRIPTION: &[&str] = &[
      postrotate pkill -USR1 -x lxmon.",
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different \
      options must all hold. An event without the field that a pattern asks for does not match, but events that belong \
-     to no project pass --project, as they do on the server.",
+     to no project pass --project, as they do on the server, unless they are log lines about another project.",
+    "--instance selects an instance by what an event says of it: the path in a lifecycle or operation event, the request \
+     or the name of an audit record, the context of a log line. An instance that matched and is renamed stays selected \
+     by its new name; an exclusion is by name only.",
+    "--requestor none selects the events of types that say who asked (lifecycle, operation, security) but that name \
+     nobody, as those of the server's own tasks; operations of Incus, and of LXD before 5.21.5 and 6.6, never name \
+     anybody. Other events, such as log lines, have no requestor: no pattern matches them, and no exclusion excludes \
+     them. A user who is called none is selected by */none.",
+    "--failed does not ask the server for certain types, because log lines are only for users with rights on the whole \
+     server: without --type the server sends the types that are permitted. A cancelled operation has not failed. An \
+     operation and those that it has started are judged each by its own events.",
 ];
 
 const FORMATS: &[(&str, &str)] = &[
@@ -128,6 +138,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "lxmon -n1 -a instance-started -i c1 --timeout 60s",
         "Wait until c1 has started; status 124 if it has not within a minute.",
     ),
+    ("lxmon -A --failed -p", "What fails, in every project."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),
     ("lxmon unix:/var/lib/incus/unix.socket", "Follow the server of a socket, regardless of the configuration."),

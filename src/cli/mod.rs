@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum, ValueHint};
 
-use self::values::{LevelParser, parse_count, parse_duration, parse_pattern, parse_size};
+use self::values::{LevelParser, parse_count, parse_duration, parse_pattern, parse_size, parse_type};
 use crate::event::Level;
 use crate::render::Format;
 use crate::render::pretty::TimeStyle;
@@ -34,8 +34,8 @@ pub struct Cli {
     #[arg(value_name = "REMOTE:", value_hint = ValueHint::Other)]
     pub remotes: Vec<String>,
 
-    /// Event type, such as lifecycle, operation or logging; comma-separated or repeated
-    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_pattern, help_heading = "Select")]
+    /// Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_type, help_heading = "Select")]
     pub types: Vec<String>,
 
     /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only
@@ -50,7 +50,7 @@ pub struct Cli {
     #[arg(long = "source", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub sources: Vec<String>,
 
-    /// Who asked for it: protocol/username, or username
+    /// Who asked for it: protocol/username, username, or address; 'none' if nobody did
     #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
     pub requestors: Vec<String>,
 
@@ -69,6 +69,10 @@ pub struct Cli {
     /// Minimum log level; events without a level count as info
     #[arg(long, value_name = "LEVEL", value_parser = LevelParser, help_heading = "Select")]
     pub loglevel: Option<Level>,
+
+    /// Failures only: operations that failed, commands that returned other than 0, log lines from level error on
+    #[arg(long, help_heading = "Select")]
+    pub failed: bool,
 
     /// Output format [default: the value of `LXMON_FORMAT`, else yaml]
     #[arg(short, long, value_name = "FORMAT", overrides_with = "pretty", help_heading = "Print")]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::event::Level;
+use crate::event::{Level, Type};
+use crate::filter::split_exclusion;
 
 /// Parses log levels: the names of logrus, and `warn`.
 #[derive(Clone)]
@@ -40,6 +41,17 @@ pub(super) fn parse_pattern(text: &str) -> Result<String, String> {
         "!" => Err("there is no pattern after the '!' that excludes".to_owned()),
         _ => Ok(text.to_owned()),
     }
+}
+
+/// Parses an event type: one that is known by its name, its short name or the plural of one of them becomes the name
+/// that the servers use, anything else stays as it is.
+pub(super) fn parse_type(text: &str) -> Result<String, String> {
+    let pattern = parse_pattern(text)?;
+    let (excludes, word) = split_exclusion(&pattern);
+    Ok(match Type::meant_by(word) {
+        Some(kind) => format!("{}{}", if excludes { "!" } else { "" }, kind.name()),
+        None => pattern,
+    })
 }
 
 pub(super) fn parse_count(text: &str) -> Result<NonZeroU64, String> {
@@ -102,6 +114,37 @@ pub(super) fn parse_size(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_have_several_names() {
+        for (text, name) in [
+            ("logging", "logging"),
+            ("log", "logging"),
+            ("logs", "logging"),
+            ("op", "operation"),
+            ("operations", "operation"),
+            ("life", "lifecycle"),
+            ("Lifecycle", "lifecycle"),
+            ("sec", "security"),
+            ("acl", "network-acl"),
+            ("acls", "network-acl"),
+            ("network-acls", "network-acl"),
+            ("ovn", "ovn"),
+            ("configs", "config"),
+            ("dev", "device"),
+            ("!log", "!logging"),
+            ("!ops", "!operation"),
+            ("s", "s"),
+            ("weather", "weather"),
+            ("other", "other"),
+            ("l*", "l*"),
+        ] {
+            assert_eq!(parse_type(text).as_deref(), Ok(name), "{text}");
+        }
+        for text in ["", "!"] {
+            assert!(parse_type(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -1,6 +1,8 @@
 //! Combines the command line, the environment and the client configuration into [`Config`]. Reads files but changes
 //! none.
 
+mod doubts;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +10,9 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cli::{Cli, When, actions};
-use crate::event::{Type, catalogue};
+pub(crate) use self::doubts::doubts;
+use crate::cli::{Cli, When};
+use crate::event::{Level, Type};
 use crate::filter::{Filter, Selection, excludes, is_glob};
 use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
@@ -86,6 +89,7 @@ impl Config {
             remote_width: source.remote_names().iter().map(|name| sanitize::shown(name).width()).max().unwrap_or(0),
             utf8: speaks_utf8(environment),
         };
+        let filter = Filter::new(&selection(cli, &source));
         Ok(Self {
             source,
             connecting: Connecting {
@@ -94,7 +98,7 @@ impl Config {
                 conduct: Conduct { retry: cli.retry, reconnect: !cli.no_reconnect, fail_on_gap: cli.fail_on_gap },
                 resumed: Resumed::default(),
             },
-            filter: Filter::new(&selection(cli)),
+            filter,
             format,
             surface,
             pretty,
@@ -158,7 +162,17 @@ fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
 }
 
 /// The selection of events by the command line.
-fn selection(cli: &Cli) -> Selection {
+fn selection(cli: &Cli, source: &Source) -> Selection {
+    let remotes = match source {
+        Source::Servers(remotes) => &remotes[..],
+        Source::Replay(_) | Source::Demo => &[],
+    };
+    let remote_projects = match projects(cli) {
+        Projects::Default => remotes.iter().map(|remote| remote.project().to_owned()).collect(),
+        Projects::One(_) | Projects::All => Vec::new(),
+    };
+    let asks_for_logs = cli.types.iter().any(|kind| kind == Type::Logging.name());
+    let wants_all_levels = !cli.failed && cli.loglevel.is_none_or(|level| level < Level::Warning);
     Selection {
         types: cli.types.clone(),
         actions: cli.actions.clone(),
@@ -167,16 +181,26 @@ fn selection(cli: &Cli) -> Selection {
         requestors: cli.requestors.clone(),
         locations: cli.locations.clone(),
         projects: cli.projects.clone(),
+        remote_projects,
         loglevel: cli.loglevel,
+        failed: cli.failed,
+        expects_all_log_lines: asks_for_logs && wants_all_levels && remotes.len() == 1,
     }
 }
 
-/// The event types to request. Exclusions cannot be requested. Only lifecycle events have an action, so a positive
-/// action pattern needs no other type.
+/// The event types to request. Exclusions and globs cannot be requested. Only lifecycle events have an action, so a
+/// positive action pattern needs no other type. `--failed` requests no type: log lines are for privileged users, and a
+/// server refuses a request for a type that is not permitted, but sends all permitted types if none is named.
 fn types(cli: &Cli) -> Vec<String> {
     let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).cloned().collect();
     let asks_for_actions = cli.actions.iter().any(|action| !excludes(action));
-    if types.is_empty() && asks_for_actions { vec![Type::Lifecycle.name().to_owned()] } else { types }
+    if types.iter().any(|kind| is_glob(kind)) {
+        Vec::new()
+    } else if types.is_empty() && asks_for_actions {
+        vec![Type::Lifecycle.name().to_owned()]
+    } else {
+        types
+    }
 }
 
 /// The projects to request: a server can be asked for one by name or for all. The filter does the rest.
@@ -208,17 +232,4 @@ fn speaks_utf8(environment: &Environment) -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.var(name));
     let charset = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     charset.contains("utf-8") || charset.contains("utf8")
-}
-
-/// Warnings about options that are valid but probably a mistake.
-#[must_use]
-pub(crate) fn doubts(cli: &Cli) -> Vec<String> {
-    let unknown = cli.actions.iter().map(|action| action.strip_prefix('!').unwrap_or(action));
-    unknown
-        .filter(|action| catalogue::matching(action).next().is_none())
-        .map(|action| match &actions::nearest(action)[..] {
-            [] => format!("no known action matches {action:?}; `lxmon --list-actions` shows them all"),
-            names => format!("no known action matches {action:?}; near it: {}", names.join(", ")),
-        })
-        .collect()
 }

@@ -5,6 +5,8 @@
 
 use wildmatch::WildMatch;
 
+use crate::remote::Flavour;
+
 /// Which servers send an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
@@ -25,6 +27,8 @@ pub(crate) struct Action {
     pub servers: Where,
     /// What has happened when it is sent.
     pub meaning: &'static str,
+    /// The release since which no server sends it, although it is still documented.
+    pub gone_since: Option<&'static str>,
     /// Keys that `context` may have in addition to those of all events. Some exist only in some releases.
     pub context: &'static [&'static str],
 }
@@ -36,6 +40,16 @@ pub(crate) fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
 }
 
 impl Where {
+    /// Whether servers of this kind are among them.
+    #[must_use]
+    pub(crate) fn includes(self, flavour: Flavour) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Lxd => flavour == Flavour::Lxd,
+            Self::Incus => flavour == Flavour::Incus,
+        }
+    }
+
     /// The name that is shown to users.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
@@ -48,7 +62,14 @@ impl Where {
 }
 
 const fn action(name: &'static str, servers: Where, meaning: &'static str, context: &'static [&'static str]) -> Action {
-    Action { name, servers, meaning, context }
+    Action { name, servers, meaning, gone_since: None, context }
+}
+
+impl Action {
+    /// The same action, which servers since `release` do not send.
+    const fn gone_since(self, release: &'static str) -> Self {
+        Self { gone_since: Some(release), ..self }
+    }
 }
 
 /// All actions, sorted by name.
@@ -84,12 +105,12 @@ pub(crate) static ACTIONS: &[Action] = &[
     action("identity-created", Where::Lxd, "An identity was created", &[]),
     action("identity-deleted", Where::Lxd, "An identity was deleted", &[]),
     action("identity-provider-group-created", Where::Lxd, "An identity provider group mapping was created", &[]),
-    action("identity-provider-group-deleted", Where::Lxd, "An identity provider group mapping was deleted", &[]),
-    action("identity-provider-group-renamed", Where::Lxd, "An identity provider group mapping was renamed", &[]),
-    action("identity-provider-group-updated", Where::Lxd, "An identity provider group mapping was changed", &[]),
+    action("identity-provider-group-deleted", Where::Lxd, "An identity provider group mapping was deleted", &[]).gone_since("LXD 6.7"),
+    action("identity-provider-group-renamed", Where::Lxd, "An identity provider group mapping was renamed", &["old_name"]).gone_since("LXD 6.7"),
+    action("identity-provider-group-updated", Where::Lxd, "An identity provider group mapping was changed", &[]).gone_since("LXD 6.7"),
     action("identity-updated", Where::Lxd, "An identity was changed", &[]),
     action("image-alias-created", Where::Both, "An image alias was created", &["target"]),
-    action("image-alias-deleted", Where::Both, "An image alias was deleted", &["target"]),
+    action("image-alias-deleted", Where::Both, "An image alias was deleted", &[]),
     action("image-alias-renamed", Where::Both, "An image alias was renamed", &["old_name"]),
     action("image-alias-updated", Where::Both, "An image alias was changed", &["target"]),
     action("image-created", Where::Both, "An image was added to the store", &["type"]),

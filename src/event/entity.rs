@@ -33,6 +33,8 @@ pub enum EntityKind {
     Network,
     /// A forwarded address of a network.
     NetworkForward,
+    /// A peering of a network with another one.
+    NetworkPeer,
     /// A load balancer of a network.
     NetworkLoadBalancer,
     /// A network access control list.
@@ -145,6 +147,19 @@ impl<'a> Entity<'a> {
         Self { kind, name, project, instance }
     }
 
+    /// The entity that `action` happened to, by the path in the lifecycle event. By mistake, both servers write peers as
+    /// forwards and log files as backups (LXD `lxd/lifecycle/network_peer.go`, `instance_log.go`).
+    #[must_use]
+    pub fn of_action(action: &str, source: &'a str) -> Self {
+        let mut entity = Self::parse(source);
+        if entity.kind == EntityKind::NetworkForward && action.starts_with("network-peer-") {
+            entity.kind = EntityKind::NetworkPeer;
+        } else if entity.kind == EntityKind::InstanceBackup && action.starts_with("instance-log-") {
+            entity.kind = EntityKind::InstanceLog;
+        }
+        entity
+    }
+
     /// The name of the instance, if the entity is an instance or part of one.
     #[must_use]
     pub fn instance(&self) -> Option<&str> {
@@ -182,8 +197,8 @@ fn route<'a>(parts: &[&'a str]) -> (EntityKind, Names<'a>) {
         ["profiles", name] => (Kind::Profile, One(name)),
         ["projects", name] => (Kind::Project, One(name)),
         ["networks", name] => (Kind::Network, One(name)),
-        // By mistake, both servers also put peers under `forwards`.
-        ["networks", network, "forwards" | "peers", name] => (Kind::NetworkForward, Two(network, name)),
+        ["networks", network, "forwards", name] => (Kind::NetworkForward, Two(network, name)),
+        ["networks", network, "peers", name] => (Kind::NetworkPeer, Two(network, name)),
         ["networks", network, "load-balancers", name] => (Kind::NetworkLoadBalancer, Two(network, name)),
         ["network-acls", name] => (Kind::NetworkAcl, One(name)),
         ["network-address-sets", name] => (Kind::NetworkAddressSet, One(name)),
@@ -191,7 +206,10 @@ fn route<'a>(parts: &[&'a str]) -> (EntityKind, Names<'a>) {
         ["network-zones", name] => (Kind::NetworkZone, One(name)),
         ["network-zones", zone, "records", name] => (Kind::NetworkZoneRecord, Two(zone, name)),
         ["storage-pools", name] => (Kind::StoragePool, One(name)),
-        ["storage-pools", pool, "buckets", bucket] => (Kind::StorageBucket, Two(pool, bucket)),
+        // By mistake, Incus puts a type before the bucket that it restores (`cmd/incusd/storage_buckets.go`).
+        ["storage-pools", pool, "buckets", bucket] | ["storage-pools", pool, "buckets", "custom", bucket] => {
+            (Kind::StorageBucket, Two(pool, bucket))
+        }
         ["storage-pools", pool, "buckets", bucket, "keys", key] => (Kind::StorageBucketKey, Three(pool, bucket, key)),
         ["storage-pools", pool, "buckets", bucket, "backups", name] => {
             (Kind::StorageBucketBackup, Three(pool, bucket, name))
@@ -246,6 +264,7 @@ impl EntityKind {
             Self::Project => "project",
             Self::Network => "network",
             Self::NetworkForward => "forward",
+            Self::NetworkPeer => "peer",
             Self::NetworkLoadBalancer => "load-balancer",
             Self::NetworkAcl => "acl",
             Self::NetworkAddressSet => "address-set",
@@ -313,6 +332,7 @@ mod tests {
                 None,
                 None,
             ),
+            ("/1.0/storage-pools/p/buckets/custom/b", EntityKind::StorageBucket, "p/b", None, None),
             ("/1.0/storage-pools/p/buckets/b/keys/k", EntityKind::StorageBucketKey, "p/b/k", None, None),
             ("/1.0/networks/br0/forwards/10.0.0.1", EntityKind::NetworkForward, "br0/10.0.0.1", None, None),
             ("/1.0/cluster/members/lxd02", EntityKind::ClusterMember, "lxd02", None, None),
@@ -327,6 +347,22 @@ mod tests {
             assert_eq!((source.kind, &*source.name), (kind, name), "{path}");
             assert_eq!((source.project.as_deref(), source.instance()), (project, instance), "{path}");
         }
+    }
+
+    #[test]
+    fn an_action_tells_what_a_path_gets_wrong() {
+        for (action, source, kind) in [
+            ("network-peer-created", "/1.0/networks/ovn1/forwards/peer1", EntityKind::NetworkPeer),
+            ("network-forward-created", "/1.0/networks/ovn1/forwards/10.0.0.1", EntityKind::NetworkForward),
+            ("network-peer-created", "/1.0/networks/ovn1/peers/peer1", EntityKind::NetworkPeer),
+            ("instance-log-deleted", "/1.0/instances/c1/backups/lxc.log", EntityKind::InstanceLog),
+            ("instance-log-deleted", "/1.0/instances/c1/logs/lxc.log", EntityKind::InstanceLog),
+            ("instance-backup-deleted", "/1.0/instances/c1/backups/b0", EntityKind::InstanceBackup),
+        ] {
+            assert_eq!(Entity::of_action(action, source).kind, kind, "{action} {source}");
+        }
+        assert_eq!(EntityKind::NetworkPeer.name(), "peer");
+        assert_eq!(EntityKind::InstanceLog.name(), "log");
     }
 
     proptest! {

@@ -2,12 +2,16 @@
 
 pub(crate) mod catalogue;
 pub mod entity;
+pub mod failure;
 pub(crate) mod gap;
+pub mod guest;
 pub mod json;
 pub mod lifecycle;
 pub mod logging;
 pub mod message;
 pub mod operation;
+pub mod progress;
+pub mod requestor;
 pub mod security;
 pub mod timestamp;
 
@@ -15,10 +19,14 @@ use std::fmt;
 
 use chrono::{DateTime, FixedOffset, Utc};
 
-pub use self::lifecycle::{Lifecycle, Requestor};
+pub use self::failure::Failure;
+pub use self::guest::{Device, Setting};
+pub use self::lifecycle::Lifecycle;
 pub use self::logging::{Level, Logging};
 pub use self::message::Message;
 pub use self::operation::{Operation, Status};
+pub use self::progress::Stages;
+pub use self::requestor::Requestor;
 pub use self::security::Security;
 pub use self::timestamp::Timestamp;
 
@@ -43,6 +51,10 @@ pub enum Type {
     Security,
     /// A line of the network ACL log (Incus).
     NetworkAcl,
+    /// A configuration key of the instance has changed (on a guest's socket).
+    Config,
+    /// A device of the instance has changed (on a guest's socket).
+    Device,
     /// A type that this program does not know. Such events are printed like any other.
     Other,
 }
@@ -283,6 +295,32 @@ impl Event {
     pub fn security(&self) -> Option<Security<'_>> {
         (self.of_type == Type::Security).then(|| self.metadata()).flatten().map(Security::new)
     }
+
+    /// The metadata of a config event.
+    #[must_use]
+    pub fn setting(&self) -> Option<Setting<'_>> {
+        (self.of_type == Type::Config).then(|| self.metadata()).flatten().map(Setting::new)
+    }
+
+    /// The metadata of a device event.
+    #[must_use]
+    pub fn device(&self) -> Option<Device<'_>> {
+        (self.of_type == Type::Device).then(|| self.metadata()).flatten().map(Device::new)
+    }
+
+    /// Whether the servers say of events of this type who asked for them: lifecycle, operation (LXD 6.6 and 5.21.5 on)
+    /// and security events.
+    #[must_use]
+    pub fn can_have_requestor(&self) -> bool {
+        matches!(self.of_type, Type::Lifecycle | Type::Operation | Type::Security)
+    }
+
+    /// The user who asked for what the event reports; `None` if nobody did, or if the server does not say who.
+    #[must_use]
+    pub fn requestor(&self) -> Option<Requestor<'_>> {
+        let metadata = self.metadata().filter(|_| self.can_have_requestor())?;
+        Requestor::of(metadata).filter(|requestor| !requestor.is_nobody())
+    }
 }
 
 impl Envelope {
@@ -330,8 +368,16 @@ impl Envelope {
 
 impl Type {
     /// All types except [`Type::Other`].
-    pub const KNOWN: [Self; 6] =
-        [Self::Logging, Self::Operation, Self::Lifecycle, Self::Ovn, Self::Security, Self::NetworkAcl];
+    pub const KNOWN: [Self; 8] = [
+        Self::Logging,
+        Self::Operation,
+        Self::Lifecycle,
+        Self::Ovn,
+        Self::Security,
+        Self::NetworkAcl,
+        Self::Config,
+        Self::Device,
+    ];
 
     fn of(text: Text<'_>) -> Self {
         Self::KNOWN.into_iter().find(|kind| text.is(kind.name())).unwrap_or(Self::Other)
@@ -347,7 +393,50 @@ impl Type {
             Self::Ovn => "ovn",
             Self::Security => "security",
             Self::NetworkAcl => "network-acl",
+            Self::Config => "config",
+            Self::Device => "device",
             Self::Other => "other",
+        }
+    }
+
+    /// The short name that the pretty format shows, of at most four letters.
+    #[must_use]
+    pub fn short_name(self) -> &'static str {
+        match self {
+            Self::Logging => "log",
+            Self::Operation => "op",
+            Self::Lifecycle => "life",
+            Self::Ovn => "ovn",
+            Self::Security => "sec",
+            Self::NetworkAcl => "acl",
+            Self::Config => "conf",
+            Self::Device => "dev",
+            Self::Other => "",
+        }
+    }
+
+    /// The known type that a user means by `word`: its name or short name, in any case, or the plural of one of them.
+    #[must_use]
+    pub fn meant_by(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        let names = |kind: &Self| [kind.name(), kind.short_name()];
+        let is = |word: &str| Self::KNOWN.into_iter().find(|kind| names(kind).contains(&word));
+        is(&word).or_else(|| is(word.strip_suffix('s')?))
+    }
+
+    /// A sentence about the events of the type, for people.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Logging => "Log lines of the server",
+            Self::Operation => "Background operations: their begin, progress and end",
+            Self::Lifecycle => "Something was created, changed or deleted",
+            Self::Ovn => "Log lines of OVN (LXD)",
+            Self::Security => "Audit records (LXD)",
+            Self::NetworkAcl => "Log lines of network ACLs (Incus)",
+            Self::Config => "A configuration key of this instance has changed (in a guest)",
+            Self::Device => "A device of this instance has changed (in a guest)",
+            Self::Other => "",
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The metadata of operation events (`Operation` in both servers' `shared/api/operation.go`).
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::entity::{Entity, EntityKind};
-use super::json::{Text, Value};
+use super::json::{Content, Text, Value};
 
 /// The state of a background operation when the event was sent. Any part may be missing.
 #[derive(Clone, Copy, Debug)]
@@ -74,14 +77,41 @@ impl<'a> Operation<'a> {
         self.metadata.get_text("err").filter(|err| !err.raw.is_empty())
     }
 
-    /// The API paths of the entities that the operation works on, for people: `entity_url` (LXD 6.8 on), otherwise
-    /// `resources`. A project is named only if nothing else is: it means "something in this project".
-    pub fn subjects(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
-        let entity = self.entity_url("entity_url");
-        let is_project = entity.is_some_and(|path| Entity::parse(&path.cow()).kind == EntityKind::Project);
-        let entity_counts = entity.is_some() && !(is_project && self.resource_paths().next().is_some());
-        let (entity, resources) = if entity_counts { (entity, None) } else { (None, Some(self.resource_paths())) };
-        entity.into_iter().chain(resources.into_iter().flatten())
+    /// The API paths of the entities that the operation works on, the most important first: `entity_url` (LXD 6.8 on),
+    /// otherwise `resources`. A path that only leads to another one is left out, as the instance of a snapshot is, and
+    /// so is a second path of the same entity, as LXD 5 lists under `containers`. A project is named only if nothing
+    /// else is: it means "something in this project".
+    #[must_use]
+    pub fn subjects(&self) -> Vec<Cow<'a, str>> {
+        let entity = self.entity_url("entity_url").map(|path| path.cow());
+        let is_project = entity.as_ref().is_some_and(|path| Entity::parse(path).kind == EntityKind::Project);
+        let mut paths: Vec<_> = match &entity {
+            Some(_) if !is_project => Vec::new(),
+            _ => self.resource_paths().map(|path| path.cow()).collect(),
+        };
+        if paths.is_empty() {
+            return entity.into_iter().collect();
+        }
+        if paths.len() > 1 {
+            let keys: Vec<_> = paths.iter().map(|path| plain_path(path)).collect();
+            // All paths that lead to one of the others.
+            let inner: HashSet<&str> = keys
+                .iter()
+                .flat_map(|key| key.match_indices('/').map(|(at, _)| &key[..at]))
+                .filter(|outer| !outer.is_empty())
+                .collect();
+            let mut seen = HashSet::new();
+            let is_wanted: Vec<_> = keys.iter().map(|key| !inner.contains(&**key) && seen.insert(&**key)).collect();
+            let mut is_wanted = is_wanted.into_iter();
+            paths.retain(|_| is_wanted.next() == Some(true));
+        }
+        paths
+    }
+
+    /// The name that the operation's entity had before, if the operation renames it.
+    #[must_use]
+    pub fn old_entity_url(&self) -> Option<Text<'a>> {
+        self.entity_url("original_entity_url")
     }
 
     /// The API paths of all entities that the operation concerns, by their names before and after.
@@ -105,9 +135,82 @@ impl<'a> Operation<'a> {
             .filter_map(|path| path.as_text())
     }
 
+    /// The exit status of the command in an instance that has ended, with the server's digits.
+    #[must_use]
+    pub fn returned(&self) -> Option<&'a str> {
+        match self.details()?.get("return")?.content() {
+            Content::Number(status) => Some(status),
+            _ => None,
+        }
+    }
+
     /// Data that depends on the operation: progress, file descriptors, results.
     #[must_use]
     pub fn details(&self) -> Option<Value<'a>> {
         self.metadata.get("metadata")
+    }
+}
+
+/// A path without its query, and with the one name that all servers have for instances.
+fn plain_path(path: &str) -> Cow<'_, str> {
+    let plain = path.split('?').next().unwrap_or_default();
+    match ["/1.0/containers/", "/1.0/virtual-machines/"].iter().find_map(|prefix| plain.strip_prefix(prefix)) {
+        Some(rest) => format!("/1.0/instances/{rest}").into(),
+        None => Cow::Borrowed(plain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::event;
+
+    #[test]
+    fn subjects_are_the_things_that_the_operation_works_on() {
+        for (resources, metadata, subjects) in [
+            ("{}", r#"{"entity_url":"/1.0/instances/c1?project=web"}"#, &["/1.0/instances/c1?project=web"][..]),
+            (r#"{"instances":["/1.0/instances/c1"]}"#, "null", &["/1.0/instances/c1"]),
+            // LXD 5 names a container twice, in either order of the kinds.
+            (
+                r#"{"containers":["/1.0/containers/c1"],"instances":["/1.0/instances/c1"]}"#,
+                "{}",
+                &["/1.0/containers/c1"],
+            ),
+            (
+                r#"{"instances":["/1.0/instances/c1"],"instances_snapshots":["/1.0/instances/c1/snapshots/s"]}"#,
+                "{}",
+                &["/1.0/instances/c1/snapshots/s"],
+            ),
+            // Incus: a copy, and all instances of a bulk operation.
+            (
+                r#"{"instances":["/1.0/instances/new","/1.0/instances/old","/1.0/instances/new1"]}"#,
+                "{}",
+                &["/1.0/instances/new", "/1.0/instances/old", "/1.0/instances/new1"],
+            ),
+            (
+                r#"{"backups":["/1.0/storage-pools/p/volumes/custom/v/backups/b"],"storage_volumes":["/1.0/storage-pools/p/volumes/custom/v"]}"#,
+                "{}",
+                &["/1.0/storage-pools/p/volumes/custom/v/backups/b"],
+            ),
+            // LXD 6.7 has both. A project is only a fallback.
+            (r#"{"image":["/1.0/images/12ab"]}"#, r#"{"entity_url":"/1.0/projects/web"}"#, &["/1.0/images/12ab"]),
+            (r#"{"image":["/1.0/images/12ab"]}"#, r#"{"entity_url":"/1.0/instances/c1"}"#, &["/1.0/instances/c1"]),
+            ("{}", r#"{"entity_url":"/1.0/projects/web"}"#, &["/1.0/projects/web"]),
+            ("{}", r#"{"entity_url":""}"#, &[]),
+            (r#"{"cluster":[]}"#, "{}", &[]),
+            ("null", "null", &[]),
+            (r#"{"instances":["",7,null,"x"]}"#, "[]", &["", "x"]),
+        ] {
+            let text =
+                format!(r#"{{"type":"operation","metadata":{{"resources":{resources},"metadata":{metadata}}}}}"#);
+            assert_eq!(event(&text).operation().unwrap().subjects(), subjects, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_subjects_take_no_time() {
+        let paths: Vec<_> = (0..100_000).map(|number| format!(r#""/1.0/instances/c{number}""#)).collect();
+        let text =
+            format!(r#"{{"type":"operation","metadata":{{"resources":{{"instances":[{}]}}}}}}"#, paths.join(","));
+        assert_eq!(event(&text).operation().unwrap().subjects().len(), 100_000);
     }
 }

@@ -1,7 +1,9 @@
 //! The metadata of security events (`EventSecurity` in LXD 6.9's `shared/api/event_security.go`).
 
+use std::borrow::Cow;
+
 use super::json::{Text, Value};
-use super::lifecycle::Requestor;
+use super::requestor::Requestor;
 
 /// An audit record. Any part may be missing.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,19 @@ impl<'a> Security<'a> {
         self.metadata.get_text("project")
     }
 
-    /// The user who made the request; absent from the daemon's own events.
+    /// The API path of the entity to which access was refused. It is the end of the name
+    /// `authz_fail:<entitlement>:<path>` (`lxd/request/security/security.go`).
+    #[must_use]
+    pub fn entity_path(&self) -> Option<Cow<'a, str>> {
+        const BEFORE: &str = ":/1.0";
+        let path_of = |name: &str| name.find(BEFORE).map(|at| at + 1);
+        match self.name()?.cow() {
+            Cow::Borrowed(name) => path_of(name).map(|at| Cow::Borrowed(&name[at..])),
+            Cow::Owned(name) => path_of(&name).map(|at| Cow::Owned(name[at..].to_owned())),
+        }
+    }
+
+    /// The user who made the request, as the server wrote it; absent from the daemon's own events.
     #[must_use]
     pub fn requestor(&self) -> Option<Requestor<'a>> {
         Requestor::of(self.metadata)

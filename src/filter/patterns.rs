@@ -8,7 +8,12 @@ const EXCLUDE: char = '!';
 /// Whether a value of a selection option excludes.
 #[must_use]
 pub fn excludes(value: &str) -> bool {
-    value.starts_with(EXCLUDE)
+    split_exclusion(value).0
+}
+
+/// Whether a value of a selection option excludes, and the value without the mark of that.
+pub(crate) fn split_exclusion(value: &str) -> (bool, &str) {
+    value.strip_prefix(EXCLUDE).map_or((false, value), |rest| (true, rest))
 }
 
 /// Whether a value of a selection option contains a wildcard.
@@ -31,7 +36,7 @@ impl Patterns {
             values
                 .iter()
                 .filter(move |value| excludes(value) == excluding)
-                .map(|value| WildMatch::new(value.strip_prefix(EXCLUDE).unwrap_or(value)))
+                .map(|value| WildMatch::new(split_exclusion(value).1))
                 .collect()
         };
         Self { include: globs(false), exclude: globs(true) }
@@ -40,14 +45,29 @@ impl Patterns {
     /// Whether an event passes whose field has these values: none of them may match an exclusion, and if there are
     /// other globs, one of the values must match one of them.
     pub(crate) fn admit<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> bool {
-        let mut included = self.include.is_empty();
+        let mut included = !self.must_match();
         for text in texts {
             let text = text.as_ref();
-            if self.exclude.iter().any(|glob| glob.matches(text)) {
+            if self.exclude(text) {
                 return false;
             }
-            included = included || self.include.iter().any(|glob| glob.matches(text));
+            included = included || self.include(text);
         }
         included
+    }
+
+    /// Whether there are globs of which one must match.
+    pub(crate) fn must_match(&self) -> bool {
+        !self.include.is_empty()
+    }
+
+    /// Whether one of the globs that do not exclude matches.
+    pub(crate) fn include(&self, text: &str) -> bool {
+        self.include.iter().any(|glob| glob.matches(text))
+    }
+
+    /// Whether a glob that excludes matches.
+    pub(crate) fn exclude(&self, text: &str) -> bool {
+        self.exclude.iter().any(|glob| glob.matches(text))
     }
 }

@@ -7,6 +7,7 @@ use unicode_truncate::UnicodeTruncateStr as _;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::super::{sanitize, simd, theme};
+use crate::event::Type;
 use crate::event::json::{Escapes, Text};
 
 /// The maximum width to which a column grows for alignment.
@@ -72,10 +73,15 @@ impl Cells {
         last
     }
 
-    /// Makes the line fit into `columns`. Until it does, these steps are taken in this order: shorten the detail; drop
-    /// the requestor, the member and the project; shorten the object and, unless `keep_what` is set, the text of
-    /// `what`; drop the remote, the type and the time.
-    pub(super) fn fit(&mut self, columns: usize, ellipsis: &str, keep_what: bool) {
+    /// Makes the line of an event of this type fit into `columns`. Until it does, these steps are taken in this order:
+    /// shorten the detail; drop the requestor, the member and the project; shorten the object and, but for lifecycle
+    /// actions, the text of `what`; drop the remote, the type and the time. Of an operation the requestor goes first, as
+    /// its detail may be the reason of a failure.
+    pub(super) fn fit(&mut self, columns: usize, ellipsis: &str, event_type: Type) {
+        let keep_what = event_type == Type::Lifecycle;
+        if event_type == Type::Operation && self.width() > columns {
+            self.requestor.drop();
+        }
         let excess = self.width().saturating_sub(columns);
         if excess == 0 {
             return;

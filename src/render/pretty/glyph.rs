@@ -22,6 +22,12 @@ impl Glyph {
     /// The glyph of events that have no other.
     pub(super) const OTHER: Self = glyph("·", "*", theme::PLAIN);
 
+    /// The glyph of what was changed.
+    pub(super) const UPDATED: Self = glyph("~", "~", theme::CHANGE);
+
+    /// The glyph of an operation or command that failed.
+    pub(super) const FAILURE: Self = glyph("✗", "x", theme::BAD);
+
     /// The glyph of a lifecycle action, by the ending of its name.
     pub(super) fn of_action(action: &str) -> Self {
         match action.rsplit('-').next().unwrap_or_default() {
@@ -30,7 +36,7 @@ impl Glyph {
             "started" | "resumed" | "run" => glyph("▶", ">", theme::GOOD),
             "stopped" | "shutdown" => glyph("■", "#", theme::WARN),
             "paused" => glyph("‖", "=", theme::WARN),
-            "updated" => glyph("~", "~", theme::CHANGE),
+            "updated" => Self::UPDATED,
             "renamed" | "migrated" | "evacuated" => glyph("→", "/", theme::CHANGE),
             "restarted" | "restored" | "refreshed" | "reset" | "healed" => glyph("↻", "@", theme::CHANGE),
             "retrieved" => glyph("↓", "<", theme::PLAIN),
@@ -47,7 +53,7 @@ impl Glyph {
         match status {
             Status::Going => glyph("…", ".", theme::DIM),
             Status::Success => glyph("✓", "v", theme::GOOD),
-            Status::Failure => glyph("✗", "x", theme::BAD),
+            Status::Failure => Self::FAILURE,
             Status::Cancelled => glyph("✗", "x", theme::WARN),
         }
     }

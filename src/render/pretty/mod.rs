@@ -17,8 +17,8 @@ use self::glyph::Glyph;
 use self::operations::Operations;
 use super::{Surface, theme};
 use crate::event::entity::{Entity, EntityKind};
-use crate::event::json::Value;
-use crate::event::{Event, Level, Lifecycle, Logging, Operation, Requestor, Security, Status, Type};
+use crate::event::json::{Text, Value};
+use crate::event::{Device, Event, Failure, Level, Lifecycle, Logging, Operation, Security, Setting, Status, Type};
 
 /// The form of the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -87,10 +87,10 @@ impl Pretty {
 
     /// Appends the line of the event. An event of an operation whose status has not changed has no line.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
-        if event
-            .operation()
-            .is_some_and(|operation| !self.operations.has_changed(operation, self.options.surface.terminal))
-        {
+        let is_terminal = self.options.surface.terminal;
+        let (needs_line, progress) =
+            event.operation().map_or((true, None), |operation| self.operations.advance(operation, is_terminal));
+        if !needs_line {
             return;
         }
         self.cells.clear();
@@ -106,17 +106,22 @@ impl Pretty {
         if let Some(lifecycle) = event.lifecycle() {
             self.lifecycle(lifecycle);
         } else if let Some(operation) = event.operation() {
-            self.operation(operation, time);
+            self.operation(operation, event.failure(), progress.as_deref(), time);
         } else if let Some(logging) = event.logging() {
-            self.logging(event.event_type(), logging);
+            self.logging(event.event_type(), logging, event.failure().is_some());
         } else if let Some(security) = event.security() {
             self.security(security);
+        } else if let Some(setting) = event.setting() {
+            self.setting(setting);
+        } else if let Some(device) = event.device() {
+            self.device(device);
         } else {
             self.unknown(event);
         }
+        self.requestor(event);
         if let Some(width) = self.options.width {
             let ellipsis = if self.options.utf8 { "…" } else { "~" };
-            self.cells.fit(width, ellipsis, event.event_type() == Type::Lifecycle);
+            self.cells.fit(width, ellipsis, event.event_type());
         }
         self.cells.write(out, self.options.surface.color);
     }
@@ -176,13 +181,8 @@ impl Pretty {
     fn columns(&mut self, event: &Event, remote: Option<&str>) {
         let cells = &mut self.cells;
         match event.event_type() {
-            Type::Lifecycle => cells.kind.push("life"),
-            Type::Operation => cells.kind.push("op"),
-            Type::Logging => cells.kind.push("log"),
-            Type::Ovn => cells.kind.push("ovn"),
-            Type::Security => cells.kind.push("sec"),
-            Type::NetworkAcl => cells.kind.push("acl"),
             Type::Other => cells.kind.push_text(Some(event.type_text())),
+            known => cells.kind.push(known.short_name()),
         }
         cells.kind.style = theme::DIM;
         cells.kind.pad = 4;
@@ -222,60 +222,114 @@ impl Pretty {
         self.cells.what.pad = 18;
         self.cells.what.style = glyph.style;
         let source = lifecycle.source().map(|source| source.cow()).unwrap_or_default();
-        self.object(&source);
-        self.requestor(lifecycle.requestor());
+        self.object(&Entity::of_action(&action, &source), &source);
         if let Some(context) = lifecycle.context() {
             self.details(context);
         }
     }
 
-    fn operation(&mut self, operation: Operation<'_>, time: Option<DateTime<Utc>>) {
+    fn operation(
+        &mut self,
+        operation: Operation<'_>,
+        failure: Option<Failure<'_>>,
+        progress: Option<&str>,
+        time: Option<DateTime<Utc>>,
+    ) {
         let status = operation.status();
-        let tight = self.is_tight();
-        self.glyph(Glyph::of_status(status));
+        self.glyph(if failure.is_some() { Glyph::FAILURE } else { Glyph::of_status(status) });
         self.cells.what.pad = 18;
         let description = operation.description().or(operation.member("class").and_then(|class| class.as_text()));
         self.cells.what.push_text(description);
-        let mut objects = operation.subjects();
-        if let Some(path) = objects.next() {
-            let path = path.cow();
-            self.object(&path);
-            // LXD 5.0 lists an instance twice: under `instances` and under `containers`.
-            let first = Entity::parse(&path);
-            let others = objects.filter(|path| Entity::parse(&path.cow()).name != first.name).count();
-            if others > 0 {
-                let _ = write!(self.cells.object.text, " +{others}");
+        let subjects = operation.subjects();
+        if let Some(path) = subjects.first() {
+            self.object(&Entity::parse(path), path);
+            if subjects.len() > 1 {
+                let _ = write!(self.cells.object.text, " +{}", subjects.len() - 1);
             }
         }
         self.cells.detail.style = theme::PLAIN;
-        match status {
-            Status::Going => {
-                if !self.progress(operation) {
-                    let text = operation.status_text().filter(|status| !tight && !status.is("Running"));
-                    self.cells.detail.push_text(text);
-                }
-            }
-            Status::Success => self.duration(operation, time),
-            Status::Cancelled => self.cells.detail.push("cancelled"),
-            Status::Failure => {
+        match (failure, status) {
+            (Some(failure), _) => {
                 self.cells.detail.style = theme::BAD;
-                self.cells.detail.push("Error: ");
-                self.cells.detail.push_text(operation.err());
+                self.failure(operation, failure);
             }
+            (None, Status::Cancelled) => self.cells.detail.push("cancelled"),
+            (None, Status::Success) => {
+                self.duration(operation, time);
+                self.results(operation);
+            }
+            (None, Status::Going | Status::Failure) => self.going(operation, progress),
         }
     }
 
-    /// Appends the operation's progress or, without one, its command. Returns whether it had either.
-    fn progress(&mut self, operation: Operation<'_>) -> bool {
-        let Some(details) = operation.details() else { return false };
-        let progress =
-            details.members().find(|(key, _)| key.raw.ends_with("_progress")).and_then(|(_, text)| text.as_text());
-        match (progress.filter(|progress| !progress.raw.is_empty()), details.get("command")) {
-            (Some(progress), _) => self.cells.detail.push_text(Some(progress)),
-            (None, Some(command)) => self.cells.detail.push_value(command),
-            (None, None) => return false,
+    /// Appends the reason of a failure of an operation.
+    fn failure(&mut self, operation: Operation<'_>, failure: Failure<'_>) {
+        let cell = &mut self.cells.detail;
+        match failure {
+            Failure::Operation(reason) => {
+                cell.push("Error: ");
+                cell.push_text(reason);
+            }
+            Failure::Command(status) => {
+                cell.push("exit ");
+                cell.push(status);
+                // The operation of a command whose output is recorded does not have the command.
+                if let Some(command) = operation.details().and_then(|details| details.get("command")) {
+                    cell.push(": ");
+                    cell.push_value(command);
+                }
+            }
+            // Operations have no level.
+            Failure::Message(_) => {}
         }
-        true
+    }
+
+    /// Appends what is known of an operation in progress: its status unless that is the usual one, and its stage, its
+    /// command, what it renames, or how many operations it has started.
+    fn going(&mut self, operation: Operation<'_>, progress: Option<&str>) {
+        let tight = self.is_tight();
+        let cell = &mut self.cells.detail;
+        let is_usual = |status: Text<'_>| status.is("Running") || (tight && status.is("Pending"));
+        cell.push_text(operation.status_text().filter(|status| !is_usual(*status)));
+        let details = operation.details();
+        let command = details.and_then(|details| details.get("command"));
+        let children = operation.member("child_count").map(|count| count.raw()).filter(|count| *count != "0");
+        if progress.is_some() || command.is_some() || operation.old_entity_url().is_some() || children.is_some() {
+            cell.push(if cell.text.is_empty() { "" } else { "  " });
+        }
+        if let Some(progress) = progress {
+            cell.push(progress);
+        } else if let Some(command) = command {
+            cell.push_value(command);
+        } else if let Some(old) = operation.old_entity_url() {
+            let old = old.cow();
+            cell.push("was ");
+            // The names of what contains the entity stay the same.
+            cell.push(Entity::parse(&old).name.rsplit('/').next().unwrap_or_default());
+        } else if let Some(children) = children {
+            cell.push(children);
+            cell.push(if children == "1" { " operation" } else { " operations" });
+        }
+    }
+
+    /// Appends what a successful operation has made or found.
+    fn results(&mut self, operation: Operation<'_>) {
+        let Some(details) = operation.details() else { return };
+        let tight = self.is_tight();
+        let cell = &mut self.cells.detail;
+        for (key, label) in [("fingerprint", "fingerprint="), ("listen_address", "listen_address=")] {
+            if let Some(result) = details.get_text(key) {
+                cell.push(if cell.text.is_empty() { "" } else { "  " });
+                cell.push(label);
+                cell.push(shortened(&result.cow(), tight));
+            }
+        }
+        if let Some(refreshed) =
+            details.get("refreshed").filter(|refreshed| matches!(refreshed.raw(), "true" | "false"))
+        {
+            cell.push(if cell.text.is_empty() { "" } else { "  " });
+            cell.push(if refreshed.raw() == "true" { "refreshed" } else { "nothing new" });
+        }
     }
 
     /// Appends the duration of an operation. Its end is the time of the event, because LXD does not update `updated_at`
@@ -286,14 +340,14 @@ impl Pretty {
         write_duration(&mut self.cells.detail.text, (to - from.to_utc()).to_std().unwrap_or_default());
     }
 
-    fn logging(&mut self, kind: Type, logging: Logging<'_>) {
+    fn logging(&mut self, kind: Type, logging: Logging<'_>, has_failed: bool) {
         let level = logging.level();
         self.glyph(Glyph::of_level(level.unwrap_or(Level::Info)));
         self.cells.what.style = match level {
+            _ if has_failed => theme::BAD,
             Some(Level::Trace | Level::Debug) => theme::DIM,
             Some(Level::Warning) => theme::WARN,
-            Some(Level::Error | Level::Fatal | Level::Panic) => theme::BAD,
-            Some(Level::Info) | None => theme::PLAIN,
+            _ => theme::PLAIN,
         };
         if level.is_none() && kind == Type::Logging {
             self.cells.what.push_text(logging.level_text());
@@ -312,11 +366,48 @@ impl Pretty {
         self.cells.what.push_text(security.name());
         self.cells.what.pad = 18;
         self.cells.object.push_text(security.description());
-        self.requestor(security.requestor());
         self.cells.detail.style = theme::DIM;
         self.cells.detail.push_text(security.request_method());
-        self.cells.detail.push(" ");
-        self.cells.detail.push_text(security.request_path());
+        if let Some(path) = security.request_path() {
+            self.cells.detail.push(if self.cells.detail.text.is_empty() { "" } else { " " });
+            self.cells.detail.push_text(Some(path));
+        }
+    }
+
+    /// A configuration key with its value before and now; values that are not set are empty.
+    fn setting(&mut self, setting: Setting<'_>) {
+        self.glyph(Glyph::UPDATED);
+        self.cells.what.push_text(setting.key());
+        self.cells.what.pad = 18;
+        let arrow = if self.options.utf8 { " → " } else { " -> " };
+        let cell = &mut self.cells.detail;
+        let quoted = |text: Option<Text<'_>>| format!("{:?}", text.map(|text| text.cow()).unwrap_or_default());
+        cell.push(&quoted(setting.old_value()));
+        cell.push(arrow);
+        cell.push(&quoted(setting.value()));
+    }
+
+    fn device(&mut self, device: Device<'_>) {
+        let action = device.action().map(|action| action.cow()).unwrap_or_default();
+        self.glyph(Glyph::of_action(&action));
+        let cell = &mut self.cells.what;
+        cell.pad = 18;
+        cell.push_text(device.name());
+        if let Some(kind) = device.device_type() {
+            cell.push(" (");
+            cell.push_text(Some(kind));
+            cell.push(")");
+        }
+        if let Some(config) = device.config() {
+            let cell = &mut self.cells.detail;
+            cell.style = theme::DIM;
+            for (key, value) in config.members().filter(|(key, _)| !key.is("type")) {
+                cell.push(if cell.text.is_empty() { "" } else { " " });
+                cell.push_text(Some(key));
+                cell.push("=");
+                cell.push_value(value);
+            }
+        }
     }
 
     fn unknown(&mut self, event: &Event) {
@@ -326,33 +417,40 @@ impl Pretty {
         }
     }
 
-    fn object(&mut self, path: &str) {
-        let source = Entity::parse(path);
+    fn object(&mut self, entity: &Entity<'_>, path: &str) {
         let cell = &mut self.cells.object;
         cell.style = theme::OBJECT;
         cell.pad = 14;
-        if source.kind == EntityKind::Other {
+        if entity.kind == EntityKind::Other {
             // The path of an entity of an unknown kind is shown without its prefix and query.
             let plain = path.split('?').next().unwrap_or_default();
             cell.push(plain.strip_prefix("/1.0/").unwrap_or(plain));
             return;
         }
-        cell.push(source.kind.name());
-        if !source.name.is_empty() {
+        cell.push(entity.kind.name());
+        if !entity.name.is_empty() {
             cell.push(" ");
-            cell.push(shortened(&source.name, self.options.width.is_some()));
+            cell.push(shortened(&entity.name, self.options.width.is_some()));
         }
     }
 
-    fn requestor(&mut self, requestor: Option<Requestor<'_>>) {
-        let Some(requestor) = requestor.filter(|requestor| !requestor.username.raw.is_empty()) else { return };
+    /// Who asked for it; for audit records also from where.
+    fn requestor(&mut self, event: &Event) {
+        let Some(requestor) = event.requestor() else { return };
         let tight = self.is_tight();
         let cell = &mut self.cells.requestor;
         cell.style = theme::DIM;
-        cell.push("by ");
-        cell.push_text(Some(requestor.protocol));
-        cell.push("/");
-        cell.push(shortened(&requestor.username.cow(), tight));
+        if !requestor.username.raw.is_empty() {
+            cell.push("by ");
+            cell.push_text(Some(requestor.protocol));
+            cell.push("/");
+            cell.push(shortened(&requestor.username.cow(), tight));
+        }
+        if let Some(host) = requestor.host().filter(|_| event.event_type() == Type::Security) {
+            cell.push(if cell.text.is_empty() { "from " } else { " from " });
+            cell.push(&host);
+        }
+        cell.pad = cell.width();
     }
 
     /// Appends the members of a context as `key=value`; `old_name` is shown as `was NAME`.

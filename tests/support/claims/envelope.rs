@@ -1,7 +1,7 @@
 //! Messages are parsed as `serde_json` parses them, and the JSON format prints them unchanged.
 
 use lxmon::event::json::{Content, JsonError, Text, Value as Node};
-use lxmon::event::{Event, Malformed, Message, RemoteId, Requestor};
+use lxmon::event::{Event, Malformed, Message, RemoteId, Requestor, Stages};
 use lxmon::render::Format;
 use serde_json::Value;
 
@@ -111,7 +111,9 @@ fn look_at(event: &Event) {
     if let Some(operation) = event.operation() {
         let parts = [operation.id(), operation.description(), operation.created_at(), operation.status_text()];
         parts.into_iter().chain([operation.err()]).flatten().for_each(text);
-        operation.subjects().chain(operation.entity_paths()).for_each(text);
+        operation.entity_paths().chain(operation.old_entity_url()).for_each(text);
+        assert!(operation.subjects().len() <= operation.entity_paths().count());
+        let _ = (operation.returned(), Stages::default().advance(operation));
         operation.details().into_iter().for_each(walk);
         let _ = (operation.status(), operation.member("class"));
     }
@@ -125,13 +127,25 @@ fn look_at(event: &Event) {
         let request = [security.request_path(), security.request_method()];
         parts.into_iter().chain(request).flatten().for_each(text);
         requestor(security.requestor());
+        assert!(security.entity_path().is_none_or(|path| path.starts_with("/1.0")));
     }
-    // An event has at most one of these four views, and only with metadata.
+    if let Some(setting) = event.setting() {
+        [setting.key(), setting.old_value(), setting.value()].into_iter().flatten().for_each(text);
+    }
+    if let Some(device) = event.device() {
+        [device.action(), device.name(), device.device_type()].into_iter().flatten().for_each(text);
+        device.config().into_iter().for_each(walk);
+    }
+    requestor(event.requestor());
+    assert!(event.failure().is_none() || event.operation().is_some() || event.logging().is_some());
+    // An event has at most one of these views, and only with metadata.
     let views = [
         event.lifecycle().is_some(),
         event.operation().is_some(),
         event.logging().is_some(),
         event.security().is_some(),
+        event.setting().is_some(),
+        event.device().is_some(),
     ];
     assert!(views.into_iter().filter(|has| *has).count() <= usize::from(metadata.is_some()));
 }

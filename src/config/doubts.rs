@@ -1,0 +1,94 @@
+//! Notices about options that are valid but probably a mistake.
+
+use super::{Config, projects};
+use crate::cli::{Cli, actions};
+use crate::event::Type;
+use crate::event::catalogue::{self, Action};
+use crate::filter::{excludes, is_glob, split_exclusion};
+use crate::remote::Remote;
+use crate::report::suggest;
+use crate::source::Source;
+use crate::source::server::request::Projects;
+
+/// Whatever is doubtful about the command line, as sentences.
+#[must_use]
+pub(crate) fn doubts(cli: &Cli, config: &Config) -> Vec<String> {
+    let remotes = match &config.source {
+        Source::Servers(remotes) => &remotes[..],
+        Source::Replay(_) | Source::Demo => &[],
+    };
+    let mut doubts = Vec::new();
+    doubts.extend(cli.types.iter().filter_map(|kind| unknown_type(kind)));
+    for glob in &cli.actions {
+        let (excludes, glob) = split_exclusion(glob);
+        let known: Vec<_> = catalogue::matching(glob).collect();
+        if known.is_empty() {
+            doubts.push(unknown_action(glob));
+        } else if !excludes {
+            doubts.extend(elsewhere(glob, &known, remotes));
+            doubts.extend(project_events(glob, &known, cli, remotes));
+        }
+    }
+    doubts.extend(never_failed(cli));
+    doubts
+}
+
+/// No server has the type. It is asked for all the same, as newer servers may have it.
+fn unknown_type(kind: &str) -> Option<String> {
+    let (_, word) = split_exclusion(kind);
+    if is_glob(word) || Type::KNOWN.iter().any(|known| known.name() == word) {
+        return None;
+    }
+    Some(match &suggest::nearest(word, Type::KNOWN.into_iter().map(Type::name))[..] {
+        [] => format!("no known type is {word:?}; types: {}", Type::KNOWN.map(Type::name).join(", ")),
+        names => format!("no known type is {word:?}; near it: {}", names.join(", ")),
+    })
+}
+
+fn unknown_action(glob: &str) -> String {
+    match &actions::nearest(glob)[..] {
+        [] => format!("no known action matches {glob:?}; `lxmon --list-actions` shows them all"),
+        names => format!("no known action matches {glob:?}; near it: {}", names.join(", ")),
+    }
+}
+
+/// Only servers of the other kind send the actions.
+fn elsewhere(glob: &str, known: &[&Action], remotes: &[Remote]) -> Option<String> {
+    let flavour = remotes.first()?.flavour;
+    let is_sent = known.iter().any(|action| remotes.iter().any(|remote| action.servers.includes(remote.flavour)));
+    (!is_sent).then(|| {
+        let servers = known[0].servers.name();
+        format!("{flavour} has no action that matches {glob:?}; only {servers} sends such events")
+    })
+}
+
+/// The events of a project belong to that project (both servers' `lifecycle/project.go`), so those of one project do not
+/// have the events of others.
+fn project_events(glob: &str, known: &[&Action], cli: &Cli, remotes: &[Remote]) -> Option<String> {
+    let is_about_projects = known.iter().all(|action| action.name.starts_with("project-"));
+    let followed = remotes.first()?.project();
+    (is_about_projects && projects(cli) == Projects::Default).then(|| {
+        format!(
+            "the events of a project are sent in that project, so {glob:?} shows only those of the project \
+             {followed:?}; --all-projects shows those of every project"
+        )
+    })
+}
+
+/// Only operations and log lines can be failures.
+fn never_failed(cli: &Cli) -> Option<String> {
+    if !cli.failed {
+        return None;
+    }
+    let can_fail = |name: &str| {
+        let kinds = [Type::Operation, Type::Logging, Type::Ovn, Type::NetworkAcl];
+        kinds.iter().any(|kind| kind.name() == name) || is_glob(name)
+    };
+    let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).collect();
+    let is_of_actions = cli.actions.iter().any(|action| !excludes(action));
+    if is_of_actions {
+        return Some("--failed selects operations and log lines, which have no --action: nothing will be shown".into());
+    }
+    (!types.is_empty() && !types.iter().any(|kind| can_fail(kind)))
+        .then(|| "--failed selects operations and log lines, which --type leaves out: nothing will be shown".to_owned())
+}
