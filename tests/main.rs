@@ -4,6 +4,7 @@ mod cluster;
 mod complete;
 mod corpus;
 mod differential;
+mod doubts;
 mod endurance;
 mod faults;
 mod flow;

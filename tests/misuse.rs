@@ -204,14 +204,3 @@ fn the_list_of_actions_takes_globs_and_exclusions() {
         assert!(outcome.status == 1 && outcome.stderr.contains(says), "{glob}: {}", outcome.stderr);
     }
 }
-
-#[test]
-fn an_action_that_nobody_knows_is_a_notice() {
-    let outcome = run(["--replay", "/dev/null", "-a", "instance-strated"]);
-    assert_eq!(outcome.status, 0);
-    assert!(outcome.stderr.contains("near it: instance-started"), "{}", outcome.stderr);
-    let quiet = run(["--replay", "/dev/null", "-a", "instance-strated", "-q"]);
-    assert_eq!((quiet.status, &*quiet.stderr), (0, ""));
-    let known = run(["--replay", "/dev/null", "-a", "instance-*", "-a", "!*-exec"]);
-    assert_eq!((known.status, &*known.stderr), (0, ""));
-}
