@@ -1,8 +1,6 @@
-//! Files and environment variables of a client: certificates, keys, tokens, addresses, proxies.
+//! Files and environment variables of a client: certificates, keys, tokens, addresses.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
@@ -143,11 +141,12 @@ fn files_that_are_no_files_are_told_and_hang_nothing() {
     fs::write(&config, fs::read_to_string(&config).unwrap().replace("auth_type: oidc", "")).unwrap();
     fifo("client.key");
     client.refuse(&says("client.key"));
-    fifo("client.crt");
+    let path = fifo("client.crt");
     client.refuse(&says("client.crt"));
-    fifo("servercerts/n1.crt");
+    fs::remove_file(path).unwrap();
+    let path = fifo("servercerts/n1.crt");
     client.refuse(&says("n1.crt"));
-    fs::remove_file(client.directory.path().join("servercerts/n1.crt")).unwrap();
+    fs::remove_file(path).unwrap();
     client.file("client.ca", "");
     fifo("client.ca");
     client.refuse(&says("client.ca"));
@@ -243,6 +242,9 @@ fn tokens_are_sent_and_never_shown() {
     client.file("oidctokens/n1.json", "{").refuse("n1.json: EOF");
     client.file("oidctokens/n1.json", "{}").refuse("there is no access token in it");
     let quoting = r#"{"access_token":"x","IDTokenClaims":"oidc-secret"}"#;
+    client
+        .file("oidctokens/n1.json", "{\"access_token\":\"a\\nb\"}")
+        .refuse("n1.json: its access token contains a line end");
     let refused =
         client.file("oidctokens/n1.json", quoting).refuse("n1.json: not what a client saves: line 1, column ");
     assert!(!refused.contains("oidc-secret"), "{refused}");
@@ -256,6 +258,8 @@ fn tokens_are_sent_and_never_shown() {
         outcome.stderr
     );
 
+    let client = Client::new(&https(server.port));
+    client.pin(&identity);
     let outcome = finish(client.command(&["-v", "--debug"]).env("LXD_AUTH_BEARER_TOKEN", "bearer-secret"));
     assert!(server.requests.recv().unwrap().contains("\r\nAuthorization: Bearer bearer-secret\r\n"));
     assert!(outcome.stderr.contains("token from $LXD_AUTH_BEARER_TOKEN") && !outcome.stderr.contains("bearer-secret"));
@@ -284,9 +288,6 @@ fn tokens_are_sent_and_never_shown() {
         assert!(!outcome.stderr.contains("sec"), "{}", outcome.stderr);
         assert!(server.requests.try_recv().is_err(), "{token:?}");
     }
-    client
-        .file("oidctokens/n1.json", "{\"access_token\":\"a\\nb\"}")
-        .refuse("n1.json: its access token contains a line end");
 }
 
 #[test]
@@ -310,47 +311,170 @@ fn addresses_of_every_form() {
 }
 
 #[test]
-fn a_proxy_leads_to_the_server_or_says_why_not() {
-    let authority = Authority::new();
-    let server = TlsServer::new(&authority.sign(&params(&["lxd.example"])));
-    let to = server.port;
-    let (hearing, asked) = mpsc::channel();
-    let proxy = listen("127.0.0.1:0", move |stream| {
-        let mut head = String::new();
-        let mut reader = BufReader::with_capacity(1, &stream);
-        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
-        let _ = hearing.send(head);
-        let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
-        (&stream).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
-        let (mut back, mut there) = (server.try_clone().unwrap(), stream.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut back, &mut there));
-        let _ = std::io::copy(&mut &stream, &mut server);
-    });
-    let client = Client::new("https://lxd.example:8443");
-    client.file("client.ca", &authority.certificate);
-    let through = |url: &str| finish(client.command(&["-v", "--debug"]).env("HTTPS_PROXY", url));
-    let outcome = through(&format!("http://me:pa%73s@127.0.0.1:{proxy}"));
-    assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{}", outcome.stderr);
-    let head = asked.recv().unwrap();
-    assert!(head.starts_with("CONNECT lxd.example:8443 HTTP/1.1\r\n"), "{head}");
-    assert!(head.contains("\r\nProxy-Authorization: Basic bWU6cGFzcw==\r\n"), "{head}");
-    assert!(!outcome.stderr.contains("pass") && !outcome.stderr.contains("bWU6"), "{}", outcome.stderr);
+fn client_ca_counts_for_certificates_only() {
+    // The row "client.ca" of the clients' settings: it is not read for a token or with OIDC (LXD lxc/config/remote.go).
+    let [private, public] = [Authority::new(), Authority::new()];
+    let server = TlsServer::new(&public.sign(&params(&["127.0.0.1"])));
+    let roots = tempfile::NamedTempFile::new().unwrap();
+    fs::write(roots.path(), &public.certificate).unwrap();
+    let follow = |client: &Client, token: &str| {
+        client.file("client.ca", &private.certificate).file("oidctokens/n1.json", r#"{"access_token":"x"}"#);
+        let mut command = client.command(&[]);
+        finish(command.env("SSL_CERT_FILE", roots.path()).env("LXD_AUTH_BEARER_TOKEN", token))
+    };
+    let tls = Client::new(&https(server.port));
+    let me = self_signed(&params(&["me"]));
+    tls.file("client.crt", &me.certificate).file("client.key", &me.key);
+    let outcome = follow(&tls, "");
+    assert!(outcome.stderr.contains("no authority that we trust has signed"), "{}", outcome.stderr);
+    assert_eq!(follow(&tls, "x").status, 0);
+    assert_eq!(follow(&Client::with(&https(server.port), "    auth_type: oidc\n"), "").status, 0);
+}
 
-    for (answer, says) in [
-        (&b"HTTP/1.1 403 Forbidden\r\n\r\n"[..], "it refuses to connect to lxd.example:8443: 403 Forbidden\nhint: "),
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it requires a login (407)\nhint: "),
-        (b"nonsense\r\n\r\n", "it does not answer in HTTP\nhint: "),
-        (b"", "it closes the connection without an answer\nhint: "),
+#[test]
+fn logins_come_in_the_clients_order() {
+    // The row "login order": OIDC if the remote says so, else the token of the environment (LXD), else the certificate.
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::new(&identity);
+    let me = self_signed(&params(&["me"]));
+    for (auth_type, flavour, token, login) in [
+        ("oidc", "lxd", "bearer-secret", "; login from "),
+        ("oidc", "incus", "bearer-secret", "; login from "),
+        ("tls", "lxd", "bearer-secret", "; token from $LXD_AUTH_BEARER_TOKEN\n"),
+        ("tls", "incus", "bearer-secret", "; client certificate "),
+        ("tls", "lxd", "", "; client certificate "),
     ] {
-        let proxy = listen("127.0.0.1:0", move |mut stream| {
-            let _ = stream.read(&mut [0; 1024]);
-            let _ = stream.write_all(answer);
-        });
-        let outcome = through(&format!("http://127.0.0.1:{proxy}"));
-        assert_eq!(outcome.status, 1);
-        assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
+        let client = Client::with(&https(server.port), &format!("    auth_type: {auth_type}\n"));
+        client.pin(&identity).file("client.crt", &me.certificate).file("client.key", &me.key);
+        client.file("oidctokens/n1.json", r#"{"access_token":"oidc-secret"}"#);
+        let mut command = lxmon([&*format!("--{flavour}"), "n1:", "-f", "json", "-n1", "-v"]);
+        command.env("LXD_CONF", client.directory.path()).env("INCUS_CONF", client.directory.path());
+        let outcome = finish(command.env("LXD_AUTH_BEARER_TOKEN", token));
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(login), "{auth_type} {flavour} {token}: {}", outcome.stderr);
+        let head = server.requests.recv().unwrap();
+        let sent = head.lines().find(|line| line.starts_with("Authorization: "));
+        let wanted = match login {
+            "; login from " => Some("Authorization: Bearer oidc-secret"),
+            "; client certificate " => None,
+            _ => Some("Authorization: Bearer bearer-secret"),
+        };
+        assert_eq!(sent, wanted, "{auth_type} {flavour} {token}");
     }
-    let outcome = through("socks5://127.0.0.1:1080");
-    assert_eq!(outcome.status, 2);
-    assert!(outcome.stderr.contains("only http:// proxies can be used"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_system_wide_remote_is_pinned_by_the_systems_files_only() {
+    // The row "certificates": each remote has the pin that stands beside the file that it is configured in.
+    let [mine, other] = [(); 2].map(|()| self_signed(&params(&["lxd"])));
+    let server = TlsServer::new(&mine);
+    let [user, system] = [(); 2].map(|()| Client::new(&https(server.port)));
+    for (user_has_remote, users_pin, systems_pin, status) in [
+        (true, Some(&mine), Some(&other), 0),
+        (true, Some(&other), Some(&mine), 1),
+        (true, None, Some(&mine), 1),
+        (false, Some(&other), Some(&mine), 0),
+        (false, Some(&mine), Some(&other), 1),
+        (false, Some(&mine), None, 1),
+    ] {
+        for (client, pin) in [(&user, users_pin), (&system, systems_pin)] {
+            let _ = fs::remove_file(client.directory.path().join("servercerts/n1.crt"));
+            pin.map(|identity| client.pin(identity));
+        }
+        let remotes = format!("remotes:\n  n1:\n    addr: {}\n", https(server.port));
+        user.file("config.yml", if user_has_remote { &remotes } else { "" });
+        let outcome = finish(user.command(&[]).env("LXD_GLOBAL_CONF", system.directory.path()));
+        let case = (user_has_remote, users_pin.is_some(), systems_pin.is_some());
+        assert_eq!(outcome.status, status, "{case:?}: {}", outcome.stderr);
+    }
+}
+
+/// An Incus client's command for the files in a directory.
+fn incus(client: &Client) -> std::process::Command {
+    let mut command = lxmon(["--incus", "n1:", "-f", "json", "-n1", "-v"]);
+    command.env("INCUS_CONF", client.directory.path());
+    command
+}
+
+#[test]
+fn incus_certificates_of_a_remote_come_first() {
+    // The row "client certificate" of Incus: clientcerts/NAME.crt and .key, both there, with NAME.ca.
+    let [own_authority, authority] = [Authority::new(), Authority::new()];
+    let [own, general] = [self_signed(&params(&["own"])), self_signed(&params(&["general"]))];
+    let server = TlsServer::new(&own_authority.sign(&params(&["127.0.0.1"])));
+    let client = Client::new(&https(server.port));
+    fs::create_dir(client.directory.path().join("clientcerts")).unwrap();
+    client.file("client.crt", &general.certificate).file("client.key", &general.key);
+    client.file("client.ca", &authority.certificate);
+    client.file("clientcerts/n1.crt", &own.certificate).file("clientcerts/n1.ca", &own_authority.certificate);
+    let shown = |identity: &crate::support::tls::Identity| {
+        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+        format!("client certificate {}", &lxmon::remote::login::fingerprint(&certificate)[..12])
+    };
+    // Without its key, neither the certificate nor the authority counts.
+    let outcome = finish(&mut incus(&client));
+    assert!(outcome.stderr.contains("no authority that we trust has signed"), "{}", outcome.stderr);
+    client.file("client.ca", &own_authority.certificate);
+    let outcome = finish(&mut incus(&client));
+    assert!(outcome.status == 0 && outcome.stderr.contains(&shown(&general)), "{}", outcome.stderr);
+    client.file("client.ca", &authority.certificate).file("clientcerts/n1.key", &own.key);
+    let outcome = finish(&mut incus(&client));
+    assert!(outcome.status == 0 && outcome.stderr.contains(&shown(&own)), "{}", outcome.stderr);
+    // Without an authority of its own the system's decide, not client.ca.
+    fs::remove_file(client.directory.path().join("clientcerts/n1.ca")).unwrap();
+    client.file("client.ca", &own_authority.certificate);
+    let outcome = finish(&mut incus(&client));
+    assert!(outcome.status == 1 && outcome.stderr.contains("trust"), "{}", outcome.stderr);
+    client.file("clientcerts/n1.key", "garbage");
+    let outcome = finish(&mut incus(&client));
+    assert!(outcome.stderr.contains("clientcerts/n1.key: there is no private key in it\nhint: "), "{}", outcome.stderr);
+    client.file("clientcerts/n1.key", &general.key);
+    let outcome = finish(&mut incus(&client));
+    assert!(outcome.stderr.contains("n1.key: the key is not that of n1.crt beside it\nhint: "), "{}", outcome.stderr);
+    // LXD has no such files.
+    client.file("client.ca", &own_authority.certificate).succeed();
+}
+
+#[test]
+fn incus_can_ask_for_pass_phrases_in_our_place() {
+    // The row "encrypted keys" of Incus: its keepalive socket serves the remote.
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::new(&identity);
+    let client = Client::new(&https(server.port));
+    client.pin(&identity).file("client.crt", &self_signed(&params(&["me"])).certificate);
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys/unusable");
+    for name in ["encrypted-legacy", "encrypted-pkcs8", "openssh"] {
+        client.file("client.key", &fs::read_to_string(keys.join(format!("{name}.key"))).unwrap());
+        let outcome = finish(&mut incus(&client));
+        let hint = format!(
+            "hint: let incus ask for it: incus remote set-keepalive n1 3600 && incus list n1:; then follow \
+             unix:{}/keepalive/n1.socket\n",
+            client.directory.path().display()
+        );
+        assert!(outcome.status == 1 && outcome.stderr.ends_with(&hint), "{name}: {}", outcome.stderr);
+        assert!(!client.refuse("client.key: ").contains("incus"), "{name}");
+    }
+}
+
+#[test]
+fn a_bearer_token_that_is_refused_has_its_own_hint() {
+    let identity = self_signed(&params(&["lxd"]));
+    let tls = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
+    let port = listen("127.0.0.1:0", move |stream| {
+        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&tls)).unwrap(), stream);
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+        let body = r#"{"type":"error","error":"Failed verifying bearer token: token has expired","error_code":403}"#;
+        let answer = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+    });
+    let client = Client::new(&https(port));
+    let outcome = finish(client.pin(&identity).command(&[]).env("LXD_AUTH_BEARER_TOKEN", "bearer-secret"));
+    assert_eq!(outcome.status, 1);
+    assert_eq!(
+        outcome.stderr,
+        "lxmon: n1: the server refuses (403): Failed verifying bearer token: token has expired (tried: token from \
+         $LXD_AUTH_BEARER_TOKEN)\n\
+         hint: the token has expired, was revoked, or is for another server; a new one: lxc auth identity token issue \
+         bearer/NAME\n"
+    );
 }

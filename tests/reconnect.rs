@@ -179,7 +179,11 @@ fn a_server_that_is_starting_is_an_error_at_first() {
     let outcome = run([&*server.remote()]);
     assert_eq!(
         (outcome.status, &*outcome.stderr.replace(&server.remote(), "SERVER")),
-        (1, "lxmon: SERVER: the server refuses (503): LXD is starting\n")
+        (
+            1,
+            "lxmon: SERVER: the server refuses (503): LXD is starting\n\
+             hint: `--retry` keeps trying until the server is ready\n"
+        )
     );
     assert_eq!(server.requests().len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -114,9 +115,10 @@ async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {
     let wanted = Wanted { words: &words, flavour, force_local: is_set("force_local"), names_projects: true };
     let remotes = remote::resolve(&wanted, &environment)?;
     let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
-    let Dialed { stream, host, prefix, authorization, .. } = dial(remote, &environment, &Cell::new(false)).await?;
+    let Dialed { stream, host, prefix, identity, .. } =
+        dial(remote, &environment, &Rc::default(), &Cell::new(false)).await?;
     let target = format!("{prefix}/1.0/projects");
-    let body = http::get(stream, &host, &target, authorization.as_ref(), LONGEST).await?;
+    let body = http::get(stream, &host, &target, &identity, LONGEST).await?;
     let answer: Answer = serde_json::from_slice(&body)?;
     Ok(answer.metadata.iter().map(|path| Entity::parse(path).name.into_owned()).collect())
 }

@@ -14,7 +14,7 @@ use crate::source::server::request::Projects;
 #[must_use]
 pub(crate) fn doubts(cli: &Cli, config: &Config) -> Vec<String> {
     let remotes = match &config.source {
-        Source::Servers(remotes) => &remotes[..],
+        Source::Servers { remotes, .. } => &remotes[..],
         Source::Replay(_) | Source::Demo => &[],
     };
     let mut doubts = Vec::new();

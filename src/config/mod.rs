@@ -164,7 +164,7 @@ fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
 /// The selection of events by the command line.
 fn selection(cli: &Cli, source: &Source) -> Selection {
     let remotes = match source {
-        Source::Servers(remotes) => &remotes[..],
+        Source::Servers { remotes, .. } => &remotes[..],
         Source::Replay(_) | Source::Demo => &[],
     };
     let remote_projects = match projects(cli) {

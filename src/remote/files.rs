@@ -30,6 +30,9 @@ pub(super) struct Entry {
     pub(super) auth_type: Option<String>,
     #[serde(default, deserialize_with = "yes_or_no")]
     pub(super) public: bool,
+    /// Whether it comes from the system-wide file.
+    #[serde(skip)]
+    pub(super) is_system_wide: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -59,19 +62,21 @@ fn yes_or_no<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, 
 impl ClientConfig {
     /// Reads the user's file and the system-wide file. A missing file counts as empty.
     pub(super) fn read(flavour: Flavour, environment: &Environment) -> Result<Self, Fault> {
-        let directories =
-            Directories { user: directory(flavour, environment), system: system_directory(flavour, environment) };
+        let directories = Directories {
+            user: directory(flavour, environment),
+            system: system_directory(flavour, environment),
+            is_system_wide: false,
+        };
         let file = directories.user.join("config.yml");
         let user = parse(&file)?;
         let system = parse(&directories.system.join("config.yml"))?;
         // A remote of the user overrides one of the system with the same name.
-        let remotes = [system.remotes, user.remotes].into_iter().flatten().flatten();
-        Ok(Self {
-            file,
-            directories,
-            default_remote: user.default_remote.filter(|name| !name.is_empty()),
-            remotes: remotes.map(|(name, entry)| (name, entry.unwrap_or_default())).collect(),
-        })
+        let of = |file: File, is_system_wide| {
+            let remotes = file.remotes.into_iter().flatten();
+            remotes.map(move |(name, entry)| (name, Entry { is_system_wide, ..entry.unwrap_or_default() }))
+        };
+        let default_remote = user.default_remote.clone().filter(|name| !name.is_empty());
+        Ok(Self { file, directories, default_remote, remotes: of(system, true).chain(of(user, false)).collect() })
     }
 
     pub(super) fn remote(&self, name: &str) -> Option<&Entry> {

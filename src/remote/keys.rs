@@ -12,16 +12,34 @@ use x509_cert::der::{Decode as _, Header, Reader as _, SliceReader};
 use super::Flavour;
 use crate::report::exit::Fault;
 
-/// The private key in the PEM file `file`, whose contents are `text`.
-pub(super) fn private(file: &Path, text: &[u8], flavour: Flavour) -> Result<PrivateKeyDer<'static>, Fault> {
+/// The private key in the PEM file `file`, whose contents are `text`. `served` is the socket at which the client serves
+/// the remote `name` without a key, if it can do so.
+pub(super) fn private(
+    file: &Path,
+    text: &[u8],
+    flavour: Flavour,
+    name: &str,
+    served: Option<&Path>,
+) -> Result<PrivateKeyDer<'static>, Fault> {
     let shown = file.display();
+    let certificate = file.with_extension("crt");
     let labels = labels(text);
     // The clients use the first block whose label ends like this (Go's crypto/tls, X509KeyPair).
     let label = labels.iter().find(|label| label.ends_with("PRIVATE KEY")).map(String::as_str);
     let is_encrypted = label == Some("ENCRYPTED PRIVATE KEY") || memmem::find(text, b"4,ENCRYPTED").is_some();
+    let by_client = || {
+        let socket = served?.display();
+        Some(format!(
+            "let incus ask for it: incus remote set-keepalive {name} 3600 && incus list {name}:; then follow \
+             unix:{socket}"
+        ))
+    };
     if label.is_some() && is_encrypted {
-        return Err(Fault::failed(format!("{shown}: the key is encrypted, and lxmon does not ask for pass phrases"))
-            .hint(format!("openssl pkey -in {shown} -out client.key.plain, then put that in its place")));
+        let fault = Fault::failed(format!("{shown}: the key is encrypted, and lxmon does not ask for pass phrases"));
+        return Err(fault
+            .hint(by_client().unwrap_or_else(|| {
+                format!("openssl pkey -in {shown} -out {shown}.plain, then put that in its place")
+            })));
     }
     let none = |what: &str| {
         Fault::failed(format!("{shown}: there is no private key in it{what}"))
@@ -31,19 +49,26 @@ pub(super) fn private(file: &Path, text: &[u8], flavour: Flavour) -> Result<Priv
         let client = flavour.client();
         Fault::failed(format!("{shown}: {what}, which cannot be used")).hint(format!(
             "usable are EC keys on P-256 and P-384, Ed25519, and RSA keys of 2048 to 4096 bits; `{client} remote add` \
-             makes one once client.crt and client.key have been moved away"
+             makes one once {} and {shown} have been moved away",
+            certificate.display()
         ))
     };
     match label {
         None => return Err(none(&instead("PRIVATE KEY", text))),
-        Some("OPENSSH PRIVATE KEY") => return Err(unusable("an OpenSSH key")),
+        Some("OPENSSH PRIVATE KEY") => {
+            let fault = unusable("an OpenSSH key");
+            return Err(match by_client() {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            });
+        }
         Some("DSA PRIVATE KEY") => return Err(unusable("a DSA key")),
         Some("PRIVATE KEY" | "EC PRIVATE KEY" | "RSA PRIVATE KEY") => {}
         Some(other) => return Err(unusable(&format!("a key of the form {other:?}"))),
     }
     let key = PrivateKeyDer::from_pem_slice(text).map_err(|_| {
         Fault::failed(format!("{shown}: the PEM block of its private key is damaged"))
-            .hint("put back a whole copy of the key that belongs to client.crt")
+            .hint(format!("put back a whole copy of the key that belongs to {}", certificate.display()))
     })?;
     match ring::default_provider().key_provider.load_private_key(key.clone_key()) {
         Ok(_) => Ok(key),

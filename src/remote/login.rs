@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde::Deserialize;
 
-use super::Flavour;
-use super::keys;
+use super::oidc::{Saved, Site};
 use super::read::read;
+use super::{Flavour, Https, keys};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
@@ -20,6 +20,42 @@ pub struct Directories {
     pub user: PathBuf,
     /// The system-wide configuration directory, of which only `config.yml` and `servercerts/` are read.
     pub system: PathBuf,
+    /// Whether the remote is a system-wide one: such a remote is pinned by the system-wide `servercerts/` only, and one
+    /// of the user by the user's only.
+    pub is_system_wide: bool,
+}
+
+impl Directories {
+    /// The file that pins the certificate of the remote `name`.
+    fn pin(&self, name: &str) -> PathBuf {
+        let directory = if self.is_system_wide { &self.system } else { &self.user };
+        directory.join("servercerts").join(format!("{name}.crt"))
+    }
+
+    /// The files of the client certificate for the remote `name`. Incus has some for single remotes (Incus
+    /// `shared/cliconfig/cert.go`); they count if the certificate and its key are both there.
+    fn client_certificate(&self, flavour: Flavour, name: &str) -> CertificateFiles {
+        let file =
+            |directory: &str, name: &str, ending: &str| self.user.join(directory).join(format!("{name}.{ending}"));
+        let files = |directory, name| CertificateFiles {
+            certificate: file(directory, name, "crt"),
+            key: file(directory, name, "key"),
+            authority: file(directory, name, "ca"),
+        };
+        let own = files("clientcerts", name);
+        if flavour == Flavour::Incus && own.certificate.exists() && own.key.exists() {
+            return own;
+        }
+        files("", "client")
+    }
+}
+
+/// The files of a client certificate.
+struct CertificateFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// The authority that has signed the certificates of the servers that accept this one.
+    authority: PathBuf,
 }
 
 /// How we authenticate.
@@ -34,15 +70,15 @@ pub enum Login {
         /// The key's file, for error messages.
         key_file: PathBuf,
     },
-    /// A bearer token.
+    /// A bearer token from the environment.
     Token {
         /// The token.
         token: Secret,
         /// Where it comes from.
         source: String,
-        /// The user, if the saved login names one.
-        user: Option<String>,
     },
+    /// A saved OIDC login.
+    Oidc(Saved),
     /// No credentials were found.
     Nobody {
         /// The missing certificate file.
@@ -67,8 +103,9 @@ impl fmt::Display for Login {
                 let fingerprint = chain.first().map(|certificate| fingerprint(certificate)).unwrap_or_default();
                 write!(f, "client certificate {}", &fingerprint[..12.min(fingerprint.len())])
             }
-            Self::Token { source, user: Some(user), .. } => write!(f, "token from {source}, as {user}"),
-            Self::Token { source, user: None, .. } => write!(f, "token from {source}"),
+            Self::Token { source, .. } => write!(f, "token from {source}"),
+            Self::Oidc(Saved { source, user: Some(user), .. }) => write!(f, "login from {source}, as {user}"),
+            Self::Oidc(Saved { source, user: None, .. }) => write!(f, "login from {source}"),
             Self::Nobody { looked_for } => write!(f, "no login: there is no {}", looked_for.display()),
         }
     }
@@ -88,41 +125,45 @@ pub fn fingerprint(certificate: &[u8]) -> String {
 
 /// The pinned certificate of the remote and its file.
 pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(CertificateDer<'static>, PathBuf)>, Fault> {
-    for directory in [&directories.user, &directories.system] {
-        let file = directory.join("servercerts").join(format!("{name}.crt"));
-        if let Some(text) = read(&file)? {
-            let certificate = CertificateDer::from_pem_slice(&text).map_err(|_| {
-                Fault::failed(format!(
-                    "{}: there is no certificate in it{}",
-                    file.display(),
-                    keys::instead("CERTIFICATE", &text)
-                ))
-                .hint("remove the file, then remove the remote with its client and add it again")
-            })?;
-            return Ok(Some((certificate, file)));
-        }
-    }
-    Ok(None)
+    let file = directories.pin(name);
+    let Some(text) = read(&file)? else { return Ok(None) };
+    let certificate = CertificateDer::from_pem_slice(&text).map_err(|_| {
+        Fault::failed(format!(
+            "{}: there is no certificate in it{}",
+            file.display(),
+            keys::instead("CERTIFICATE", &text)
+        ))
+        .hint("remove the file, then remove the remote with its client and add it again")
+    })?;
+    Ok(Some((certificate, file)))
 }
 
-/// The certificate authority (`client.ca`) and its file. If it exists, it is the only one that is trusted.
-pub fn authority(directories: &Directories) -> Result<Option<(Vec<CertificateDer<'static>>, PathBuf)>, Fault> {
-    let file = directories.user.join("client.ca");
+/// The certificate authority (`client.ca`) and its file. If it exists, it is the only one that is trusted. It belongs to
+/// the client certificate: the clients read it for no other login (LXD `lxc/config/remote.go`).
+pub fn authority(
+    directories: &Directories,
+    flavour: Flavour,
+    name: &str,
+    login: &Login,
+) -> Result<Option<(Vec<CertificateDer<'static>>, PathBuf)>, Fault> {
+    if matches!(login, Login::Token { .. } | Login::Oidc(_)) {
+        return Ok(None);
+    }
+    let file = directories.client_certificate(flavour, name).authority;
     let Some(text) = read(&file)? else { return Ok(None) };
     Ok(Some((certificates(&file, &text)?, file)))
 }
 
 impl Login {
-    /// Finds a login in the environment and the files, in the same order as the clients: token, saved OIDC login,
-    /// certificate.
-    pub fn find(
-        environment: &Environment,
-        flavour: Flavour,
-        directories: &Directories,
-        name: &str,
-        auth_type: Option<&str>,
-    ) -> Result<Self, Fault> {
+    /// Finds the login for the remote `name`, in the same order as the clients: a saved OIDC login if the remote is
+    /// configured for one, else a token from the environment (LXD only), else the client certificate.
+    pub fn find(environment: &Environment, flavour: Flavour, https: &Https, name: &str) -> Result<Self, Fault> {
         const TOKEN: &str = "LXD_AUTH_BEARER_TOKEN";
+        let Https { directories, host, prefix, .. } = https;
+        if https.is_oidc() {
+            let site = Site { host: &host.name, prefix };
+            return Saved::read(directories, flavour, name, site, Utc::now()).map(Self::Oidc);
+        }
         if let Some(text) = environment.var(TOKEN).filter(|_| flavour == Flavour::Lxd) {
             let source = format!("${TOKEN}");
             let token = token(&text.to_string_lossy()).map_err(|what| {
@@ -130,76 +171,32 @@ impl Login {
                     .hint("set it to the token alone, or unset it")
                     .permanent()
             })?;
-            return Ok(Self::Token { token, source, user: None });
+            return Ok(Self::Token { token, source });
         }
-        if auth_type == Some("oidc") {
-            return oidc(&directories.user.join("oidctokens").join(format!("{name}.json")), flavour, name);
-        }
-        let certificate_file = directories.user.join("client.crt");
-        let key_file = directories.user.join("client.key");
-        let Some(certificate) = read(&certificate_file)? else {
-            return Ok(Self::Nobody { looked_for: certificate_file });
+        let files = directories.client_certificate(flavour, name);
+        let Some(certificate) = read(&files.certificate)? else {
+            return Ok(Self::Nobody { looked_for: files.certificate });
         };
-        let chain = certificates(&certificate_file, &certificate)?;
-        let Some(key) = read(&key_file)? else {
-            return Err(Fault::failed(format!("{}: missing, but there is a client.crt", key_file.display()))
+        let chain = certificates(&files.certificate, &certificate)?;
+        let Some(key) = read(&files.key)? else {
+            // Only `client.key`: other files count when both are there.
+            return Err(Fault::failed(format!("{}: missing, but there is a client.crt", files.key.display()))
                 .hint(format!("`{} remote add` makes both when neither is there", flavour.client())));
         };
-        let key = keys::private(&key_file, &key, flavour)?;
-        Ok(Self::Certificate { chain, key, key_file })
+        // `incus` asks for pass phrases, and can leave a process behind that serves others (Incus
+        // `shared/cliconfig/keepalive.go`). `lxc` does neither.
+        let keepalive = || directories.user.join("keepalive").join(format!("{name}.socket"));
+        let served = (flavour == Flavour::Incus).then(keepalive);
+        let key = keys::private(&files.key, &key, flavour, name, served.as_deref())?;
+        Ok(Self::Certificate { chain, key, key_file: files.key })
     }
-
-    /// The value of the `Authorization` header, if this login uses one.
-    #[must_use]
-    pub fn authorization(&self) -> Option<Secret> {
-        match self {
-            Self::Token { token: Secret(token), .. } => Some(Secret(format!("Bearer {token}"))),
-            _ => None,
-        }
-    }
-}
-
-/// An OIDC login that `lxc` or `incus` has saved (`oidc.Tokens` of github.com/zitadel/oidc, as JSON).
-fn oidc(file: &Path, flavour: Flavour, name: &str) -> Result<Login, Fault> {
-    #[derive(Deserialize)]
-    struct Tokens {
-        access_token: Option<String>,
-        #[serde(rename = "IDTokenClaims")]
-        claims: Option<Claims>,
-    }
-    #[derive(Deserialize)]
-    struct Claims {
-        email: Option<String>,
-        sub: Option<String>,
-    }
-    let shown = file.display();
-    let again = format!("log in again: {} list {name}:", flavour.client());
-    let Some(text) = read(file)? else {
-        return Err(Fault::failed(format!("{shown}: there is no saved login")).hint(again));
-    };
-    let tokens: Tokens = serde_json::from_slice(&text).map_err(|error| {
-        // An error of this kind quotes the value, which can be a token.
-        let what = if error.is_data() {
-            format!("not what a client saves: line {}, column {}", error.line(), error.column())
-        } else {
-            error.to_string()
-        };
-        Fault::failed(format!("{shown}: {what}")).hint(again.clone())
-    })?;
-    let Some(text) = tokens.access_token.filter(|token| !token.is_empty()) else {
-        return Err(Fault::failed(format!("{shown}: there is no access token in it")).hint(again));
-    };
-    let token = token(&text)
-        .map_err(|what| Fault::failed(format!("{shown}: its access token contains {what}")).hint(again.clone()))?;
-    let user = tokens.claims.and_then(|claims| claims.email.or(claims.sub));
-    Ok(Login::Token { token, source: shown.to_string(), user })
 }
 
 /// The token in `text`, without trailing line ends: an editor adds one, and `$(cat FILE)` keeps a carriage return.
 ///
 /// # Errors
 /// What `text` contains that is not allowed in a header value or would begin another header.
-fn token(text: &str) -> Result<Secret, &'static str> {
+pub(super) fn token(text: &str) -> Result<Secret, &'static str> {
     let token = text.trim_end_matches(['\r', '\n']);
     match token.chars().find(|c| !c.is_ascii_graphic()) {
         None if token.is_empty() => Err("nothing but line ends"),

@@ -5,6 +5,7 @@
 mod files;
 mod keys;
 pub mod login;
+pub mod oidc;
 pub mod proxy;
 mod read;
 mod sockets;
@@ -155,6 +156,14 @@ pub struct Https {
     pub proxy: Option<Proxy>,
     /// Whether TLS 1.2 is accepted.
     pub allow_tls12: bool,
+}
+
+impl Https {
+    /// Whether the remote is configured for a login with OpenID Connect.
+    #[must_use]
+    pub fn is_oidc(&self) -> bool {
+        self.auth_type.as_deref() == Some("oidc")
+    }
 }
 
 /// A host name or address, without brackets, and a port.
@@ -434,7 +443,7 @@ impl Choice {
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             auth_type: entry.auth_type.clone(),
-            directories: self.config.directories.clone(),
+            directories: Directories { is_system_wide: entry.is_system_wide, ..self.config.directories.clone() },
             allow_tls12: environment.is_on(self.flavour.tls12_variable()),
         })
     }

@@ -45,17 +45,18 @@ pub struct Fault {
     hint: Option<String>,
     exit: Exit,
     permanent: bool,
+    renewable: bool,
 }
 
 impl Fault {
     /// Something failed: exit status 1.
     pub fn failed(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, exit: Exit::Failed, permanent: false }
+        Self { what: what.into(), hint: None, exit: Exit::Failed, permanent: false, renewable: false }
     }
 
     /// The command line, the environment or the configuration is invalid: exit status 2.
     pub fn usage(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, exit: Exit::Usage, permanent: true }
+        Self { what: what.into(), hint: None, exit: Exit::Usage, permanent: true, renewable: false }
     }
 
     /// Adds a hint: what the user can do about it, preferably a command.
@@ -70,6 +71,20 @@ impl Fault {
     pub fn permanent(mut self) -> Self {
         self.permanent = true;
         self
+    }
+
+    /// Marks the fault as one that the user mends by logging in again with the client: a server that was followed
+    /// before is tried again until then, even if the fault is permanent. The hint contains the command.
+    #[must_use]
+    pub fn renewable(mut self) -> Self {
+        self.renewable = true;
+        self
+    }
+
+    /// Whether logging in again mends the fault.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.renewable
     }
 
     /// Whether a retry cannot succeed.

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -52,7 +53,8 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
         starts: &starts,
         resumed: &connecting.resumed,
     };
-    let dial = async |is_accepted: &Cell<bool>| dial(&remote, &connecting.environment, is_accepted).await;
+    let session = Rc::default();
+    let dial = async |is_accepted: &Cell<bool>| dial(&remote, &connecting.environment, &session, is_accepted).await;
     let (served, followed) = tokio::join!(demo.serve(), follow.run(dial));
     served.context("the demonstration's server")?;
     match followed {

@@ -21,8 +21,10 @@ use super::backoff::Backoff;
 use super::dial::{Dialed, dial};
 use super::follow::{Conduct, Follow, Starts, is_permanent};
 use super::peers::{Name, Peers, View};
+use super::refusal::Refused;
 use super::request::Projects;
-use super::{Connecting, hints, http};
+use super::session::KnownSession;
+use super::{Connecting, http};
 use crate::event::RemoteId;
 use crate::event::gap::Gap;
 use crate::queue::{Feed, Queue};
@@ -30,7 +32,6 @@ use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
 use crate::report::notice;
 use crate::system::clock::local_now;
-use crate::system::environment::Environment;
 
 /// The timeout for a question, connecting included.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -69,17 +70,27 @@ struct Listed {
     url: String,
 }
 
+/// A server that can be asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    pub(super) remote: &'a Remote,
+    /// The session of the remote.
+    pub(super) session: &'a Rc<KnownSession>,
+    pub(super) connecting: &'a Connecting,
+}
+
 /// Asks a server. `path` begins with `/1.0`.
-async fn ask<T: DeserializeOwned>(remote: &Remote, path: &str, environment: &Environment) -> anyhow::Result<T> {
+async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<T> {
+    let Site { remote, session, connecting: Connecting { environment, request, .. } } = site;
     #[derive(Deserialize)]
     struct Answer<T> {
         metadata: T,
     }
     let answer = async {
-        let Dialed { stream, host, prefix, authorization, login } =
-            dial(remote, environment, &Cell::new(false)).await?;
-        let body = http::get(stream, &host, &format!("{prefix}{path}"), authorization.as_ref(), LONGEST).await;
-        body.map_err(|error| hints::of_answer(error, remote, &login))
+        let Dialed { stream, host, prefix, identity, login } =
+            dial(remote, environment, session, &Cell::new(false)).await?;
+        let body = http::get(stream, &host, &format!("{prefix}{path}"), &identity, LONGEST).await;
+        body.map_err(|error| Refused { remote, request, login: &login, is_retried: true }.explain(error))
     };
     let body = timeout(ANSWER, answer).await.unwrap_or_else(|_| {
         Err(Fault::failed(format!("no answer within {} s", ANSWER.as_secs()))
@@ -94,7 +105,7 @@ async fn ask<T: DeserializeOwned>(remote: &Remote, path: &str, environment: &Env
 
 impl Server {
     /// What the followed connection to this server brings; `None` if it is in no cluster.
-    fn view(&self, remote: &Remote, connecting: &Connecting) -> Option<View> {
+    fn view(&self, Site { remote, connecting, .. }: Site<'_>) -> Option<View> {
         let environment = self.environment.as_ref().filter(|environment| environment.server_clustered)?;
         let user = self.auth_user_name.as_ref();
         Some(View {
@@ -109,14 +120,14 @@ impl Server {
 }
 
 /// For one of several remotes: finds out, whenever the connection has been made, which cluster it leads to.
-pub(super) async fn watch_view((remote, feed): (&Remote, Feed), connecting: &Connecting, peers: &Peers, queue: &Queue) {
+pub(super) async fn watch_view(site: Site<'_>, feed: Feed, peers: &Peers, queue: &Queue) {
     let mut connections = 0;
     loop {
         connections = peers.connected(feed, connections).await;
-        let view = match ask::<Server>(remote, "/1.0", &connecting.environment).await {
-            Ok(server) => server.view(remote, connecting),
+        let view = match ask::<Server>(site, "/1.0").await {
+            Ok(server) => server.view(site),
             Err(error) => {
-                info!("{}: cannot ask whether it is in a cluster: {error:#}", remote.name);
+                info!("{}: cannot ask whether it is in a cluster: {error:#}", site.remote.name);
                 None
             }
         };
@@ -126,11 +137,11 @@ pub(super) async fn watch_view((remote, feed): (&Remote, Feed), connecting: &Con
 
 /// For the only remote, when log messages are asked for by name: says once that those of other members do not come. None
 /// of the debug and info messages of one member came through another one, on LXD 5.0.2 and Incus 6.0.4.
-pub(super) async fn explain_logs((remote, feed): (&Remote, Feed), connecting: &Connecting, peers: &Peers) {
+pub(super) async fn explain_logs(site: Site<'_>, feed: Feed, peers: &Peers) {
     peers.connected(feed, 0).await;
-    let server = ask::<Server>(remote, "/1.0", &connecting.environment).await;
-    if server.is_ok_and(|server| server.view(remote, connecting).is_some()) {
-        let name = &remote.name;
+    let server = ask::<Server>(site, "/1.0").await;
+    if server.is_ok_and(|server| server.view(site).is_some()) {
+        let name = &site.remote.name;
         warn!("{name}: a member of a cluster; log messages of other members may not come through it: add --cluster");
     }
     std::future::pending().await
@@ -153,9 +164,8 @@ struct Member {
 
 /// The cluster of a remote, and how its members are followed.
 pub(super) struct Cluster<'a> {
-    pub(super) remote: &'a Remote,
+    pub(super) site: Site<'a>,
     pub(super) id: RemoteId,
-    pub(super) connecting: &'a Connecting,
     pub(super) queue: &'a Queue,
     pub(super) peers: &'a Peers,
     /// The outcomes of the first attempts to connect to all remotes.
@@ -169,7 +179,7 @@ impl Cluster<'_> {
     /// # Errors
     /// The list of members cannot be had at the start, or no member is followed any more.
     pub(super) async fn follow(self) -> anyhow::Result<()> {
-        let Remote { name, address, .. } = self.remote;
+        let Remote { name, address, .. } = self.site.remote;
         let (server, listed) = match self.first_list().await {
             Ok(answer) => answer,
             Err(error) => {
@@ -182,7 +192,7 @@ impl Cluster<'_> {
                 self.retry_first_list().await?
             }
         };
-        let Some(view) = server.view(self.remote, self.connecting) else {
+        let Some(view) = server.view(self.site) else {
             warn!("{name}: not in a cluster; the server is followed alone");
             return self.follow_alone().await;
         };
@@ -200,27 +210,27 @@ impl Cluster<'_> {
 
     /// Asks what the server is, and if it is in a cluster, for the members.
     async fn first_list(&self) -> anyhow::Result<(Server, Vec<Listed>)> {
-        let server: Server = ask(self.remote, "/1.0", &self.connecting.environment).await?;
+        let server: Server = ask(self.site, "/1.0").await?;
         if !server.environment.as_ref().is_some_and(|environment| environment.server_clustered) {
             return Ok((server, Vec::new()));
         }
-        let listed = self.list(self.remote).await.context("the members of its cluster")?;
+        let listed = self.list(self.site.remote).await.context("the members of its cluster")?;
         Ok((server, listed))
     }
 
     async fn retry_first_list(&self) -> anyhow::Result<(Server, Vec<Listed>)> {
-        let mut backoff = Backoff::new(matches!(self.remote.address, Address::Unix(_)));
+        let mut backoff = Backoff::new(matches!(self.site.remote.address, Address::Unix(_)));
         loop {
             sleep(backoff.wait()).await;
             match self.first_list().await {
-                Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.remote.name),
+                Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.site.remote.name),
                 outcome => return outcome,
             }
         }
     }
 
     async fn list(&self, remote: &Remote) -> anyhow::Result<Vec<Listed>> {
-        ask(remote, "/1.0/cluster/members?recursion=1", &self.connecting.environment).await
+        ask(Site { remote, ..self.site }, "/1.0/cluster/members?recursion=1").await
     }
 
     /// # Errors
@@ -231,7 +241,7 @@ impl Cluster<'_> {
         let Some(other) = others.first() else { return Ok(()) };
         let url = listed.iter().find(|member| member.server_name == own).map_or(&other.url, |member| &member.url);
         let names: Vec<_> = others.iter().map(|member| &*member.server_name).collect();
-        let client = self.remote.flavour.client();
+        let client = self.site.remote.flavour.client();
         Err(Fault::failed(format!(
             "--cluster: the other members ({}) do not accept the login of a local socket",
             names.join(", ")
@@ -242,10 +252,10 @@ impl Cluster<'_> {
 
     /// Follows a server that is in no cluster.
     async fn follow_alone(&self) -> anyhow::Result<()> {
-        let name = Name::new(self.remote.name.clone());
-        let Connecting { environment, request, resumed, .. } = self.connecting;
+        let name = Name::new(self.site.remote.name.clone());
+        let Connecting { environment, request, resumed, .. } = self.site.connecting;
         let follow = Follow {
-            remote: self.remote,
+            remote: self.site.remote,
             name: &name,
             feed: self.id.into(),
             peers: self.peers,
@@ -257,7 +267,11 @@ impl Cluster<'_> {
             starts: self.starts,
             resumed,
         };
-        follow.run(async |is_accepted: &Cell<bool>| dial(self.remote, environment, is_accepted).await).await
+        follow
+            .run(async |is_accepted: &Cell<bool>| {
+                dial(self.site.remote, environment, self.site.session, is_accepted).await
+            })
+            .await
     }
 
     /// Follows the members. `own` is the name of the one that the address of the remote leads to.
@@ -312,7 +326,7 @@ impl Cluster<'_> {
                                 followed.push(self.follow_member(member, &shared));
                             }
                         }
-                        Err(error) => info!("{}: the list of members cannot be renewed: {error:#}", self.remote.name),
+                        Err(error) => info!("{}: the list of members cannot be renewed: {error:#}", self.site.remote.name),
                     }
                     for (member, error) in errors.drain(..).filter(|(member, _)| shared.has(member)) {
                         notice::show(&error.context(member.name.to_string()));
@@ -334,7 +348,7 @@ impl Cluster<'_> {
     fn answering(&self, shared: &Shared<'_>) -> Remote {
         let members = shared.members.borrow();
         let live = members.iter().find(|member| self.peers.is_live(self.feed(member)));
-        live.map_or(self.remote, |member| &member.remote).clone()
+        live.map_or(self.site.remote, |member| &member.remote).clone()
     }
 
     /// Stops following the members that are not in the list, and returns those that are new in it.
@@ -359,13 +373,13 @@ impl Cluster<'_> {
         });
         let mut new = Vec::new();
         for Listed { server_name, url } in listed {
-            let name = format!("{}/{server_name}", self.remote.name);
+            let name = format!("{}/{server_name}", self.site.remote.name);
             if let Some(known) = members.iter().find(|member| member.url == url) {
                 known.name.set(name);
                 continue;
             }
             let is_own = is_first && server_name == shared.own;
-            let remote = if is_own { Ok(self.remote.clone()) } else { self.at(&url) };
+            let remote = if is_own { Ok(self.site.remote.clone()) } else { self.at(&url) };
             let remote = match remote {
                 Ok(remote) => remote,
                 Err(error) => {
@@ -398,11 +412,11 @@ impl Cluster<'_> {
 
     /// The remote at the address of another member.
     fn at(&self, url: &str) -> Result<Remote, Fault> {
-        self.remote.at(url, &self.connecting.environment)
+        self.site.remote.at(url, &self.site.connecting.environment)
     }
 
     async fn follow_member(&self, member: Rc<Member>, shared: &Shared<'_>) -> (Rc<Member>, anyhow::Result<()>) {
-        let Connecting { environment, request, resumed, .. } = self.connecting;
+        let Connecting { environment, request, resumed, .. } = self.site.connecting;
         let follow = Follow {
             remote: &member.remote,
             name: &member.name,
@@ -417,7 +431,8 @@ impl Cluster<'_> {
             starts: &shared.starts,
             resumed,
         };
-        let dial = async |is_accepted: &Cell<bool>| dial(&member.remote, environment, is_accepted).await;
+        let dial =
+            async |is_accepted: &Cell<bool>| dial(&member.remote, environment, self.site.session, is_accepted).await;
         let outcome = tokio::select! {
             biased;
             () = member.left.notified() => Ok(()),

@@ -5,10 +5,10 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::{debug, info};
 use rustix::net::sockopt;
@@ -19,10 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::hints;
-use super::http::{self, Refusal};
+use super::session::{Identity, KnownSession};
 use super::tls::{self, Credentials};
-use crate::remote::login::Secret;
-use crate::remote::proxy::Proxy;
+use super::tunnel::tunnel;
 use crate::remote::{Address, Host, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
@@ -44,8 +43,10 @@ const DEAD: Duration = Duration::from_secs(30);
 pub(crate) enum Stream {
     /// The local socket.
     Unix(UnixStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TCP, to the server or a proxy.
+    Tcp(TcpStream),
+    /// TLS over TCP; twice through a proxy that is spoken to over TLS.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// A connection that is ready for the request.
@@ -57,17 +58,18 @@ pub(crate) struct Dialed<S = Stream> {
     pub host: String,
     /// The path before `/1.0`.
     pub prefix: String,
-    /// The value of the `Authorization` header, if that is how we log in.
-    pub authorization: Option<Secret>,
+    /// Who the request comes from.
+    pub identity: Identity,
     /// How we log in, as text for the user.
     pub login: String,
 }
 
 /// Connects to the server of `remote`. Over TCP, sets `is_accepted` before the TLS handshake: from then on the connect
-/// timeout does not apply.
+/// timeout does not apply. `session` is what this run knows about the session cookie of the remote.
 pub(crate) async fn dial(
     remote: &Remote,
     environment: &Environment,
+    session: &Rc<KnownSession>,
     is_accepted: &Cell<bool>,
 ) -> anyhow::Result<Dialed> {
     match &remote.address {
@@ -78,15 +80,15 @@ pub(crate) async fn dial(
                 stream: Stream::Unix(stream),
                 host: "localhost".into(),
                 prefix: String::new(),
-                authorization: None,
+                identity: Identity::default(),
                 login: "the socket's permissions".into(),
             })
         }
         Address::Https(https) => {
             let credentials = credentials(remote, https, environment).await?;
             let tcp = match &https.proxy {
-                None => tcp(&https.host).await?,
-                Some(proxy) => tunnel(proxy, &https.host).await?,
+                None => Stream::Tcp(tcp(&https.host).await?),
+                Some(proxy) => tunnel(proxy, &https.host, &credentials).await?,
             };
             is_accepted.set(true);
             let stream = tls::handshake(tcp, https, remote, &credentials).await?;
@@ -96,7 +98,7 @@ pub(crate) async fn dial(
                 stream: Stream::Tls(Box::new(stream)),
                 host: https.host.to_string(),
                 prefix: https.prefix.clone(),
-                authorization: login.authorization(),
+                identity: Identity::new(&login, remote.flavour, session),
                 login: login.to_string(),
             })
         }
@@ -133,7 +135,7 @@ async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + S
 }
 
 /// Connects to the first address of the host that answers.
-async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
+pub(super) async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
     let (name, port) = (host.name.clone(), host.port);
     let found = match name.parse::<IpAddr>() {
         Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
@@ -228,37 +230,11 @@ where
     Err(tried.into_iter().map(|(address, begun, error)| format!("{address}: {}", why(begun, error))).collect())
 }
 
-/// Asks a proxy for a tunnel to `host`.
-async fn tunnel(proxy: &Proxy, host: &Host) -> anyhow::Result<TcpStream> {
-    let stream = tcp(&proxy.host).await.with_context(|| format!("proxy {}", proxy.host))?;
-    debug!("asking the proxy {}", proxy.host);
-    let error = match http::connect(stream, &host.to_string(), proxy.authorization.as_ref()).await {
-        Ok(stream) => return Ok(stream),
-        Err(error) => error,
-    };
-    let failed = |what: String| {
-        Fault::failed(format!("proxy {}: {what}", proxy.host))
-            .hint("HTTPS_PROXY names the proxy, NO_PROXY lists exceptions")
-    };
-    let fault = match error.downcast_ref::<Refusal>() {
-        None => failed(format!("{error:#}")),
-        Some(Refusal { status: 407, .. }) => failed("it requires a login (407)".into())
-            .hint("write HTTPS_PROXY=http://user:password@host:port")
-            .permanent(),
-        Some(refusal) => {
-            let Refusal { status, reason, text, .. } = refusal;
-            let separator = if text.is_empty() { "" } else { ": " };
-            let fault = failed(format!("it refuses to connect to {host}: {status} {reason}{separator}{text}"));
-            if refusal.is_permanent() { fault.permanent() } else { fault }
-        }
-    };
-    Err(fault.into())
-}
-
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -268,6 +244,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -275,6 +252,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -282,6 +260,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

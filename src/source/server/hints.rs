@@ -7,8 +7,6 @@ use std::path::Path;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
-use super::http::Refusal;
-use crate::event::Type;
 use crate::remote::{Address, Flavour, Https, Remote};
 use crate::report::exit::Fault;
 
@@ -54,35 +52,6 @@ pub(super) fn of_unix_socket(path: &Path, error: &io::Error, remote: &Remote) ->
     }
 }
 
-/// Adds a hint to a refusal, and an explanation to a TLS error.
-pub(super) fn of_answer(error: anyhow::Error, remote: &Remote, login: &str) -> anyhow::Error {
-    let Some(refusal) = error.downcast_ref::<Refusal>() else { return in_words(error, remote) };
-    let (client, name) = (remote.flavour.client(), &remote.name);
-    let text = refusal.text.to_ascii_lowercase();
-    // LXD 5.0 denies access with status 500.
-    let denied = matches!(refusal.status, 401 | 403) || text == "forbidden" || text == "not authorized";
-    let what = if denied { format!("{refusal} (tried: {login})") } else { refusal.to_string() };
-    let fault = Fault::failed(what);
-    let fault = match &remote.address {
-        _ if !refusal.is_servers => fault,
-        _ if text.contains("event type") => {
-            let known: Vec<_> = Type::KNOWN.into_iter().map(Type::name).collect();
-            fault.hint(format!("known types: {}; not every server has all of them", known.join(", ")))
-        }
-        _ if text.contains("project") => fault.hint(format!("`{client} project list` shows the projects")),
-        Address::Https(https) if denied && https.auth_type.as_deref() == Some("oidc") => {
-            fault.hint(format!("log in again: {client} list {name}:"))
-        }
-        Address::Https(https) if denied => fault.hint(format!(
-            "have the server trust this client: {client} remote remove {name} && {client} remote add {name} {}",
-            https.url
-        )),
-        Address::Unix(_) if denied => fault.hint("log in as someone who may see these events, or ask for others"),
-        _ => fault,
-    };
-    if denied || refusal.is_permanent() { fault.permanent().into() } else { fault.into() }
-}
-
 /// Explains an error on a connection to `remote` if TLS caused it: in TLS 1.3 a server verifies our certificate only
 /// after our side has completed the handshake.
 pub(super) fn in_words(error: anyhow::Error, remote: &Remote) -> anyhow::Error {
@@ -106,6 +75,23 @@ pub(super) fn of_handshake(error: &io::Error, remote: &Remote, https: &Https, is
                 .hint("is it an LXD or Incus server, and is the port right?")
         }
         _ => Fault::failed(error.to_string()),
+    }
+}
+
+/// Why the handshake with a proxy failed.
+pub(super) fn of_proxys_handshake(error: &io::Error) -> String {
+    match of_tls(error) {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            "no authority that the system trusts has signed its certificate".to_owned()
+        }
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "its certificate is for another name".to_owned(),
+        Some(Error::InvalidCertificate(error)) => format!("its certificate is rejected: {}", words(error)),
+        Some(Error::InvalidMessage(_)) => "it does not speak TLS on this port".to_owned(),
+        Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => "it does not support TLS 1.3".to_owned(),
+        Some(error) => format!("TLS: {error}"),
+        None => format!("it ends the connection during the TLS handshake ({error})"),
     }
 }
 
@@ -150,7 +136,7 @@ fn broken_rules(what: &str) -> Fault {
 }
 
 /// A command that removes the remote and adds it again, so that client and server accept each other's certificates.
-fn add_again(remote: &Remote, https: &Https) -> String {
+pub(super) fn add_again(remote: &Remote, https: &Https) -> String {
     let (client, name) = (remote.flavour.client(), &remote.name);
     format!("{client} remote remove {name} && {client} remote add {name} {}", https.url)
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper::ext::ReasonPhrase;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request;
 use hyper::http::response::Parts;
 use hyper::rt::ReadBufCursor;
@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
+use super::session::{Identity, USER_AGENT};
 use crate::remote::login::Secret;
 
 /// The size limit for an answer whose body is read only for its error, in bytes. It covers interim answers, heads,
@@ -51,6 +52,9 @@ pub(crate) struct Refusal {
     pub text: String,
     /// Whether the answer looks like one from LXD or Incus, or from a gateway in front of them.
     pub is_servers: bool,
+    /// Whether its headers say with whom to log in with OIDC, as those of both servers do for a client that is not
+    /// logged in.
+    pub names_oidc: bool,
 }
 
 impl Refusal {
@@ -64,7 +68,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, reason, text, is_servers } = self;
+        let Self { status, reason, text, is_servers, .. } = self;
         match (&**text, is_servers) {
             ("", true) => write!(f, "the server refuses ({status}): {reason}, without giving a reason"),
             (text, true) => write!(f, "the server refuses ({status}): {text}"),
@@ -125,15 +129,16 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &str,
     target: &str,
-    authorization: Option<&Secret>,
+    identity: &Identity,
 ) -> anyhow::Result<(S, Bytes)> {
     let key = generate_key();
-    let request = request(Method::GET, target, host, header::AUTHORIZATION, authorization)
+    let request = request(Method::GET, target, host, identity.headers())
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         .header(header::SEC_WEBSOCKET_KEY, &key);
     let answer = Answer::to(request, stream, MAX_ANSWER).await?.map_err(NoAnswer::of_server)?;
+    identity.receive(&answer.head.headers);
     if answer.head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Err(answer.refusal().await.into());
     }
@@ -152,13 +157,13 @@ pub(crate) async fn get<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &str,
     target: &str,
-    authorization: Option<&Secret>,
+    identity: &Identity,
     limit: usize,
 ) -> anyhow::Result<Vec<u8>> {
     // The connection is not used again.
-    let request =
-        request(Method::GET, target, host, header::AUTHORIZATION, authorization).header(header::CONNECTION, "close");
+    let request = request(Method::GET, target, host, identity.headers()).header(header::CONNECTION, "close");
     let mut answer = Answer::to(request, stream, limit).await?.map_err(NoAnswer::of_server)?;
+    identity.receive(&answer.head.headers);
     if !answer.head.status.is_success() {
         return Err(answer.refusal().await.into());
     }
@@ -177,7 +182,13 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     authorization: Option<&Secret>,
 ) -> anyhow::Result<S> {
     let no_answer = |why: NoAnswer| anyhow::anyhow!("{why}");
-    let request = request(Method::CONNECT, host, host, header::PROXY_AUTHORIZATION, authorization);
+    let mut headers = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]);
+    if let Some(Secret(authorization)) = authorization {
+        let mut value = HeaderValue::from_str(authorization)?;
+        value.set_sensitive(true);
+        headers.insert(header::PROXY_AUTHORIZATION, value);
+    }
+    let request = request(Method::CONNECT, host, host, headers);
     let answer = Answer::to(request, stream, MAX_ANSWER).await?.map_err(no_answer)?;
     if !answer.head.status.is_success() {
         return Err(answer.refusal().await.into());
@@ -188,33 +199,14 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(stream)
 }
 
-fn request(
-    method: Method,
-    target: &str,
-    host: &str,
-    login: HeaderName,
-    authorization: Option<&Secret>,
-) -> request::Builder {
+fn request(method: Method, target: &str, host: &str, headers: HeaderMap) -> request::Builder {
     debug!("{method} {target} HTTP/1.1");
-    let request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, concat!("lxmon/", env!("CARGO_PKG_VERSION")));
-    match authorization {
-        Some(Secret(value)) => {
-            let value = HeaderValue::from_str(value).map(|mut value| {
-                value.set_sensitive(true);
-                value
-            });
-            match value {
-                Ok(value) => request.header(login, value),
-                // An invalid value, so that the builder returns an error that does not contain the secret.
-                Err(_) => request.header(login, "\n"),
-            }
-        }
-        None => request,
+    let mut request = Request::builder().method(method).uri(target).header(header::HOST, host);
+    // There are no headers if the target is invalid; sending the request fails then.
+    if let Some(all) = request.headers_mut() {
+        all.extend(headers);
     }
+    request
 }
 
 /// The answer to a request: its head, and the connection that its body is read from.
@@ -320,7 +312,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
         let is_gateways = matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429 | 500..);
         let is_servers = error.is_some() || is_gateways || is_json(&self.head);
         let text = error.unwrap_or_else(|| page_text(&body));
-        Refusal { status: status.as_u16(), reason, text, is_servers }
+        let names_oidc = ["x-lxd-oidc-issuer", "x-incus-oidc-issuer"]
+            .iter()
+            .any(|name| self.head.headers.get(*name).is_some_and(|issuer| !issuer.is_empty()));
+        Refusal { status: status.as_u16(), reason, text, is_servers, names_oidc }
     }
 
     /// For an answer that switches the connection from HTTP to another protocol: the stream, and what was received

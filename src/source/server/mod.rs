@@ -7,22 +7,27 @@ pub(crate) mod follow;
 mod hints;
 pub(crate) mod http;
 pub(crate) mod peers;
+mod refusal;
 pub(crate) mod request;
+pub(crate) mod session;
 pub(crate) mod subscription;
 pub(crate) mod tls;
+mod tunnel;
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use self::cluster::Cluster;
+use self::cluster::{Cluster, Site};
 use self::dial::dial;
 use self::follow::{Conduct, Follow, Starts};
 use self::peers::{Name, Peers};
 use self::request::Request;
+use self::session::KnownSession;
 use crate::event::RemoteId;
-use crate::queue::Queue;
+use crate::queue::{Feed, Queue};
 use crate::remote::Remote;
 use crate::report::exit::Fault;
 use crate::report::notice;
@@ -71,8 +76,16 @@ pub(super) async fn follow_all(
             resumed,
         }
     };
+    let sessions: Vec<Rc<KnownSession>> = remotes.iter().map(|_| Rc::default()).collect();
+    let session = |feed: Feed| &sessions[usize::from(feed.remote.0)];
     let run = async |follow: Follow<'_>| {
-        follow.run(async |is_accepted: &Cell<bool>| dial(follow.remote, environment, is_accepted).await).await
+        let Follow { remote, feed, .. } = follow;
+        follow.run(async |is_accepted: &Cell<bool>| dial(remote, environment, session(feed), is_accepted).await).await
+    };
+    let site = |follow: &Follow<'_>| Site {
+        remote: &remotes[usize::from(follow.feed.remote.0)],
+        session: session(follow.feed),
+        connecting,
     };
     if let ([remote], false) = (remotes, cluster) {
         let follow = follow(0);
@@ -81,7 +94,7 @@ pub(super) async fn follow_all(
             tokio::select! {
                 biased;
                 outcome = run(follow) => outcome,
-                () = cluster::explain_logs((remote, follow.feed), connecting, peers) => unreachable!("it never ends"),
+                () = cluster::explain_logs(site(&follow), follow.feed, peers) => unreachable!("it never ends"),
             }
         } else {
             run(follow).await
@@ -93,13 +106,13 @@ pub(super) async fn follow_all(
         let Follow { remote, name, feed, .. } = follow;
         let outcome = if cluster {
             let id = RemoteId(number);
-            Cluster { remote, id, connecting, queue, peers, starts, conduct: of_several }.follow().await
+            Cluster { site: site(&follow), id, queue, peers, starts, conduct: of_several }.follow().await
         } else {
             peers.add(feed, name.clone(), None, false);
             tokio::select! {
                 biased;
                 outcome = run(follow) => outcome,
-                () = cluster::watch_view((remote, feed), connecting, peers, queue) => unreachable!("it never ends"),
+                () = cluster::watch_view(site(&follow), feed, peers, queue) => unreachable!("it never ends"),
             }
         };
         (follow, outcome.with_context(|| remote.name.clone()))

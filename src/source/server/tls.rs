@@ -5,22 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_cert::der::Decode as _;
 
+use super::dial::Stream;
 use super::hints::{self, Changed};
 use crate::remote::login::{self, Login, fingerprint};
-use crate::remote::{Https, Remote};
+use crate::remote::proxy::Kind;
+use crate::remote::{Host, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
@@ -37,11 +40,12 @@ pub(crate) enum Trust {
 
 impl Trust {
     /// Finds in the client configuration how to verify the remote's certificate.
-    pub(crate) fn find(https: &Https, name: &str) -> Result<Self, Fault> {
+    pub(crate) fn find(remote: &Remote, https: &Https, login: &Login) -> Result<Self, Fault> {
+        let Remote { name, flavour, .. } = remote;
         if let Some((certificate, file)) = login::pinned(&https.directories, name)? {
             return Ok(Self::Pin(certificate, file));
         }
-        Ok(match login::authority(&https.directories)? {
+        Ok(match login::authority(&https.directories, *flavour, name, login)? {
             Some((certificates, file)) => Self::Authority(certificates, file),
             None => Self::System,
         })
@@ -68,6 +72,8 @@ pub(crate) struct Credentials {
     /// How we log in.
     pub login: Login,
     config: Arc<ClientConfig>,
+    /// For a proxy that is spoken to over TLS. The system's authorities verify its certificate.
+    proxy_config: Option<Arc<ClientConfig>>,
 }
 
 impl Credentials {
@@ -76,21 +82,24 @@ impl Credentials {
     /// # Errors
     /// A file cannot be read, or does not contain what it should.
     pub(crate) fn read(remote: &Remote, https: &Https, environment: &Environment) -> anyhow::Result<Self> {
-        let trust = Trust::find(https, &remote.name)?;
-        let Https { directories, auth_type, .. } = https;
-        let login = Login::find(environment, remote.flavour, directories, &remote.name, auth_type.as_deref())?;
+        let login = Login::find(environment, remote.flavour, https, &remote.name)?;
+        let trust = Trust::find(remote, https, &login)?;
         let config = Arc::new(config(https, &trust, &login)?);
-        Ok(Self { trust, login, config })
+        let proxy_config = match &https.proxy {
+            Some(proxy) if proxy.kind == Kind::Https => Some(Arc::new(proxy_config(https)?)),
+            _ => None,
+        };
+        Ok(Self { trust, login, config, proxy_config })
     }
 }
 
 /// Performs the handshake over `stream`.
 pub(crate) async fn handshake(
-    stream: TcpStream,
+    stream: Stream,
     https: &Https,
     remote: &Remote,
     credentials: &Credentials,
-) -> anyhow::Result<TlsStream<TcpStream>> {
+) -> anyhow::Result<TlsStream<Stream>> {
     let name = ServerName::try_from(https.host.name.clone())
         .map_err(|_| Fault::usage(format!("{:?} is neither a host name nor an address", https.host.name)))?;
     let connector = TlsConnector::from(Arc::clone(&credentials.config));
@@ -100,7 +109,29 @@ pub(crate) async fn handshake(
     })
 }
 
-fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientConfig> {
+/// Performs the handshake with the proxy `host` over `stream`.
+///
+/// # Errors
+/// Why it failed, as text for the user.
+pub(super) async fn handshake_with_proxy(
+    stream: TcpStream,
+    host: &Host,
+    credentials: &Credentials,
+) -> Result<TlsStream<Stream>, String> {
+    let name = ServerName::try_from(host.name.clone())
+        .map_err(|_| format!("{:?} is neither a host name nor an address", host.name))?;
+    let config = credentials.proxy_config.as_ref().ok_or("it is not spoken to over TLS")?;
+    let connector = TlsConnector::from(Arc::clone(config));
+    connector.connect(name, Stream::Tcp(stream)).await.map_err(|error| hints::of_proxys_handshake(&error))
+}
+
+fn proxy_config(https: &Https) -> anyhow::Result<ClientConfig> {
+    let mut config = builder(https, &Trust::System)?.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn builder(https: &Https, trust: &Trust) -> anyhow::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
     let provider = Arc::new(ring::default_provider());
     let versions: &[&rustls::SupportedProtocolVersion] = if https.allow_tls12 {
         &[&rustls::version::TLS13, &rustls::version::TLS12]
@@ -108,27 +139,34 @@ fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientC
         &[&rustls::version::TLS13]
     };
     let verifier = verifier(trust, &provider)?;
-    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
+    Ok(ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_protocol_versions(versions)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(verifier))
+}
+
+fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientConfig> {
+    let builder = builder(https, trust)?;
     let mut config = match login {
         Login::Certificate { chain, key, key_file } => {
             builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| match error {
                 Error::InvalidCertificate(_) => Fault::failed(format!(
                     "{}: the certificate in it is damaged",
-                    key_file.with_file_name("client.crt").display()
+                    key_file.with_extension("crt").display()
                 ))
-                .hint("put back a whole copy, or remove it and client.key and add the remote again"),
+                .hint("put back a whole copy, or remove it and its key and add the remote again"),
                 Error::InconsistentKeys(_) => {
-                    Fault::failed(format!("{}: the key is not that of client.crt beside it", key_file.display())).hint(
-                        "put back the key that belongs to the certificate, or remove both and add the remote again",
-                    )
+                    let certificate = key_file.with_extension("crt");
+                    let certificate = certificate.file_name().unwrap_or_default().display();
+                    Fault::failed(format!("{}: the key is not that of {certificate} beside it", key_file.display()))
+                        .hint(
+                            "put back the key that belongs to the certificate, or remove both and add the remote again",
+                        )
                 }
                 error => Fault::failed(format!("{}: {error}", key_file.display())),
             })?
         }
-        Login::Token { .. } | Login::Nobody { .. } => builder.with_no_client_auth(),
+        Login::Token { .. } | Login::Oidc(_) | Login::Nobody { .. } => builder.with_no_client_auth(),
     };
     // LXD and Incus offer h2, but refuse WebSocket over it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
 use super::dial::Dialed;
-use super::hints;
 use super::http;
 use super::peers::{Name, Peers, SOON};
+use super::refusal::Refused;
 use super::request::Request;
 use super::subscription::{Lost, Received, Subscription};
 use crate::event::gap::{Gap, timestamp_of};
@@ -207,11 +207,13 @@ impl Follow<'_> {
         let started = Moment::now();
         let is_accepted = Cell::new(false);
         let attempt = async {
-            let Dialed { stream, host, prefix, authorization, login } = dial(&is_accepted).await?;
+            let Dialed { stream, host, prefix, identity, login } = dial(&is_accepted).await?;
             is_accepted.set(true);
             let target = self.request.target(&prefix, self.remote.project.as_deref());
-            let opened = http::upgrade(stream, &host, &target, authorization.as_ref()).await;
-            opened.map_err(|error| hints::of_answer(error, self.remote, &login))
+            let opened = http::upgrade(stream, &host, &target, &identity).await;
+            let Self { remote, request, .. } = self;
+            let is_retried = self.conduct.retry;
+            opened.map_err(|error| Refused { remote, request, login: &login, is_retried }.explain(error))
         };
         tokio::pin!(attempt);
         let name = self.name;
@@ -234,7 +236,8 @@ impl Follow<'_> {
         Ok(Subscription::new(stream, early.into(), self.connections))
     }
 
-    /// Retries until an attempt succeeds or fails permanently. Meanwhile, events that were dropped before are reported
+    /// Retries until an attempt succeeds or fails permanently. A login that has ended is no end: the client's files are
+    /// read at each attempt, and the user can log in again with the client. Meanwhile, events that were dropped before are reported
     /// as soon as memory is free again.
     async fn resubscribe<S>(
         &self,
@@ -245,22 +248,27 @@ impl Follow<'_> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let attempts = async {
+            let name = self.name;
+            let mut is_renewal_asked_for = false;
             let mut reported = String::new();
             loop {
                 let wait = backoff.wait();
                 sleep(if self.peers.is_covered(self.feed) { wait.min(SOON) } else { wait }).await;
-                match self.subscribe(dial).await {
-                    Err(error) if !is_permanent(&error) => {
-                        let text = format!("{}: {error:#}; trying again", self.name);
-                        if text == reported {
-                            debug!("{text}");
-                        } else {
-                            info!("{text}");
-                            reported = text;
-                        }
+                let error = match self.subscribe(dial).await {
+                    Ok(subscription) => return Ok(subscription),
+                    Err(error) => error,
+                };
+                let text = format!("{name}: {error:#}; trying again");
+                match renewal(&error) {
+                    Some(renewal) if !is_renewal_asked_for => {
+                        is_renewal_asked_for = true;
+                        warn!("{text} until you {renewal}");
                     }
-                    outcome => return outcome,
+                    None if is_permanent(&error) => return Err(error),
+                    _ if text == reported => debug!("{text}"),
+                    _ => info!("{text}"),
                 }
+                reported = text;
             }
         };
         let dropped = async {
@@ -370,6 +378,12 @@ impl Follow<'_> {
 /// Whether one of the messages may be a lifecycle event about members of the cluster.
 fn names_members(block: &Block) -> bool {
     (0..block.len()).any(|index| memchr::memmem::find(block.text(index).as_bytes(), b"\"cluster-member-").is_some())
+}
+
+/// The command that mends an error, if a new login does so.
+fn renewal(error: &anyhow::Error) -> Option<&str> {
+    let mut faults = error.chain().filter_map(|cause| cause.downcast_ref::<Fault>());
+    faults.find(|fault| fault.is_renewable()).and_then(Fault::hint_text)
 }
 
 /// Whether a retry cannot succeed.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
+use super::super::session::Identity;
 use super::*;
 use crate::event::RemoteId;
 use crate::remote::{Flavour, Host, Https};
@@ -112,7 +113,7 @@ async fn follow(time: Duration, conduct: Conduct, script: impl Fn(usize, DuplexS
         connections.borrow_mut().push(begun.elapsed());
         tokio::spawn(script(number, theirs));
         let (host, prefix, login) = ("host".to_owned(), String::new(), String::new());
-        Ok(Dialed { stream: ours, host, prefix, authorization: None, login })
+        Ok(Dialed { stream: ours, host, prefix, identity: Identity::default(), login })
     };
     let (outcome, items) = follow_by(time, conduct, dial).await;
     Followed { outcome, items, connections: connections.into_inner() }
@@ -158,7 +159,7 @@ async fn dropped_events_are_reported_while_the_server_is_away() {
             stream: ours,
             host: "host".into(),
             prefix: String::new(),
-            authorization: None,
+            identity: Identity::default(),
             login: String::new(),
         })
     };
@@ -308,7 +309,7 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
                 std::future::pending::<()>().await;
             });
             let (host, prefix, login) = ("host".to_owned(), String::new(), String::new());
-            Ok(Dialed { stream, host, prefix, authorization: None, login })
+            Ok(Dialed { stream, host, prefix, identity: Identity::default(), login })
         };
         follow.run(dial)
     };
