@@ -410,3 +410,26 @@ fn a_clock_before_1970_is_no_panic() {
     let outcome = before(&["--demo", "-p", "-n3", "--time", "delta"]);
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
 }
+
+#[test]
+fn a_guests_socket_that_is_turned_off_says_so() {
+    // The server refuses in plain text here, and not in JSON.
+    let directory = tempfile::tempdir().unwrap();
+    for (name, option) in [("lxd", "security.devlxd"), ("incus", "security.guestapi")] {
+        let socket = directory.path().join("dev").join(name).join("sock");
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let server = StandIn::at(&socket, |connection: &mut Connection| {
+            connection.write(
+                b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 15\r\n\r\n\
+                  not authorized\n",
+            );
+            connection.end();
+        });
+        let outcome = run([&*server.remote()]);
+        assert_eq!(outcome.status, 1);
+        let error =
+            "the server refuses (403): not authorized (tried: the socket's permissions)\nhint: the host has turned";
+        assert!(outcome.stderr.contains(error), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(option), "{}", outcome.stderr);
+    }
+}

@@ -446,10 +446,10 @@ fn incus_can_ask_for_pass_phrases_in_our_place() {
     for name in ["encrypted-legacy", "encrypted-pkcs8", "openssh"] {
         client.file("client.key", &fs::read_to_string(keys.join(format!("{name}.key"))).unwrap());
         let outcome = finish(&mut incus(&client));
+        let directory = client.directory.path().display();
         let hint = format!(
-            "hint: let incus ask for it: incus remote set-keepalive n1 3600 && incus list n1:; then follow \
-             unix:{}/keepalive/n1.socket\n",
-            client.directory.path().display()
+            "hint: let incus ask for it: write `keepalive: 3600` below n1 in {directory}/config.yml, run `incus list \
+             n1:`, and follow unix:{directory}/keepalive/n1.socket\n"
         );
         assert!(outcome.status == 1 && outcome.stderr.ends_with(&hint), "{name}: {}", outcome.stderr);
         assert!(!client.refuse("client.key: ").contains("incus"), "{name}");
@@ -477,4 +477,21 @@ fn a_bearer_token_that_is_refused_has_its_own_hint() {
          hint: the token has expired, was revoked, or is for another server; a new one: lxc auth identity token issue \
          bearer/NAME\n"
     );
+}
+
+#[test]
+fn each_server_has_its_own_variable_for_tls_1_2() {
+    // The rows "TLS" and "TLS 1.2": unless the value is a word for "no".
+    let identity = self_signed(&params(&["lxd"]));
+    let server = TlsServer::with(config(&identity.certificate, &identity.key, &[&rustls::version::TLS12]));
+    let client = Client::new(&https(server.port));
+    client.pin(&identity);
+    for (variable, for_lxd, for_incus) in [("LXD_INSECURE_TLS", 0, 1), ("INCUS_INSECURE_TLS", 1, 0)] {
+        for (value, is_on) in [("1", true), ("yes", true), ("0", false), ("No", false), ("off", false), ("", false)] {
+            let status = |mut command: std::process::Command| finish(command.env(variable, value)).status;
+            let wanted = |if_on| if is_on { if_on } else { 1 };
+            assert_eq!(status(client.command(&[])), wanted(for_lxd), "lxc {variable}={value}");
+            assert_eq!(status(incus(&client)), wanted(for_incus), "incus {variable}={value}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Remotes that the clients log in to with OpenID Connect: the saved tokens and session cookies, and logins that end.
+//! Remotes that the clients log in to with OIDC: the saved tokens and session cookies, and logins that end.
 
 use std::fs;
 use std::process::Command;

@@ -177,8 +177,14 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "LXD_SOCKET, LXD_DIR, INCUS_SOCKET, INCUS_DIR",
         "Where the local socket is: its path, or the directory with unix.socket in it.",
     ),
-    ("LXD_AUTH_BEARER_TOKEN", "The token for logging in to LXD remotes; used instead of any other login."),
-    ("HTTPS_PROXY, NO_PROXY", "The HTTP proxy for HTTPS remotes, and the hosts that are reached without it."),
+    (
+        "LXD_AUTH_BEARER_TOKEN",
+        "The token for logging in to LXD remotes in place of the client certificate; not used for OIDC remotes.",
+    ),
+    (
+        "HTTPS_PROXY, NO_PROXY",
+        "The proxy for HTTPS remotes (http://, https:// or socks5://), and the hosts that are reached without it.",
+    ),
     (
         "LXD_INSECURE_TLS, INCUS_INSECURE_TLS",
         "If set to anything but 0, false, no or off, TLS 1.2 is accepted from servers of that kind without TLS 1.3.",
@@ -197,10 +203,17 @@ const FILES: &[(&str, &str)] = &[
     ("~/.config/lxc/config.yml, ~/snap/lxd/common/config/config.yml", "LXD's client configuration. It is only read."),
     ("~/.config/incus/config.yml", "Incus' client configuration. It is only read."),
     ("/etc/lxd/config.yml, /etc/incus/config.yml", "System-wide remotes."),
-    ("servercerts/NAME.crt beside these files", "The certificate that was accepted for a remote. No other is valid."),
     (
-        "client.ca, client.crt, client.key, oidctokens/ beside the user's file",
-        "The certificate authority for servers, the client's certificate and key, saved logins.",
+        "servercerts/NAME.crt beside the file that the remote is in",
+        "The certificate that was accepted for a remote. No other is valid.",
+    ),
+    (
+        "client.crt, client.key, client.ca beside the user's file; clientcerts/NAME.crt, .key, .ca of Incus before them",
+        "The client's certificate and key, and the certificate authority of the servers that accept it.",
+    ),
+    (
+        "oidctokens/NAME.json, jars/NAME beside the user's file",
+        "Saved OIDC logins: the tokens, and the session cookie of LXD. They are only read, at every connect.",
     ),
     ("/var/snap/lxd/common/lxd/unix.socket, /var/lib/lxd/unix.socket", "LXD's local socket."),
     ("/run/incus/unix.socket, /var/lib/incus/unix.socket", "Incus' local socket."),

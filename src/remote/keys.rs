@@ -12,14 +12,13 @@ use x509_cert::der::{Decode as _, Header, Reader as _, SliceReader};
 use super::Flavour;
 use crate::report::exit::Fault;
 
-/// The private key in the PEM file `file`, whose contents are `text`. `served` is the socket at which the client serves
-/// the remote `name` without a key, if it can do so.
+/// The private key in the PEM file `file`, whose contents are `text`. `by_client` is the hint for keys that the client
+/// asks a pass phrase for, if it does so.
 pub(super) fn private(
     file: &Path,
     text: &[u8],
     flavour: Flavour,
-    name: &str,
-    served: Option<&Path>,
+    by_client: Option<String>,
 ) -> Result<PrivateKeyDer<'static>, Fault> {
     let shown = file.display();
     let certificate = file.with_extension("crt");
@@ -27,17 +26,10 @@ pub(super) fn private(
     // The clients use the first block whose label ends like this (Go's crypto/tls, X509KeyPair).
     let label = labels.iter().find(|label| label.ends_with("PRIVATE KEY")).map(String::as_str);
     let is_encrypted = label == Some("ENCRYPTED PRIVATE KEY") || memmem::find(text, b"4,ENCRYPTED").is_some();
-    let by_client = || {
-        let socket = served?.display();
-        Some(format!(
-            "let incus ask for it: incus remote set-keepalive {name} 3600 && incus list {name}:; then follow \
-             unix:{socket}"
-        ))
-    };
     if label.is_some() && is_encrypted {
         let fault = Fault::failed(format!("{shown}: the key is encrypted, and lxmon does not ask for pass phrases"));
         return Err(fault
-            .hint(by_client().unwrap_or_else(|| {
+            .hint(by_client.unwrap_or_else(|| {
                 format!("openssl pkey -in {shown} -out {shown}.plain, then put that in its place")
             })));
     }
@@ -57,7 +49,7 @@ pub(super) fn private(
         None => return Err(none(&instead("PRIVATE KEY", text))),
         Some("OPENSSH PRIVATE KEY") => {
             let fault = unusable("an OpenSSH key");
-            return Err(match by_client() {
+            return Err(match by_client {
                 Some(hint) => fault.hint(hint),
                 None => fault,
             });

@@ -185,9 +185,14 @@ impl Login {
         };
         // `incus` asks for pass phrases, and can leave a process behind that serves others (Incus
         // `shared/cliconfig/keepalive.go`). `lxc` does neither.
-        let keepalive = || directories.user.join("keepalive").join(format!("{name}.socket"));
-        let served = (flavour == Flavour::Incus).then(keepalive);
-        let key = keys::private(&files.key, &key, flavour, name, served.as_deref())?;
+        let by_client = (flavour == Flavour::Incus).then(|| {
+            let directory = directories.user.display();
+            format!(
+                "let incus ask for it: write `keepalive: 3600` below {name} in {directory}/config.yml, run `incus list \
+                 {name}:`, and follow unix:{directory}/keepalive/{name}.socket"
+            )
+        });
+        let key = keys::private(&files.key, &key, flavour, by_client)?;
         Ok(Self::Certificate { chain, key, key_file: files.key })
     }
 }

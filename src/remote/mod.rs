@@ -159,7 +159,7 @@ pub struct Https {
 }
 
 impl Https {
-    /// Whether the remote is configured for a login with OpenID Connect.
+    /// Whether the remote is configured for an OIDC login.
     #[must_use]
     pub fn is_oidc(&self) -> bool {
         self.auth_type.as_deref() == Some("oidc")

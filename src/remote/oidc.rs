@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_jar_that_cannot_be_used_is_an_error_without_its_secrets() {
         for (jar, says) in [
-            ("".to_owned(), "EOF while parsing"),
+            (String::new(), "EOF while parsing"),
             (jar(("", ""))[..100].to_owned(), "EOF while parsing"),
             (r#"["cookie-secret"]"#.to_owned(), "not what a client saves: line 1, column "),
             (jar((r#""Domain":"lxd.example.org","#, "")), "not what a client saves: line 1, column "),

@@ -244,7 +244,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        for name in ["lxd/servercerts", "incus"] {
+        for name in ["lxd/servercerts", "incus/servercerts"] {
             fs::create_dir_all(directory.path().join(name)).unwrap();
         }
         Self { directory }
@@ -280,9 +280,14 @@ impl Client {
         self.run(server.kind, &["remote", "add", name, &url, "--accept-certificate", option, &secret]);
     }
 
+    /// The configuration directory for this kind of server.
+    fn configuration(&self, kind: Kind) -> PathBuf {
+        self.directory.path().join(if kind == Kind::Lxd { "lxd" } else { "incus" })
+    }
+
     /// Copies the remote and its pinned certificate from `other`, and creates a different client certificate.
-    pub(crate) fn take_certificate_of(&self, other: &Self, remote: &str) {
-        let (from, to) = (other.directory.path().join("lxd"), self.directory.path().join("lxd"));
+    pub(crate) fn take_certificate_of(&self, other: &Self, kind: Kind, remote: &str) {
+        let (from, to) = (other.configuration(kind), self.configuration(kind));
         let pin = format!("servercerts/{remote}.crt");
         fs::copy(from.join(&pin), to.join(&pin)).unwrap();
         fs::copy(from.join("config.yml"), to.join("config.yml")).unwrap();
@@ -293,8 +298,8 @@ impl Client {
     }
 
     /// The path of the client certificate.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.directory.path().join("lxd/client.crt")
+    pub(crate) fn certificate(&self, kind: Kind) -> PathBuf {
+        self.configuration(kind).join("client.crt")
     }
 
     /// An lxmon command with these configurations.

@@ -1,4 +1,4 @@
-//! An LXD server that clients log in to with OpenID Connect, by the rules of LXD since version 6.6
+//! An LXD server that clients log in to with OIDC, by the rules of LXD since version 6.6
 //! (`lxd/auth/oidc/oidc.go`, `lxd/request/user_agent.go`, `lxd/daemon.go`).
 
 use std::collections::{HashMap, HashSet};
@@ -205,7 +205,7 @@ fn the_stand_in_reads_user_agents_as_lxd_does() {
         match error {
             None => assert_eq!(checked, Ok(()), "{user_agent}"),
             Some(says) => {
-                assert!(checked.as_ref().is_err_and(|error| error.contains(says)), "{user_agent}: {checked:?}")
+                assert!(checked.as_ref().is_err_and(|error| error.contains(says)), "{user_agent}: {checked:?}");
             }
         }
     }

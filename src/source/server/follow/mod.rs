@@ -18,7 +18,7 @@ use super::subscription::{Lost, Received, Subscription};
 use crate::event::gap::{Gap, timestamp_of};
 use crate::event::message::Block;
 use crate::queue::{Feed, Item, Pushed, Queue};
-use crate::remote::{Address, Remote};
+use crate::remote::{Address, Flavour, Remote};
 use crate::report::exit::Fault;
 use crate::report::notice;
 use crate::system::clock::local_now;
@@ -30,6 +30,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// After this time without a received byte the server is sent a ping; after the same time again without a byte the
 /// connection counts as lost. LXD and Incus ping every 10 s.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// After this time without any event a possible reason is named.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A server and how it is followed.
 #[derive(Clone, Copy, Debug)]
@@ -140,9 +143,10 @@ impl Follow<'_> {
             }
         };
         let mut last_message = String::new();
+        let mut quiet = self.may_leave_out().then(Moment::now);
         loop {
             let connected = Moment::now();
-            let Disconnected { lost, silence } = self.read(&mut subscription, &mut last_message).await;
+            let Disconnected { lost, silence } = self.read(&mut subscription, &mut last_message, &mut quiet).await;
             backoff.lived(connected.elapsed());
             drop(subscription);
             // Servers ping every 10 s, so after a longer silence the connection was lost when the silence began.
@@ -290,12 +294,19 @@ impl Follow<'_> {
         }
     }
 
+    /// Whether the server can be one that does not refuse a restricted login, but leaves out events (LXD `lxd/events.go`,
+    /// `eventsSocket`). Its answer does not contain its version.
+    fn may_leave_out(&self) -> bool {
+        self.remote.flavour == Flavour::Lxd && matches!(self.remote.address, Address::Https(_))
+    }
+
     /// Reads until the connection is lost. By then every received message has been pushed to the queue, and the last
-    /// one is in `last_message`.
+    /// one is in `last_message`. `quiet` is since when there has been no event, until that is explained.
     async fn read<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         subscription: &mut Subscription<S>,
         last_message: &mut String,
+        quiet: &mut Option<Moment>,
     ) -> Disconnected {
         let mut received = Received::default();
         let mut next_message = String::new();
@@ -313,6 +324,11 @@ impl Follow<'_> {
                     continue;
                 }
                 () = async { tokio::select! { biased; () = &mut check => {} () = &mut resumed => {} } } => {
+                    if last_message.is_empty() && quiet.is_some_and(|since| since.elapsed() >= QUIET) {
+                        *quiet = None;
+                        let name = &self.remote.name;
+                        info!("{name}: no events so far; since version 6.6 LXD leaves out silently what this login may not see");
+                    }
                     let silence = subscription.silence();
                     let next = match silence {
                         silence if silence >= 2 * SILENCE => SILENCE,

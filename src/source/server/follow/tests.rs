@@ -191,6 +191,53 @@ async fn a_server_that_only_answers_pings_is_followed_on() {
     assert_eq!((followed.connections.len(), followed.gaps().len()), (1, 0));
 }
 
+/// Collects what the tests of this thread log.
+struct Collecting;
+
+thread_local! {
+    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+impl log::Log for Collecting {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LOGGED.with_borrow_mut(|logged| logged.push(format!("{}: {}", record.level(), record.args())));
+    }
+
+    fn flush(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_may_leave_events_out_is_explained_once() {
+    // The first connection ends after 30 s; the second one stays. Events come on it from the given time on.
+    for (first_event, is_explained) in [(5 * MINUTE, true), (MINUTE / 2, false)] {
+        let _ = log::set_logger(&Collecting);
+        log::set_max_level(log::LevelFilter::Debug);
+        LOGGED.take();
+        follow(10 * MINUTE, STAY, move |number, stream| {
+            Box::pin(async move {
+                let mut server = accept(stream).await;
+                let begun = Instant::now();
+                while number > 0 || begun.elapsed() < MINUTE / 2 {
+                    sleep(Duration::from_secs(10)).await;
+                    let is_event = number > 0 && begun.elapsed() >= first_event;
+                    let frame = if is_event { Frame::text(event(0)) } else { Frame::Ping(vec![].into()) };
+                    server.send(frame).await.unwrap();
+                }
+            })
+        })
+        .await;
+        let logged = LOGGED.take();
+        let explained = logged.iter().filter(|line| line.contains("no events so far")).collect::<Vec<_>>();
+        let wanted =
+            "INFO: n1: no events so far; since version 6.6 LXD leaves out silently what this login may not see";
+        assert_eq!(explained, if is_explained { vec![wanted] } else { vec![] }, "{logged:#?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_long_message_that_comes_slowly_is_a_sign_of_life() {
     let followed = follow(60 * MINUTE, STAY, |_, stream| {
