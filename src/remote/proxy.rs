@@ -1,8 +1,8 @@
 //! The proxy for a server, from `HTTPS_PROXY` and `NO_PROXY`.
 //!
-//! The rules are those of the clients, which have a copy of their own of older rules of Go (LXD `shared/proxy.go`, Incus
-//! `shared/proxy/proxy.go`): a port in `NO_PROXY` is cut off and ignored, `*` counts only when it stands alone, and
-//! there are no other wildcards. One exception: the clients cut an IPv6 address without brackets at its last colon, so
+//! The rules are those of the clients, which have a copy of their own of older rules of Go (LXD `shared/proxy.go`,
+//! Incus `shared/proxy/proxy.go`): a port in `NO_PROXY` is cut off and ignored, `*` counts only when it stands alone,
+//! and there are no other wildcards. One exception: the clients cut an IPv6 address without brackets at its last colon, so
 //! that it excepts nothing; here it excepts what it names.
 
 use std::fmt;
@@ -84,7 +84,7 @@ impl Proxy {
         };
         let url = if url.contains("://") { url } else { format!("http://{url}") };
         let uri: Uri = url.parse().map_err(|_| broken("not a URL"))?;
-        let (kind, port) = match uri.scheme_str() {
+        let (kind, port) = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("http") => (Kind::Http, 80),
             Some("https") => (Kind::Https, 443),
             // In curl's words the name of the first means that the client resolves names, but Go lets the proxy do it.
@@ -124,17 +124,17 @@ fn is_excepted(host: &Host, no_proxy: &str) -> bool {
     let name = host.name.to_ascii_lowercase();
     no_proxy.split(',').map(|rule| rule.trim().to_ascii_lowercase()).filter(|rule| !rule.is_empty()).any(|rule| {
         let rule = without_port(&rule);
-        if let Some(address) = address {
-            return match rule.split_once('/') {
-                Some((network, bits)) => {
-                    let (network, bits) = (network.parse(), bits.parse());
-                    network.is_ok_and(|network| bits.is_ok_and(|bits| is_within(address, network, bits)))
-                }
-                None => rule.parse().is_ok_and(|rule: IpAddr| rule == address),
-            };
-        }
+        let is_address = |address| match rule.split_once('/') {
+            Some((network, bits)) => {
+                let (network, bits) = (network.parse(), bits.parse());
+                network.is_ok_and(|network| bits.is_ok_and(|bits| is_within(address, network, bits)))
+            }
+            None => rule.parse().is_ok_and(|rule: IpAddr| rule == address),
+        };
         let suffix = rule.strip_prefix('.').unwrap_or(rule);
-        name == suffix || name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.') && !suffix.is_empty())
+        address.is_some_and(is_address)
+            || name == suffix
+            || name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.') && !suffix.is_empty())
     })
 }
 
@@ -196,7 +196,7 @@ mod tests {
             ("10.1.2.3", "10.0.0.0/33", true),
             ("10.1.2.3", "0.0.0.0/0", false),
             ("10.1.2.3", "10.1.2.3", false),
-            ("10.1.2.3", "2.3", true),
+            ("10.1.2.3", "1.3", true),
             ("fd00::1", "[fd00::1]", false),
             ("fd00::1", "[fd00::1]:8443", false),
             ("fd00::1", "fd00::1", false),
@@ -216,7 +216,7 @@ mod tests {
             ("https://proxy", Kind::Https, 443),
             ("HTTPS://proxy:8443/", Kind::Https, 8443),
             ("socks5://proxy", Kind::Socks5, 1080),
-            ("socks5h://proxy:9050", Kind::Socks5, 9050),
+            ("SOCKS5h://proxy:9050", Kind::Socks5, 9050),
         ] {
             let proxy = find("x.org", &[("HTTPS_PROXY", url)]).unwrap().unwrap();
             assert_eq!((proxy.kind, proxy.host.port, &*proxy.host.name), (kind, port, "proxy"), "{url}");

@@ -10,9 +10,10 @@ use log::debug;
 use crate::remote::login::{Login, Secret};
 use crate::remote::{Flavour, oidc};
 
-/// The User-Agent that LXD requires of clients that log in with OIDC, since version 6.6: `LXD VERSION (OS; ARCH) (FEATURES)`
-/// (LXD `lxd/request/user_agent.go`). The version is the first one that knows the feature `cookiejar`, with which a
-/// client promises to send the session cookie that it was given. A feature may be any word, so lxmon says its name there.
+/// The User-Agent that LXD requires of clients that log in with OIDC, since version 6.6: `LXD VERSION (OS; ARCH)
+/// (FEATURES)` (LXD `lxd/request/user_agent.go`). The version is the first one that knows the feature `cookiejar`, with
+/// which a client promises to keep the session cookie that it was given. Features can be any words, so lxmon says its
+/// name there.
 fn user_agent_of_lxd() -> String {
     format!("LXD 6.6 (Linux; {}) (cookiejar; {})", std::env::consts::ARCH, USER_AGENT)
 }
@@ -37,6 +38,8 @@ struct Session {
 }
 
 /// What this run knows better about the session cookie of one remote than the client's file. It is not written there.
+/// LXD to 6.9 sets no cookie in the answer that upgrades a connection (`lxd/events.go` gives no headers to the upgrader),
+/// so it begins a session for each connection without a saved cookie; it does set and delete them when it refuses.
 #[derive(Debug, Default)]
 pub(crate) struct KnownSession {
     /// The cookie that the server has set.
@@ -89,7 +92,9 @@ impl Identity {
         for value in cookies.filter_map(|cookie| cookie.split(';').next()?.trim().strip_prefix("session=")) {
             if value.is_empty() {
                 debug!("the server deletes the session cookie");
-                known.deleted.replace(sent.clone());
+                if sent.is_some() {
+                    known.deleted.replace(sent.clone());
+                }
                 known.given.take();
             } else {
                 debug!("the server sets a session cookie");

@@ -241,8 +241,8 @@ impl Follow<'_> {
     }
 
     /// Retries until an attempt succeeds or fails permanently. A login that has ended is no end: the client's files are
-    /// read at each attempt, and the user can log in again with the client. Meanwhile, events that were dropped before are reported
-    /// as soon as memory is free again.
+    /// read at each attempt, and the user can log in again with the client. Meanwhile, events that were dropped before
+    /// are reported as soon as memory is free again.
     async fn resubscribe<S>(
         &self,
         dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
@@ -294,8 +294,8 @@ impl Follow<'_> {
         }
     }
 
-    /// Whether the server can be one that does not refuse a restricted login, but leaves out events (LXD `lxd/events.go`,
-    /// `eventsSocket`). Its answer does not contain its version.
+    /// Whether the server can be one that does not refuse a restricted login, but leaves out events (LXD
+    /// `lxd/events.go`, `eventsSocket`). Its answer does not contain its version.
     fn may_leave_out(&self) -> bool {
         self.remote.flavour == Flavour::Lxd && matches!(self.remote.address, Address::Https(_))
     }
@@ -326,8 +326,11 @@ impl Follow<'_> {
                 () = async { tokio::select! { biased; () = &mut check => {} () = &mut resumed => {} } } => {
                     if last_message.is_empty() && quiet.is_some_and(|since| since.elapsed() >= QUIET) {
                         *quiet = None;
-                        let name = &self.remote.name;
-                        info!("{name}: no events so far; since version 6.6 LXD leaves out silently what this login may not see");
+                        info!(
+                            "{}: no events so far; since version 6.6 LXD leaves out silently what this login may not \
+                             see",
+                            self.remote.name
+                        );
                     }
                     let silence = subscription.silence();
                     let next = match silence {
