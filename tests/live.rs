@@ -2,10 +2,12 @@
 //! `cargo test --release -- --ignored`.
 
 mod cluster;
+mod guest;
 mod link;
 mod restricted;
 mod server;
 mod slow;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,7 +87,7 @@ fn story(server: &Server) {
     assert_eq!(web(&["exec", "c1", "--", "echo", "hello"]), "hello\n");
     match server.kind {
         Kind::Lxd => web(&["snapshot", "c1", "snap0"]),
-        Kind::Incus => web(&["snapshot", "create", "c1", "snap0"]),
+        Kind::Incus | Kind::IncusFromSid => web(&["snapshot", "create", "c1", "snap0"]),
     };
     web(&["config", "set", "c1", "user.role", "primary"]);
     server.client_fails(&[
@@ -226,7 +228,7 @@ fn follow_the_story(server: &Server) {
 }
 
 fn ends_and_errors(server: &mut Server) {
-    let name = if server.kind == Kind::Lxd { "LXD" } else { "Incus" };
+    let name = server.kind.product();
     let socket = format!("unix:{}", server.socket().display());
     let flag = if server.kind == Kind::Lxd { "--lxd" } else { "--incus" };
     for arguments in [&[][..], &["local:"], &["--force-local"], &[flag], &[&*socket]] {
@@ -331,6 +333,12 @@ fn lxd() {
 #[ignore = "needs Incus: run by CI"]
 fn incus() {
     whole(Kind::Incus);
+}
+
+#[test]
+#[ignore = "needs Incus in a change-root: run by CI"]
+fn incus_from_sid() {
+    whole(Kind::IncusFromSid);
 }
 
 #[test]
@@ -450,45 +458,60 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
     assert!(stranger.stderr.contains("(403): not authorized (tried: no login: "), "{}", stranger.stderr);
 }
 
-#[test]
-#[ignore = "needs LXD and Incus: run by CI"]
-fn killed_servers_are_followed_again_from_the_first_event_on() {
+/// Kills the server at this address and starts it again.
+fn killed(kind: Kind, address: &str) {
     let _alone = alone();
-    for (kind, address) in [(Kind::Lxd, "127.0.0.1:18465"), (Kind::Incus, "127.0.0.1:18466")] {
-        let mut server = Server::start(kind);
-        server.listen(address);
-        let user = Client::new();
-        user.add(&server, "n1", address);
-        let options = ["-f", "json", "-a", "profile-*", "--gap-events"];
-        let remote = |more: &[&str]| Follower::subscribed(user.lxmon(&[&["n1:"], more].concat()));
-        let mut followers = [remote(&options), Follower::subscribed(server.lxmon(&options))];
-        let mut ending = [(remote(&["--no-reconnect"]), 1), (remote(&["--fail-on-gap"]), 3)];
-        server.kill();
-        for follower in &mut followers {
-            follower.wait_for_notice("; reconnecting");
-        }
-        server.restart();
-
-        for follower in &mut followers {
-            follower.wait_for_notice("reconnected after ");
-        }
-        let profiles = ["first", "second", "third"];
-        for profile in profiles {
-            server.client(&["profile", "create", profile]);
-        }
-        for follower in &mut followers {
-            follower.wait_for(|line| line.contains("\"/1.0/profiles/third\""));
-            let events = follower.events();
-            // One gap record for the lost connection, one for the reconnect.
-            assert!(events[..2].iter().all(|event| text(event, "/type") == "gap"), "{events:#?}");
-            let sources = events[2..].iter().map(|event| text(event, "/metadata/source"));
-            assert!(sources.eq(profiles.map(|profile| format!("/1.0/profiles/{profile}"))), "{events:#?}");
-            follower.wait_for_notice("may be missing");
-        }
-        for (follower, status) in &mut ending {
-            assert_eq!(follower.wait(), Some(*status), "{:?}", follower.told);
-        }
+    let mut server = Server::start(kind);
+    server.listen(address);
+    let user = Client::new();
+    user.add(&server, "n1", address);
+    let options = ["-f", "json", "-a", "profile-*", "--gap-events"];
+    let remote = |more: &[&str]| Follower::subscribed(user.lxmon(&[&["n1:"], more].concat()));
+    let mut followers = [remote(&options), Follower::subscribed(server.lxmon(&options))];
+    let mut ending = [(remote(&["--no-reconnect"]), 1), (remote(&["--fail-on-gap"]), 3)];
+    server.kill();
+    for follower in &mut followers {
+        follower.wait_for_notice("; reconnecting");
     }
+    server.restart();
+
+    for follower in &mut followers {
+        follower.wait_for_notice("reconnected after ");
+    }
+    let profiles = ["first", "second", "third"];
+    for profile in profiles {
+        server.client(&["profile", "create", profile]);
+    }
+    for follower in &mut followers {
+        follower.wait_for(|line| line.contains("\"/1.0/profiles/third\""));
+        let events = follower.events();
+        // One gap record for the lost connection, one for the reconnect.
+        assert!(events[..2].iter().all(|event| text(event, "/type") == "gap"), "{events:#?}");
+        let sources = events[2..].iter().map(|event| text(event, "/metadata/source"));
+        assert!(sources.eq(profiles.map(|profile| format!("/1.0/profiles/{profile}"))), "{events:#?}");
+        follower.wait_for_notice("may be missing");
+    }
+    for (follower, status) in &mut ending {
+        assert_eq!(follower.wait(), Some(*status), "{:?}", follower.told);
+    }
+}
+
+#[test]
+#[ignore = "needs LXD: run by CI"]
+fn a_killed_lxd_is_followed_again_from_the_first_event_on() {
+    killed(Kind::Lxd, "127.0.0.1:18465");
+}
+
+#[test]
+#[ignore = "needs Incus: run by CI"]
+fn a_killed_incus_is_followed_again_from_the_first_event_on() {
+    killed(Kind::Incus, "127.0.0.1:18466");
+}
+
+#[test]
+#[ignore = "needs Incus in a change-root: run by CI"]
+fn a_killed_incus_from_sid_is_followed_again_from_the_first_event_on() {
+    killed(Kind::IncusFromSid, "127.0.0.1:18467");
 }
 
 #[test]

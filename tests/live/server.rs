@@ -1,22 +1,87 @@
 //! Real LXD and Incus daemons, each in its own directory, with a small image that launches quickly.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::link::within;
-use crate::support::program;
+use crate::support::program::{self, copy_program};
+use crate::support::wait_until;
 
 /// The kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Lxd,
     Incus,
+    /// The newer Incus of Debian's suite sid, which `.ci/incus-from-sid` installs in a change-root.
+    IncusFromSid,
 }
+
+impl Kind {
+    /// The name of the product.
+    pub(crate) fn product(self) -> &'static str {
+        match self {
+            Self::Lxd => "LXD",
+            Self::Incus | Self::IncusFromSid => "Incus",
+        }
+    }
+
+    /// The change-root in which the server runs: `/` for those that are installed on this machine.
+    fn root(self) -> PathBuf {
+        const VARIABLE: &str = "LXMON_TEST_INCUS_FROM_SID";
+        match self {
+            Self::Lxd | Self::Incus => "/".into(),
+            Self::IncusFromSid => std::env::var_os(VARIABLE)
+                .unwrap_or_else(|| {
+                    panic!("set {VARIABLE} to the directory in which .ci/incus-from-sid installed Incus")
+                })
+                .into(),
+        }
+    }
+
+    /// Where the server's directory is made.
+    fn temporary(self) -> PathBuf {
+        match self {
+            Self::Lxd | Self::Incus => std::env::temp_dir(),
+            Self::IncusFromSid => self.root().join("tmp"),
+        }
+    }
+
+    /// The name of the client's program, on this machine and in the change-root.
+    fn client(self) -> &'static str {
+        match self {
+            Self::Lxd => "lxc",
+            Self::Incus | Self::IncusFromSid => "incus",
+        }
+    }
+}
+
+const INCUSD: &str = "/usr/libexec/incus/incusd";
+
+/// The user id and the group id of `nobody`.
+const NOBODY: u32 = 65534;
+
+/// Runs a program in the change-root `$1`, which becomes the root of the present mount namespace: without that, LXC
+/// starts no containers. LXC 7 needs cgroups of version 2, and the machine may have those of version 1.
+const CHANGE_ROOT: &str = r#"
+set -e
+cd "$1"
+shift
+mount --rbind . "$PWD"
+cd "$PWD"
+for name in proc sys dev; do
+    mount --rbind "/$name" "$name"
+done
+umount --recursive sys/fs/cgroup
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+pivot_root . mnt
+umount --lazy /mnt
+exec chroot . "$@"
+"#;
 
 /// A running daemon. When this is dropped, the daemon and its instances end.
 pub(crate) struct Server {
@@ -24,6 +89,8 @@ pub(crate) struct Server {
     directory: TempDir,
     namespace: Option<String>,
     daemon: Child,
+    /// The daemon that serves ordinary users.
+    user_daemon: Option<Child>,
 }
 
 impl Server {
@@ -34,28 +101,25 @@ impl Server {
 
     /// Starts a daemon in a network namespace, if one is named, and waits until it answers.
     pub(crate) fn start_within(kind: Kind, namespace: Option<&str>) -> Self {
-        let directory = tempfile::Builder::new().prefix("lxmon-live-").tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("lxmon-live-").tempdir_in(kind.temporary()).unwrap();
         // Root in a container is a different user, who must be able to enter the directory.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(directory.path().join("state")).unwrap();
         fs::create_dir_all(directory.path().join("client")).unwrap();
         let daemon = daemon(kind, directory.path(), namespace);
-        let server = Self { kind, directory, namespace: namespace.map(str::to_owned), daemon };
+        let namespace = namespace.map(str::to_owned);
+        let server = Self { kind, directory, namespace, daemon, user_daemon: None };
         server.wait_until_ready();
         server
     }
 
     fn wait_until_ready(&self) {
-        let begun = Instant::now();
-        while !self.try_client(&["info"]).status.success() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{:?} does not start", self.kind);
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        wait_until(|| self.try_client(&["info"]).status.success());
     }
 
     /// Creates what `launch` needs: an image, a storage pool, a root disk.
     pub(crate) fn prepare_instances(&self) {
-        let image = image(self.directory.path());
+        let image = self.inside(&image(self.directory.path()));
         self.client(&["image", "import", image.to_str().unwrap(), "--alias", "busybox"]);
         self.client(&["storage", "create", "default", "dir"]);
         self.client(&["profile", "device", "add", "default", "root", "disk", "path=/", "pool=default"]);
@@ -64,6 +128,51 @@ impl Server {
     /// Makes the server listen for HTTPS.
     pub(crate) fn listen(&self, address: &str) {
         self.client(&["config", "set", "core.https_address", address]);
+    }
+
+    /// Starts the daemon that gives each ordinary user of the group `nogroup` a project; returns its socket's path.
+    pub(crate) fn serve_ordinary_users(&mut self) -> PathBuf {
+        self.client(&["storage", "create", "default", "dir"]);
+        // The daemon creates these networks where they do not exist, and bridges would need dnsmasq.
+        for network in ["incusbr0".into(), format!("incusbr-{NOBODY}")] {
+            self.client(&["network", "create", &network, "--type=macvlan", "parent=lo"]);
+        }
+        let log = fs::File::create(self.directory.path().join("user-daemon.log")).unwrap();
+        let mut command = self.installed("/usr/libexec/incus/incus-user");
+        command.args(["--group", "nogroup"]).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.user_daemon = Some(command.spawn().unwrap());
+        let socket = self.directory.path().join("state/unix.socket.user");
+        // The daemon listens before it makes the socket accessible. To connect would create a project for root.
+        wait_until(|| {
+            fs::metadata(&socket).is_ok_and(|socket| socket.gid() == NOBODY && socket.mode() & 0o777 == 0o660)
+        });
+        socket
+    }
+
+    /// An lxmon command of the user `nobody`, whose environment selects this server.
+    pub(crate) fn lxmon_of_nobody(&self, arguments: &[&str]) -> Command {
+        let copy = self.directory.path().join("lxmon");
+        if !copy.exists() {
+            copy_program(&copy);
+        }
+        let mut command = Command::new(copy);
+        let [state, _] = self.environment();
+        command.args(arguments).env_clear().env("HOME", "/nonexistent").envs([state]);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
+
+    /// Gives an instance lxmon and the libraries that it needs, at `/lxmon`; returns the arguments of `exec` that run it.
+    pub(crate) fn install_lxmon_in(&self, instance: &str) -> [&'static str; 5] {
+        const SCRIPT: &str = r#"cp "$1" lxmon && cp -L $(ldd "$1" | grep -o '/[^ ]*') . && mv ld-* ld.so"#;
+        let directory = self.directory.path().join("guest");
+        fs::create_dir(&directory).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", SCRIPT, "sh", env!("CARGO_BIN_EXE_lxmon")]).current_dir(&directory);
+        assert!(shell.status().unwrap().success());
+        let source = format!("source={}", self.inside(&directory).display());
+        self.client(&["config", "device", "add", instance, "lxmon", "disk", &source, "path=/lxmon"]);
+        ["--", "/lxmon/ld.so", "--library-path", "/lxmon", "/lxmon/lxmon"]
     }
 
     /// Kills the daemon as a power cut would.
@@ -83,16 +192,25 @@ impl Server {
         self.directory.path().join("state/unix.socket")
     }
 
-    /// The environment variables with which the clients and lxmon find this server.
+    /// The environment variables with which lxmon finds this server.
     fn environment(&self) -> [(&'static str, PathBuf); 2] {
         environment(self.kind, self.directory.path())
     }
 
+    /// The path by which the server and its client know a file.
+    fn inside(&self, path: &Path) -> PathBuf {
+        inside(self.kind, path)
+    }
+
+    /// A program that is installed where the server is, with the environment variables that it needs.
+    fn installed(&self, program: &str) -> Command {
+        let mut command = Command::new("chroot");
+        command.arg(self.kind.root()).arg(program).envs(environment(self.kind, &self.inside(self.directory.path())));
+        command
+    }
+
     fn try_client(&self, arguments: &[&str]) -> Output {
-        let name = if self.kind == Kind::Lxd { "lxc" } else { "incus" };
-        let mut command = Command::new(name);
-        command.args(arguments).envs(self.environment()).stdin(Stdio::null());
-        command.output().unwrap()
+        self.client_command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Runs the server's client, which must succeed; returns its output.
@@ -110,8 +228,8 @@ impl Server {
 
     /// The server's client as a command, to be run concurrently with lxmon.
     pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(if self.kind == Kind::Lxd { "lxc" } else { "incus" });
-        command.args(arguments).envs(self.environment());
+        let mut command = self.installed(self.kind.client());
+        command.args(arguments);
         command
     }
 
@@ -127,18 +245,27 @@ fn environment(kind: Kind, directory: &Path) -> [(&'static str, PathBuf); 2] {
     let (state, client) = (directory.join("state"), directory.join("client"));
     match kind {
         Kind::Lxd => [("LXD_DIR", state), ("LXD_CONF", client)],
-        Kind::Incus => [("INCUS_DIR", state), ("INCUS_CONF", client)],
+        Kind::Incus | Kind::IncusFromSid => [("INCUS_DIR", state), ("INCUS_CONF", client)],
     }
 }
 
+fn inside(kind: Kind, path: &Path) -> PathBuf {
+    Path::new("/").join(path.strip_prefix(kind.root()).unwrap())
+}
+
 fn daemon(kind: Kind, directory: &Path, namespace: Option<&str>) -> Child {
-    let program = match kind {
-        Kind::Lxd => "lxd",
-        Kind::Incus => "/usr/libexec/incus/incusd",
+    let mut command = match kind {
+        Kind::Lxd => Command::new("lxd"),
+        Kind::Incus => Command::new(INCUSD),
+        Kind::IncusFromSid => {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "sh", "-c", CHANGE_ROOT, "sh"]);
+            command.arg(kind.root()).arg(INCUSD);
+            command
+        }
     };
     let log = fs::File::create(directory.join("daemon.log")).unwrap();
-    let mut command = Command::new(program);
-    command.args(["--group", "root"]).envs(environment(kind, directory));
+    command.args(["--group", "root"]).envs(environment(kind, &inside(kind, directory)));
     if let Some(namespace) = namespace {
         command = within(namespace, &command);
     }
@@ -169,6 +296,10 @@ fn image(directory: &Path) -> PathBuf {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(daemon) = &mut self.user_daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
         // Instances are deleted first, while the daemon can still stop them; then the daemon is killed, and remaining
         // mounts are detached.
         let listed = self.try_client(&["list", "--all-projects", "--format", "csv", "--columns", "en"]);
@@ -256,7 +387,7 @@ impl Client {
 
     /// A command of the client, with this configuration.
     pub(crate) fn client(&self, kind: Kind, arguments: &[&str]) -> Command {
-        let mut command = Command::new(if kind == Kind::Lxd { "lxc" } else { "incus" });
+        let mut command = Command::new(kind.client());
         command.args(arguments).envs(self.environment()).stdin(Stdio::null());
         command
     }
@@ -274,7 +405,9 @@ impl Client {
                 server.client(&["config", "set", "core.trust_password", PASSWORD]);
                 ("--password", PASSWORD.to_owned())
             }
-            Kind::Incus => ("--token", server.client(&["config", "trust", "add", "me", "--quiet"]).trim().to_owned()),
+            Kind::Incus | Kind::IncusFromSid => {
+                ("--token", server.client(&["config", "trust", "add", "me", "--quiet"]).trim().to_owned())
+            }
         };
         let url = format!("https://{address}");
         self.run(server.kind, &["remote", "add", name, &url, "--accept-certificate", option, &secret]);

@@ -153,3 +153,9 @@ fn slow_readers_of_lxd_lose_nothing() {
 fn slow_readers_of_incus_lose_nothing() {
     slow_readers(Kind::Incus);
 }
+
+#[test]
+#[ignore = "needs Incus in a change-root, takes a minute: run by CI"]
+fn slow_readers_of_incus_from_sid_lose_nothing() {
+    slow_readers(Kind::IncusFromSid);
+}

@@ -1,0 +1,49 @@
+//! Ordinary users, who reach Incus through a socket of their own and see only their own project.
+
+use super::alone;
+use super::server::{Kind, Server};
+use crate::support::follower::Follower;
+use crate::support::program::finish;
+
+/// The project that Incus creates for the user `nobody` at the first connection.
+const PROJECT: &str = "user-65534";
+
+fn ordinary_user(kind: Kind) {
+    let _alone = alone();
+    let mut server = Server::start(kind);
+    let socket = format!("unix:{}", server.serve_ordinary_users().display());
+    let lxmon = |arguments: &[&str]| server.lxmon_of_nobody(&[&[&*socket, "--incus"], arguments].concat());
+
+    let mut own = Follower::subscribed(lxmon(&["--project", PROJECT, "-f", "json", "-n1"]));
+    // The server filters the events of all projects.
+    let mut all = Follower::subscribed(lxmon(&["-A", "-f", "json", "-n1"]));
+    server.client(&["profile", "create", "hidden"]);
+    server.client(&["profile", "create", "shown", "--project", PROJECT]);
+    for follower in [&mut own, &mut all] {
+        assert_eq!(follower.wait(), Some(0), "{:?}", follower.told);
+        assert_eq!(follower.events()[0]["metadata"]["source"], format!("/1.0/profiles/shown?project={PROJECT}"));
+    }
+
+    let others = finish(&mut lxmon(&["--project", "default"]));
+    assert_eq!(others.status, 1);
+    assert!(
+        others.stderr.contains("(403): User does not have permission for project \"default\""),
+        "{}",
+        others.stderr
+    );
+    let logging = finish(&mut lxmon(&["--project", PROJECT, "-t", "logging"]));
+    assert_eq!(logging.status, 1);
+    assert!(logging.stderr.contains("(403): Forbidden"), "{}", logging.stderr);
+}
+
+#[test]
+#[ignore = "needs Incus: run by CI"]
+fn an_ordinary_user_of_incus_sees_the_own_project() {
+    ordinary_user(Kind::Incus);
+}
+
+#[test]
+#[ignore = "needs Incus in a change-root: run by CI"]
+fn an_ordinary_user_of_incus_from_sid_sees_the_own_project() {
+    ordinary_user(Kind::IncusFromSid);
+}
