@@ -11,11 +11,11 @@ use serde_json::Value;
 use crate::support::program::run;
 use crate::support::standin::{Connection, StandIn, numbered, opcode};
 
-/// Real events of LXD 5.0.2, one of each type.
+/// An event of each type of the demonstration's session.
 fn real() -> Vec<&'static str> {
     let session = include_str!("../src/source/demo/session.ndjson");
     let of = |kind: &str| session.lines().find(|line| line.starts_with(&format!("{{\"type\":\"{kind}\""))).unwrap();
-    vec![of("lifecycle"), of("operation"), of("logging")]
+    vec![of("lifecycle"), of("operation"), of("logging"), of("security")]
 }
 
 /// Returns whether `message` is accepted as an event; asserts that an accepted one can be printed in every format.

@@ -1,5 +1,8 @@
-//! The built-in demonstration: a stand-in server on a private Unix socket replays a session, recorded from a real LXD
-//! 5.0.2, over a WebSocket to the ordinary client code.
+//! The built-in demonstration: a stand-in server on a private Unix socket replays a session over a WebSocket to the
+//! ordinary client code.
+//!
+//! The session is written by hand in the shapes that LXD 6.9 sends (read from its source), with some of LXD 5.0 beside
+//! them: three cluster members, three projects. Its names, addresses and secrets are made up.
 
 use std::cell::Cell;
 use std::path::PathBuf;
