@@ -23,9 +23,7 @@ _lxmon() {
 
     case "${cmd}" in
         lxmon)
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --format --pretty --color --time --no-trunc --count --timeout --retry --no-reconnect --sort-window --buffer --gap-events --fail-on-gap --record --replay --demo --lxd --incus --force-local --quiet --verbose --debug --list-actions --completions --man --help --version"
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --format --pretty --color --time --no-trunc --count --timeout --retry --no-reconnect --cluster --sort-window --buffer --gap-events --fail-on-gap --replay --demo --lxd --incus --force-local --quiet --verbose --debug --list-actions --completions --man --help --version"
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --format --pretty --color --time --no-trunc --count --timeout --retry --no-reconnect --sort-window --buffer --gap-events --fail-on-gap --replay --demo --lxd --incus --force-local --quiet --verbose --debug --list-actions --completions --man --help --version"
+            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --format --pretty --color --time --no-trunc --count --timeout --retry --no-reconnect --cluster --sort-window --buffer --gap-events --fail-on-gap --record --replay --demo --lxd --incus --force-local --quiet --verbose --debug --list-actions --completions --man --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
