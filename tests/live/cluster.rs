@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::server::{Client, Cluster, Server};
 use super::{SETTLE, alone, set, text};
@@ -194,6 +198,25 @@ fn load(member: usize, socket: &Path, stop: &AtomicBool, deeds: &Mutex<Vec<Deed>
     }
 }
 
+/// The time from the kill of a member until it was followed again.
+struct Outage {
+    victim: usize,
+    since: Instant,
+    until: Instant,
+    /// By the clock of the servers, which is ours. It begins earlier, as what happened before may not have left the
+    /// member.
+    utc: Range<DateTime<Utc>>,
+}
+
+impl Outage {
+    /// Whether the member itself did this in its outage.
+    fn has(&self, event: &str) -> bool {
+        let event: Value = serde_json::from_str(&format!("{{{event}")).unwrap();
+        let time: DateTime<Utc> = text(&event, "/timestamp").parse().unwrap();
+        text(&event, "/location") == format!("n{}", self.victim + 1) && self.utc.contains(&time)
+    }
+}
+
 /// Waits until a member that was killed takes part in the cluster again.
 fn wait_until_online(victim: &Server, name: &str, other: &Server) {
     let begun = Instant::now();
@@ -253,8 +276,7 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
     }
     let sockets: Vec<_> = cluster.members.iter().map(Server::socket).collect();
     let (stop, deeds) = (AtomicBool::new(false), Mutex::new(Vec::new()));
-    // The outages: the member, and when it was killed and was followed again.
-    let mut outages: Vec<(usize, Instant, Instant)> = Vec::new();
+    let mut outages: Vec<Outage> = Vec::new();
     std::thread::scope(|scope| {
         for (member, socket) in sockets.iter().enumerate() {
             let (stop, deeds) = (&stop, &deeds);
@@ -262,7 +284,7 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
         }
         for kill in 0..kills() {
             // While one member of three is just back, and the next one dies, only the third one is relied on.
-            let relied_on = outages.len().checked_sub(2).map(|index| outages[index].2 + UNSETTLED);
+            let relied_on = outages.len().checked_sub(2).map(|index| outages[index].until + UNSETTLED);
             let now = Instant::now();
             let wait = relied_on.map_or(Duration::from_secs(3), |at| at.saturating_duration_since(now));
             std::thread::sleep(wait.max(Duration::from_secs(3)));
@@ -272,16 +294,16 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
                 follower.has_told("");
                 follower.told.clear();
             }
-            let killed = Instant::now();
+            let (since, since_utc) = (Instant::now(), Utc::now());
             cluster.members[victim].kill();
             std::thread::sleep(Duration::from_secs(1));
             cluster.members[victim].restart();
             members.wait_for_notice(&format!("{name}: followed again after "));
             whole.wait_for_notice(&format!("n1/{name}: followed again after "));
-            let again = Instant::now();
+            let (until, until_utc) = (Instant::now(), Utc::now());
             wait_until_online(&cluster.members[victim], &name, &cluster.members[(victim + 1) % 3]);
-            println!("kill {}: {name}, followed again after {:.1?}", kill + 1, again - killed);
-            outages.push((victim, killed, again));
+            println!("kill {}: {name}, followed again after {:.1?}", kill + 1, until - since);
+            outages.push(Outage { victim, since, until, utc: since_utc - LAST_WORDS..until_utc });
         }
         std::thread::sleep(Duration::from_secs(3));
         stop.store(true, Ordering::Relaxed);
@@ -295,10 +317,10 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
     let of_survivors: Vec<_> = deeds
         .iter()
         .filter(|deed| {
-            let in_outage = |(victim, killed, again): &(usize, Instant, Instant)| {
-                *victim == deed.member && deed.done + LAST_WORDS >= *killed && deed.begun <= *again
+            let is_in = |outage: &Outage| {
+                outage.victim == deed.member && deed.done + LAST_WORDS >= outage.since && deed.begun <= outage.until
             };
-            !outages.iter().any(in_outage)
+            !outages.iter().any(is_in)
         })
         .collect();
     let union: BTreeSet<_> = recordings.iter().flat_map(printed).map(|(event, _)| event).collect();
@@ -322,14 +344,21 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
             .filter(|deed| !known.contains(deed))
             .collect();
         let doubled: Vec<_> = printed.iter().filter(|(_, count)| **count > 1).map(|(event, _)| event).collect();
-        let only_recorded: Vec<_> = union.iter().filter(|event| !printed.contains_key(*event)).collect();
+        // What a member itself did in its outage: in its last moments, and after it was started again until the
+        // follower was connected to it. Another follower may have been connected to it earlier.
+        let (own, only_recorded): (Vec<_>, Vec<_>) = union
+            .iter()
+            .filter(|event| !printed.contains_key(*event))
+            .partition(|event| outages.iter().any(|outage| outage.has(event)));
         let gaps = follower.seen.iter().filter(|line| line.contains(r#""type":"gap""#)).count();
         println!(
-            "{what}: {} events, {} lost, {} doubled, {} only in the recordings, {} out of order, {gaps} gap records",
+            "{what}: {} events, {} lost, {} doubled, {} only in the recordings, {} of members in their outages only \
+             there, {} out of order, {gaps} gap records",
             printed.len(),
             lost.len(),
             doubled.len(),
             only_recorded.len(),
+            own.len(),
             out_of_order(follower)
         );
         if !(lost.is_empty() && doubled.is_empty() && only_recorded.is_empty() && gaps == 0) {

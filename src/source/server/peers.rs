@@ -35,7 +35,7 @@ const SETTLE: Duration = Duration::from_secs(30);
 
 /// The longest wait before the next attempt to reach a member whose cluster is followed through another one. For the
 /// first seconds after its restart, the other members do not send its events.
-pub(crate) const SOON: Duration = Duration::from_millis(500);
+pub(crate) const SOON: Duration = Duration::from_millis(250);
 
 /// The name of a connection in notices. That of a member can change.
 #[derive(Clone, Debug, Default)]
