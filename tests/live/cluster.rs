@@ -231,6 +231,25 @@ fn wait_until_online(victim: &Server, name: &str, other: &Server) {
     }
 }
 
+/// Kills a member and starts it again. Each follower comes with what it puts before the member's name in notices.
+fn kill_and_restart(cluster: &mut Cluster, victim: usize, mut followers: [(&mut Follower, &str); 2]) -> Outage {
+    let name = format!("n{}", victim + 1);
+    for (follower, _) in &mut followers {
+        follower.has_told("");
+        follower.told.clear();
+    }
+    let (since, since_utc) = (Instant::now(), Utc::now());
+    cluster.members[victim].kill();
+    std::thread::sleep(Duration::from_secs(1));
+    cluster.members[victim].restart();
+    for (follower, prefix) in followers {
+        follower.wait_for_notice(&format!("{prefix}{name}: followed again after "));
+    }
+    let (until, until_utc) = (Instant::now(), Utc::now());
+    wait_until_online(&cluster.members[victim], &name, &cluster.members[(victim + 1) % 3]);
+    Outage { victim, since, until, utc: since_utc - LAST_WORDS..until_utc }
+}
+
 /// The lifecycle events about the profiles of the load that were printed, without the remote: how often each was.
 fn printed(follower: &Follower) -> BTreeMap<String, usize> {
     let mut printed = BTreeMap::new();
@@ -288,22 +307,9 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
             let now = Instant::now();
             let wait = relied_on.map_or(Duration::from_secs(3), |at| at.saturating_duration_since(now));
             std::thread::sleep(wait.max(Duration::from_secs(3)));
-            let victim = kill % 3;
-            let name = format!("n{}", victim + 1);
-            for follower in [&mut members, &mut whole] {
-                follower.has_told("");
-                follower.told.clear();
-            }
-            let (since, since_utc) = (Instant::now(), Utc::now());
-            cluster.members[victim].kill();
-            std::thread::sleep(Duration::from_secs(1));
-            cluster.members[victim].restart();
-            members.wait_for_notice(&format!("{name}: followed again after "));
-            whole.wait_for_notice(&format!("n1/{name}: followed again after "));
-            let (until, until_utc) = (Instant::now(), Utc::now());
-            wait_until_online(&cluster.members[victim], &name, &cluster.members[(victim + 1) % 3]);
-            println!("kill {}: {name}, followed again after {:.1?}", kill + 1, until - since);
-            outages.push(Outage { victim, since, until, utc: since_utc - LAST_WORDS..until_utc });
+            let outage = kill_and_restart(&mut cluster, kill % 3, [(&mut members, ""), (&mut whole, "n1/")]);
+            println!("kill {}: followed again after {:.1?}", kill + 1, outage.until - outage.since);
+            outages.push(outage);
         }
         std::thread::sleep(Duration::from_secs(3));
         stop.store(true, Ordering::Relaxed);

@@ -144,7 +144,7 @@ pub(super) async fn explain_logs(site: Site<'_>, feed: Feed, peers: &Peers) {
         let name = &site.remote.name;
         warn!("{name}: a member of a cluster; log messages of other members may not come through it: add --cluster");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A followed member.
