@@ -149,6 +149,10 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// What happened within this time before a member was killed may not have left it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// LXD begins to send events some milliseconds after it has accepted a subscription. What a member that is followed again
+/// does within this time may not be sent to us.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long a member that was started again is not relied on by lxmon, with a margin (`SETTLE` in
 /// `source/server/peers.rs`).
 const UNSETTLED: Duration = Duration::from_secs(32);
@@ -198,7 +202,7 @@ fn load(member: usize, socket: &Path, stop: &AtomicBool, deeds: &Mutex<Vec<Deed>
     }
 }
 
-/// The time from the kill of a member until it was followed again.
+/// The time from the kill of a member until it was followed again and had begun to send.
 struct Outage {
     victim: usize,
     since: Instant,
@@ -245,7 +249,7 @@ fn kill_and_restart(cluster: &mut Cluster, victim: usize, mut followers: [(&mut 
     for (follower, prefix) in followers {
         follower.wait_for_notice(&format!("{prefix}{name}: followed again after "));
     }
-    let (until, until_utc) = (Instant::now(), Utc::now());
+    let (until, until_utc) = (Instant::now() + FIRST_WORDS, Utc::now() + FIRST_WORDS);
     wait_until_online(&cluster.members[victim], &name, &cluster.members[(victim + 1) % 3]);
     Outage { victim, since, until, utc: since_utc - LAST_WORDS..until_utc }
 }

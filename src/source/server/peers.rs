@@ -15,7 +15,8 @@
 //!
 //! What only the member itself sends is missed: its own log messages, and what it does after a restart until we and the
 //! other members are connected to it. The former is in the notice of the loss; for the latter, such a member is tried
-//! again at least every [`SOON`].
+//! again at least every [`SOON`]. (LXD begins to send events some milliseconds after it has accepted a subscription, so
+//! what is lost at a restart cannot be nothing.)
 
 use std::cell::RefCell;
 use std::fmt;
