@@ -113,3 +113,41 @@ fn a_recording_that_is_the_output_too_is_refused() {
     let output = lxmon(["--replay", "/dev/null"]).stdout(std::process::Stdio::null()).output().unwrap();
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }
+
+/// Lines of a recording of a cluster: member, minute and second of the timestamp.
+fn of_members(events: &[(&str, u32, u32)]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    for (number, (member, minute, second)) in events.iter().enumerate() {
+        writeln!(
+            file,
+            r#"{{"type":"lifecycle","timestamp":"2026-11-26T12:{minute:02}:{second:02}Z","location":"{member}","metadata":{{"action":"instance-started","source":"/1.0/instances/c{number}"}}}}"#
+        )
+        .unwrap();
+    }
+    file
+}
+
+/// The numbers of the events in the order in which they are printed.
+fn printed(recording: &tempfile::NamedTempFile, format: &str) -> Vec<u64> {
+    let outcome = run(["--replay", recording.path().to_str().unwrap(), "-f", format]);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    outcome.stdout.lines().filter_map(|line| crate::support::number_in(line.as_bytes())).collect()
+}
+
+#[test]
+fn members_whose_clocks_differ_are_merged_in_the_same_way_in_every_format() {
+    let recording =
+        of_members(&[("m1", 0, 0), ("m2", 50, 0), ("m1", 0, 1), ("m2", 50, 1), ("m1", 0, 2), ("m2", 50, 2)]);
+    for format in ["json", "yaml", "logfmt", "pretty"] {
+        assert_eq!(printed(&recording, format), [0, 1, 2, 3, 4, 5], "{format}");
+    }
+}
+
+#[test]
+fn a_member_that_was_quiet_at_first_has_no_other_clock_for_that() {
+    // Members in turn, after a time in which only the first one sent something.
+    let recording = of_members(&[("m1", 0, 0), ("m2", 0, 5), ("m1", 0, 6), ("m2", 0, 7), ("m3", 0, 8), ("m1", 0, 9)]);
+    for format in ["json", "yaml", "logfmt", "pretty"] {
+        assert_eq!(printed(&recording, format), [0, 1, 2, 3, 4, 5], "{format}");
+    }
+}

@@ -30,7 +30,7 @@ pub use self::requestor::Requestor;
 pub use self::security::Security;
 pub use self::timestamp::Timestamp;
 
-use self::json::{Content, JsonError, Tape, Text, Value};
+use self::json::{Content, JsonError, Span, Tape, Text, Value};
 
 /// Which of the followed remotes an event came from: the index of that remote in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,14 +70,15 @@ pub struct Event {
     envelope: Envelope,
 }
 
-/// Tape indexes of the envelope's values; [`ABSENT`] where the message lacks the key.
+/// The envelope: tape indexes of its values, [`ABSENT`] where the message lacks the key, and what is needed without the
+/// tape.
 #[derive(Clone, Copy, Debug)]
 struct Envelope {
     event_type: u32,
     timestamp: u32,
     metadata: u32,
-    location: u32,
     project: u32,
+    location: Option<Span>,
     /// Whether the event has a member `remote`, which no server sends.
     has_remote: bool,
 }
@@ -141,7 +142,8 @@ impl Event {
     /// remains is the text, the type, the timestamp, the remote, [`Event::spans_lines`] and [`Event::names_a_remote`].
     #[must_use]
     pub fn strip(&mut self) -> Tape {
-        self.envelope = Envelope { has_remote: self.envelope.has_remote, ..Envelope::EMPTY };
+        let Envelope { has_remote, location, .. } = self.envelope;
+        self.envelope = Envelope { has_remote, location, ..Envelope::EMPTY };
         self.tape.trim();
         self.tape.take()
     }
@@ -260,7 +262,7 @@ impl Event {
     /// `location`: the cluster member that the event comes from; `none` if the server is not clustered.
     #[must_use]
     pub fn location(&self) -> Option<Text<'_>> {
-        self.part(self.envelope.location)?.as_text()
+        Some(self.envelope.location?.of(&self.message))
     }
 
     /// `project`; absent for events that belong to no project.
@@ -328,8 +330,8 @@ impl Envelope {
         event_type: ABSENT,
         timestamp: ABSENT,
         metadata: ABSENT,
-        location: ABSENT,
         project: ABSENT,
+        location: None,
         has_remote: false,
     };
 
@@ -345,7 +347,10 @@ impl Envelope {
                 "type" => &mut envelope.event_type,
                 "timestamp" => &mut envelope.timestamp,
                 "metadata" => &mut envelope.metadata,
-                "location" => &mut envelope.location,
+                "location" => {
+                    envelope.location = value.span();
+                    continue;
+                }
                 "project" => &mut envelope.project,
                 REMOTE => {
                     envelope.has_remote = true;

@@ -23,7 +23,7 @@ mod view;
 use std::fmt;
 
 use self::scan::Scanner;
-pub use self::text::{Escapes, Text};
+pub use self::text::{Escapes, Span, Text};
 pub use self::view::{Content, Items, Members, Value};
 
 /// The maximum nesting of objects and arrays. Real events reach 8. The limit bounds the stack of recursive functions.
@@ -58,7 +58,12 @@ impl Node {
     /// The offset at which a scalar ends.
     #[inline]
     fn end(self) -> usize {
-        (self.link & !(u32::MAX << ESCAPES_SHIFT)) as usize
+        self.end_offset() as usize
+    }
+
+    #[inline]
+    fn end_offset(self) -> u32 {
+        self.link & !(u32::MAX << ESCAPES_SHIFT)
     }
 
     #[inline]

@@ -24,6 +24,22 @@ pub struct Text<'a> {
     pub escapes: Escapes,
 }
 
+/// The place of a string's contents in a message. It is valid without the tape.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) escapes: Escapes,
+}
+
+impl Span {
+    /// The text at this place of `message`, which must be the one of which the span was made.
+    #[must_use]
+    pub fn of(self, message: &str) -> Text<'_> {
+        Text { raw: &message[self.start as usize..self.end as usize], escapes: self.escapes }
+    }
+}
+
 impl<'a> Text<'a> {
     /// A text without escapes.
     #[must_use]

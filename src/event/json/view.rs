@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::text::Span;
 use super::{Node, Text};
 
 /// One value of a parsed text.
@@ -115,6 +116,15 @@ impl<'a> Value<'a> {
             Content::String(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The place of the contents of a string, or `None` if the value is not a string.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        let node = self.node();
+        let is_string = self.text.as_bytes()[node.start()] == b'"';
+        // Without the quotes. The bit that marks containers is not set.
+        is_string.then(|| Span { start: node.start + 1, end: node.end_offset() - 1, escapes: node.escapes() })
     }
 
     /// The members of an object. There are none if the value is not an object.

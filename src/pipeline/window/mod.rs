@@ -28,6 +28,9 @@
 //! with the earliest corrected time is released once it is due. Other due events wait for it for at most another length
 //! of the window, so that an origin whose clock is behind cannot block the others.
 //!
+//! A recording has no times of arrival. There the clocks of all members count as equal until an event stands behind one
+//! of another member that is later by more than a window: then its clock is behind by that much.
+//!
 //! A clock that was set and a single wrong timestamp look the same at first: an event does not fit the *time line* of
 //! its origin, because it is more than `AHEAD` (50 ms) in the future, or more than a window behind the latest event.
 //! Such an *odd* event is held until the next event of the origin decides. If that continues from the odd
@@ -274,8 +277,11 @@ impl Window {
 
     /// The clock of an origin of which this is the first event, at all or since its clock was set.
     fn new_clock(&mut self, index: usize, time: Time, at: Time) -> Clock {
+        let is_recording = self.is_recording;
         let difference = time.saturating_sub(at);
         let connection = self.connection(index).get_or_insert(Connection::new(difference, at));
+        // In a recording, a time without events looks like a clock that is ahead.
+        let at = if is_recording { at.max(time.saturating_sub(connection.offset())) } else { at };
         Clock::new(connection, time, at)
     }
 
@@ -308,9 +314,20 @@ impl Window {
     fn finish_placing(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
         if let Some(clock) = self.origins[index].current.clock {
             let corrected = key.0.saturating_sub(self.offset(index, clock));
+            let behind = self.recorded_now.saturating_sub(corrected);
+            if self.is_recording && behind > self.length.max(AGREEMENT) {
+                self.set_behind(index, behind);
+            }
             self.recorded_now = self.recorded_now.max(corrected);
         }
         self.put(index, key, arrival, held);
+    }
+
+    /// In a recording an event stands behind one of another origin that is later by this much. So the clocks differ.
+    fn set_behind(&mut self, index: usize, behind: Time) {
+        if let Some(clock) = &mut self.origins[index].current.clock {
+            clock.skew = clock.skew.saturating_sub(behind);
+        }
     }
 
     fn put(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
