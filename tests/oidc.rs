@@ -75,7 +75,7 @@ fn a_saved_session_logs_in_to_lxd() {
     assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{}", outcome.stderr);
     assert!(outcome.stderr.contains(", as me@example.org\n"), "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);
-    let head = server.requests.recv().unwrap();
+    let head = server.request();
     assert_eq!(header(&head, "Cookie"), Some("session=jar-secret"));
     assert_eq!(header(&head, "Authorization"), Some("Bearer old-secret"));
     let user_agent = header(&head, "User-Agent").unwrap();
@@ -85,7 +85,7 @@ fn a_saved_session_logs_in_to_lxd() {
     // The session is enough.
     fs::remove_file(client.directory.path().join("oidctokens/n1.json")).unwrap();
     assert_eq!(client.follow().status, 0);
-    assert_eq!(header(&server.requests.recv().unwrap(), "Authorization"), None);
+    assert_eq!(header(&server.request(), "Authorization"), None);
     // Neither file is there any more, or the cookie has expired.
     save_session(&client, "jar-secret", "2020-01-01T00:00:00Z");
     client.refuse("n1.json: there is no saved login\nhint: log in again: lxc list n1:\n");
@@ -120,8 +120,8 @@ fn a_session_that_the_server_begins_is_kept_while_lxmon_runs() {
     server.hang_up();
     follower.wait_for(is_event(1));
     end(follower);
-    assert_eq!(header(&server.requests.recv().unwrap(), "Cookie"), None);
-    assert_eq!(header(&server.requests.recv().unwrap(), "Cookie"), Some("session=cookie-secret-1"));
+    assert_eq!(header(&server.request(), "Cookie"), None);
+    assert_eq!(header(&server.request(), "Cookie"), Some("session=cookie-secret-1"));
     assert_eq!(server.logins().begun, 1);
     // It is not written.
     assert_eq!(files(), before);
@@ -156,16 +156,16 @@ fn a_login_that_ends_meanwhile_is_waited_for_until_it_is_renewed() {
     save_session(&client, "jar-secret", FUTURE);
     let mut follower = follow(&client);
     follower.wait_for(is_event(0));
-    server.requests.recv().unwrap();
+    server.request();
 
     // Revoked, and the token has expired.
     server.logins().sessions.insert("jar-secret".into(), false);
     server.hang_up();
     follower.wait_for_notice("Failed OIDC Authentication: ");
     // The server has deleted the cookie, which is not sent again.
-    assert_eq!(header(&server.requests.recv().unwrap(), "Cookie"), Some("session=jar-secret"));
+    assert_eq!(header(&server.request(), "Cookie"), Some("session=jar-secret"));
     for _ in 0..2 {
-        assert_eq!(header(&server.requests.recv().unwrap(), "Cookie"), None);
+        assert_eq!(header(&server.request(), "Cookie"), None);
     }
     // Nothing is left to be sent, and then not even a file.
     fs::remove_file(client.directory.path().join("oidctokens/n1.json")).unwrap();
@@ -215,7 +215,7 @@ fn the_token_of_the_environment_is_not_used_for_oidc_remotes() {
     save_token(&client, "token-secret");
     let outcome = finish(client.command(&[]).env("LXD_AUTH_BEARER_TOKEN", "environment-secret"));
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
-    assert_eq!(header(&server.requests.recv().unwrap(), "Authorization"), Some("Bearer token-secret"));
+    assert_eq!(header(&server.request(), "Authorization"), Some("Bearer token-secret"));
 }
 
 /// An Incus client's command for the same files.

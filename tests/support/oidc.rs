@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use rustls::{ServerConnection, StreamOwned};
 
+use super::program::PATIENCE;
 use super::standin::{frame, numbered, opcode, switching_protocols};
 use super::tls::{Identity, config, listen};
 
@@ -119,6 +120,11 @@ impl OidcServer {
             let _ = serve(&mut StreamOwned::new(session, stream), connection, &known, &hearing);
         });
         Self { port, requests, logins }
+    }
+
+    /// The head of the next request.
+    pub(crate) fn request(&self) -> String {
+        self.requests.recv_timeout(PATIENCE).expect("no request has come")
     }
 
     /// What the server knows of logins, to be changed or read.
