@@ -142,8 +142,8 @@ impl Event {
     /// remains is the text, the type, the timestamp, the remote, [`Event::spans_lines`] and [`Event::names_a_remote`].
     #[must_use]
     pub fn strip(&mut self) -> Tape {
-        let Envelope { has_remote, location, .. } = self.envelope;
-        self.envelope = Envelope { has_remote, location, ..Envelope::EMPTY };
+        let Envelope { location, has_remote, .. } = self.envelope;
+        self.envelope = Envelope { location, has_remote, ..Envelope::EMPTY };
         self.tape.trim();
         self.tape.take()
     }
