@@ -109,8 +109,7 @@ fn quoted(text: &str) -> String {
 /// An event with any type and any contents.
 pub(crate) fn event() -> impl Strategy<Value = String> {
     let kind = prop_oneof![
-        prop::sample::select(vec!["logging", "operation", "lifecycle", "ovn", "security", "network-acl"])
-            .prop_map(str::to_owned),
+        prop::sample::select(lxmon::event::Type::KNOWN.map(lxmon::event::Type::name).to_vec()).prop_map(str::to_owned),
         text(),
     ];
     let metadata = prop_oneof![
@@ -132,6 +131,28 @@ pub(crate) fn event() -> impl Strategy<Value = String> {
             quoted(&description),
             quoted(&err),
             quoted(&err)
+        )),
+        (text(), text(), leaf(), any::<u8>()).prop_map(|(stage, path, number, id)| format!(
+            r#"{{"id":"{}","description":"Doing something","status":{},"status_code":{},"child_count":{number},"metadata":{{"entity_url":{},"original_entity_url":{},"progress":{{"stage":"fs","percent":{number}}},"fs_progress":{},"block_progress":{},"return":{number},"listen_address":{}}}}}"#,
+            id % 4,
+            quoted(&stage),
+            [103, 105, 200, 400, 401][usize::from(id) % 5],
+            quoted(&path),
+            quoted(&path),
+            quoted(&stage),
+            quoted(&path),
+            quoted(&stage)
+        )),
+        (text(), text(), value()).prop_map(|(name, path, config)| format!(
+            r#"{{"name":{},"description":{},"request_path":{},"requestor":{{"username":"","protocol":{},"address":{}}},"key":{},"old_value":{},"value":{},"action":"added","config":{config}}}"#,
+            quoted(&name),
+            quoted(&path),
+            quoted(&path),
+            quoted(&name),
+            quoted(&path),
+            quoted(&name),
+            quoted(&path),
+            quoted(&name)
         )),
     ];
     (kind, text(), metadata, text(), text()).prop_map(|(kind, time, metadata, location, project)| {
