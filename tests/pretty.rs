@@ -80,6 +80,15 @@ fn a_line_never_exceeds_the_terminal_and_the_action_never_goes() {
 }
 
 #[test]
+fn the_reason_of_a_failure_is_worth_more_than_who_asked_for_it() {
+    let failed =
+        FAILED.replace(r#""err""#, r#""requestor":{"username":"alice","protocol":"tls","address":"10.0.0.1:1"},"err""#);
+    let at = |width| print(Options { width: Some(width), show_project: false, ..TERMINAL }, &[&failed]);
+    assert!(at(120).contains("by tls/alice  Error: no space left on device"), "{}", at(120));
+    assert!(at(95).contains("instance db2    Error: no space left on device"), "{}", at(95));
+}
+
+#[test]
 fn a_line_of_characters_that_others_make_wide_fits_too() {
     for text in ["❤\u{fe0f}", "1\u{fe0f}\u{20e3}", "👩\u{200d}👧", "漢", "e\u{301}"] {
         let line = print(TERMINAL, &[&WARNING.replace("Failed", &text.repeat(200))]);

@@ -77,8 +77,8 @@ impl Filter {
         }
     }
 
-    /// Whether the event meets all conditions. Events must come in the order in which the server sent them: an instance
-    /// that was selected stays selected when it is renamed.
+    /// Whether the event meets all conditions. Events must come in the order of arrival: an instance that was selected
+    /// stays selected from the event on that reports its renaming.
     #[must_use]
     pub fn admits(&mut self, event: &Event) -> bool {
         if self.doubts_members {

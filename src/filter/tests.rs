@@ -227,6 +227,16 @@ fn names_are_of_one_remote_and_few_are_remembered() {
 }
 
 #[test]
+fn a_log_line_is_of_the_project_that_is_followed_on_its_remote() {
+    let mut filter = Filter::new(&selection("--remotes default,web"));
+    let of = |remote: u16| {
+        crate::event::Event::decode(LOG.into(), RemoteId(remote), crate::event::json::Tape::default()).unwrap()
+    };
+    // The log line is about the project web. Of a third remote it is not known which project is followed.
+    assert_eq!([0, 1, 2].map(|remote| filter.admits(&of(remote))), [false, true, true]);
+}
+
+#[test]
 fn audit_records_are_about_the_instance_in_their_name() {
     for (name, path, instances) in [
         ("authz_fail:can_exec:/1.0/instances/c1?project=web", "/1.0", &["c1"][..]),
