@@ -37,6 +37,10 @@ fn steps(criterion: &mut Criterion) {
     for (name, selection) in [
         ("type", Selection { types: only("lifecycle"), ..Selection::default() }),
         ("action", Selection { actions: only("needle-*"), ..Selection::default() }),
+        ("remote's project", Selection { remote_projects: only("default"), ..Selection::default() }),
+        ("instance", Selection { instances: only("needle-*"), ..Selection::default() }),
+        ("requestor", Selection { requestors: only("needle-*"), ..Selection::default() }),
+        ("failed", Selection { failed: true, ..Selection::default() }),
         ("source", Selection { sources: only("/1.0/instances/c1"), ..Selection::default() }),
     ] {
         let mut filter = Filter::new(&selection);
