@@ -210,6 +210,12 @@ impl Event {
         self.tape.root(&self.message)
     }
 
+    /// Whether any string or key in the event may be `wanted`; see [`Tape::may_contain`].
+    #[must_use]
+    pub(crate) fn may_contain(&self, wanted: &str) -> bool {
+        self.tape.may_contain(&self.message, wanted)
+    }
+
     fn part(&self, index: u32) -> Option<Value<'_>> {
         (index != ABSENT).then(|| self.tape.value(&self.message, index))
     }

@@ -56,9 +56,14 @@ impl Predicate {
     }
 }
 
+/// The context key of log lines that names the project.
+const PROJECT: &str = "project";
+
 /// The project of what a log line is about.
 fn log_project(event: &Event) -> Option<Text<'_>> {
-    let project = event.logging()?.context()?.get_text("project")?;
+    // Most log lines name none, and this is asked in nearly every run.
+    let log = event.logging().filter(|_| event.may_contain(PROJECT))?;
+    let project = log.context()?.get_text(PROJECT)?;
     (!project.raw.is_empty()).then_some(project)
 }
 

@@ -145,6 +145,18 @@ impl Tape {
         self.value(text, 0)
     }
 
+    /// Whether the text that was parsed last, `text`, may contain the string or key `wanted`, which must not need an
+    /// escape. A quick check with false positives: one pass over the nodes, and no decoding.
+    #[must_use]
+    pub fn may_contain(&self, text: &str, wanted: &str) -> bool {
+        let is_wanted = |node: &Node| {
+            // With the quotes. For a container the difference is far greater.
+            let is_as_long = node.end_offset().wrapping_sub(node.start) as usize == wanted.len() + 2;
+            is_as_long && text[node.start() + 1..].starts_with(wanted)
+        };
+        self.nodes.iter().any(|node| is_wanted(node) || node.escapes() == Escapes::Other)
+    }
+
     /// The value at `index`, which must be a result of [`Value::index`].
     #[must_use]
     pub fn value<'a>(&'a self, text: &'a str, index: u32) -> Value<'a> {

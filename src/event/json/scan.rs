@@ -205,9 +205,15 @@ impl<'s> Scanner<'s> {
             if controls != 0 {
                 return Err(self.first_fault(behind & inside, controls));
             }
-            if behind & inside != 0 {
-                let common = quotes | backslashes | chunk.equal_to(b'n');
-                escapes = escapes.max(Escapes::Shared).max(self.check_escapes(behind & inside & !common)?);
+            let escaped = behind & inside;
+            if escaped != 0 {
+                // These are nearly all: servers log JSON with line breaks and tabs.
+                let tabs = chunk.equal_to(b't');
+                let shared = quotes | backslashes | chunk.equal_to(b'n');
+                escapes = escapes.max(if escaped & tabs == 0 { Escapes::Shared } else { Escapes::Control });
+                if escaped & !(shared | tabs) != 0 {
+                    escapes = escapes.max(self.check_escapes(escaped & !(shared | tabs))?);
+                }
             }
             self.at += end as usize;
             if end < LANES {
