@@ -373,7 +373,7 @@ fn a_socket_without_permission_says_how_to_get_it() {
     let outcome = finish(&mut command);
     assert_eq!(outcome.status, 1);
     assert!(
-        outcome.stderr.contains("permission denied\nhint: run it as root, or join the group"),
+        outcome.stderr.contains("permission denied (owner ") && outcome.stderr.contains("mode 0000)\nhint: only "),
         "{}",
         outcome.stderr
     );

@@ -1,5 +1,6 @@
 //! Tests of everything that a user of the program can notice, in one test binary.
 
+mod clients;
 mod cluster;
 mod complete;
 mod corpus;

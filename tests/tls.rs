@@ -153,7 +153,7 @@ fn ports_that_speak_something_else() {
 
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let told = Client::new(&https(refusing)).refuse("connection refused\nhint: ");
-    assert!(told.contains("Other members of a cluster are not tried"), "{told}");
+    assert!(told.contains("Only the remote's own addresses are tried"), "{told}");
 }
 
 #[test]

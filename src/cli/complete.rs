@@ -1,6 +1,5 @@
 //! Dynamic shell completion of remotes, projects and actions.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -17,6 +16,7 @@ use crate::event::Type;
 use crate::event::catalogue::ACTIONS;
 use crate::event::entity::Entity;
 use crate::remote::{self, Flavour, Wanted};
+use crate::source::server::attempt::{Attempt, Turn};
 use crate::source::server::dial::{Dialed, dial};
 use crate::source::server::http;
 use crate::system::environment::Environment;
@@ -115,10 +115,13 @@ async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {
     let wanted = Wanted { words: &words, flavour, force_local: is_set("force_local"), names_projects: true };
     let remotes = remote::resolve(&wanted, &environment)?;
     let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
-    let Dialed { stream, host, prefix, identity, .. } =
-        dial(remote, &environment, &Rc::default(), &Cell::new(false)).await?;
-    let target = format!("{prefix}/1.0/projects");
-    let body = http::get(stream, &host, &target, &identity, LONGEST).await?;
+    let turn = Turn::default();
+    let attempt = Attempt::new(remote, &turn);
+    let dial = async |attempt: &Attempt<'_>| dial(attempt, &environment, &Rc::default()).await;
+    let body = attempt.run(dial, async |Dialed { stream, host, prefix, identity, .. }| {
+        http::get(stream, &host, &format!("{prefix}/1.0/projects"), &identity, LONGEST).await
+    });
+    let body = body.await?;
     let answer: Answer = serde_json::from_slice(&body)?;
     Ok(answer.metadata.iter().map(|path| Entity::parse(path).name.into_owned()).collect())
 }

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
+use log::warn;
 use unicode_width::UnicodeWidthStr as _;
 
 pub(crate) use self::doubts::doubts;
 use crate::cli::{Cli, When};
 use crate::event::{Level, Type};
 use crate::filter::{Filter, Selection, excludes, is_glob};
+use crate::remote::sockets::Socket;
 use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
 use crate::report::exit::Fault;
@@ -73,6 +75,9 @@ impl Config {
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
+        for doubt in guest_doubts(&source, &request) {
+            warn!("{doubt}");
+        }
         let surface = Surface { color: colors(cli.color, environment, terminal), terminal: terminal.is_terminal };
         let one_project = match (&source, &request.projects) {
             (_, Projects::All) | (Source::Replay(_) | Source::Demo, _) => false,
@@ -142,6 +147,23 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
     };
     let remotes = remote::resolve(&wanted, environment)?;
     Ok(Source::Servers { remotes, cluster: cli.cluster })
+}
+
+/// Warnings about types that the socket of a guest does not send to a container (`lxd/devlxd.go` of LXD). The agent of
+/// a virtual machine has more types, about itself.
+fn guest_doubts(source: &Source, request: &Request) -> Vec<String> {
+    let Source::Servers { remotes, .. } = source else { return Vec::new() };
+    if request.types.is_empty() || request.types.iter().any(|kind| kind == "config" || kind == "device") {
+        return Vec::new();
+    }
+    let guests = remotes.iter().filter(|remote| remote.address.socket() == Some(Socket::Guest));
+    let types = request.types.join(", ");
+    guests
+        .map(|remote| {
+            let name = &remote.name;
+            format!("{name}: the server sends to its containers events of type config and device only, not {types}")
+        })
+        .collect()
 }
 
 /// The format from the command line, else from the environment, else YAML.

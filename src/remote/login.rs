@@ -18,20 +18,11 @@ use crate::system::environment::Environment;
 pub struct Directories {
     /// The user's configuration directory.
     pub user: PathBuf,
-    /// The system-wide configuration directory, of which only `config.yml` and `servercerts/` are read.
-    pub system: PathBuf,
-    /// Whether the remote is a system-wide one: such a remote is pinned by the system-wide `servercerts/` only, and one
-    /// of the user by the user's only.
-    pub is_system_wide: bool,
+    /// The directory of the pinned certificates, `servercerts/`: the user's, or the system's for a system-wide remote.
+    pub pins: PathBuf,
 }
 
 impl Directories {
-    /// The file that pins the certificate of the remote `name`.
-    fn pin(&self, name: &str) -> PathBuf {
-        let directory = if self.is_system_wide { &self.system } else { &self.user };
-        directory.join("servercerts").join(format!("{name}.crt"))
-    }
-
     /// The files of the client certificate for the remote `name`. Incus has some for single remotes (Incus
     /// `shared/cliconfig/cert.go`); they count if the certificate and its key are both there.
     fn client_certificate(&self, flavour: Flavour, name: &str) -> CertificateFiles {
@@ -125,7 +116,7 @@ pub fn fingerprint(certificate: &[u8]) -> String {
 
 /// The pinned certificate of the remote and its file.
 pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(CertificateDer<'static>, PathBuf)>, Fault> {
-    let file = directories.pin(name);
+    let file = directories.pins.join(format!("{name}.crt"));
     let Some(text) = read(&file)? else { return Ok(None) };
     let certificate = CertificateDer::from_pem_slice(&text).map_err(|_| {
         Fault::failed(format!(

@@ -26,10 +26,16 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// The variables of this process. Those whose names are not UTF-8 are skipped, as lxmon reads none of them.
+    /// The variables of this process. Those whose names are not UTF-8 are skipped, as lxmon reads none of them. Without
+    /// `HOME`, as in many services, it is the user's directory in the system's list of users, as for the clients.
     #[must_use]
     pub fn current() -> Self {
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
+        let named = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let mut variables: Self = named.collect();
+        if let (None, Some(home)) = (variables.home(), std::env::home_dir()) {
+            variables.variables.insert("HOME".into(), home.into());
+        }
+        variables
     }
 
     /// The value of a variable, not necessarily UTF-8.

@@ -1,5 +1,6 @@
 //! Access to the operating system for the rest of the program.
 
+pub(crate) mod accounts;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub mod environment;

@@ -150,6 +150,10 @@ impl StandIn {
                     RECORD.set(Some(Arc::clone(&record)));
                     let _running = Running(Arc::clone(&record));
                     let request = read_head(&stream);
+                    // Whoever asks only whether the socket answers sends nothing.
+                    if request.is_empty() {
+                        return;
+                    }
                     if request.starts_with("GET /1.0 ") {
                         let (limits, number) = (None, 0);
                         let mut connection = Connection { stream, request, number, limits, limited: None, record };

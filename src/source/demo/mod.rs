@@ -4,7 +4,6 @@
 //! The session is written by hand in the shapes that LXD 6.9 sends (read from its source), with some of LXD 5.0 beside
 //! them: three cluster members, three projects. Its names, addresses and secrets are made up.
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::server::Connecting;
+use super::server::attempt::{Attempt, Turn};
 use super::server::dial::dial;
 use super::server::follow::{Conduct, Follow, Starts};
 use super::server::peers::{Name, Peers};
@@ -40,9 +40,10 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
         flavour: Flavour::Lxd,
         why: "the recorded server is LXD".into(),
         address: Address::Unix(demo.socket()),
+        further: Vec::new(),
         project: None,
     };
-    let starts = Starts::new(1);
+    let (starts, turn) = (Starts::new(1), Turn::default());
     let follow = Follow {
         remote: &remote,
         name: &Name::new(remote.name.clone()),
@@ -55,9 +56,10 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
         connections: 1,
         starts: &starts,
         resumed: &connecting.resumed,
+        turn: &turn,
     };
     let session = Rc::default();
-    let dial = async |is_accepted: &Cell<bool>| dial(&remote, &connecting.environment, &session, is_accepted).await;
+    let dial = async |attempt: &Attempt<'_>| dial(attempt, &connecting.environment, &session).await;
     let (served, followed) = tokio::join!(demo.serve(), follow.run(dial));
     served.context("the demonstration's server")?;
     match followed {

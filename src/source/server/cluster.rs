@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
+use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
 use super::dial::{Dialed, dial};
 use super::follow::{Conduct, Follow, Starts, is_permanent};
@@ -74,6 +75,8 @@ struct Listed {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site<'a> {
     pub(super) remote: &'a Remote,
+    /// Which of its addresses to try first. Afterwards, the one that has answered.
+    pub(super) turn: &'a Turn,
     /// The session of the remote.
     pub(super) session: &'a Rc<KnownSession>,
     pub(super) connecting: &'a Connecting,
@@ -81,17 +84,17 @@ pub(super) struct Site<'a> {
 
 /// Asks a server. `path` begins with `/1.0`.
 async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<T> {
-    let Site { remote, session, connecting: Connecting { environment, request, .. } } = site;
+    let Site { remote, turn, session, connecting: Connecting { environment, request, .. } } = site;
     #[derive(Deserialize)]
     struct Answer<T> {
         metadata: T,
     }
-    let answer = async {
-        let Dialed { stream, host, prefix, identity, login } =
-            dial(remote, environment, session, &Cell::new(false)).await?;
+    let attempt = Attempt::new(remote, turn);
+    let dial = async |attempt: &Attempt<'_>| dial(attempt, environment, session).await;
+    let answer = attempt.run(dial, async |Dialed { stream, host, prefix, identity, login, .. }| {
         let body = http::get(stream, &host, &format!("{prefix}{path}"), &identity, LONGEST).await;
         body.map_err(|error| Refused { remote, request, login: &login, is_retried: true }.explain(error))
-    };
+    });
     let body = timeout(ANSWER, answer).await.unwrap_or_else(|_| {
         Err(Fault::failed(format!("no answer within {} s", ANSWER.as_secs()))
             .hint("is it an LXD or Incus server, and does it hang?")
@@ -180,7 +183,7 @@ impl Cluster<'_> {
     /// The list of members cannot be had at the start, or no member is followed any more.
     pub(super) async fn follow(self) -> anyhow::Result<()> {
         let Remote { name, address, .. } = self.site.remote;
-        let (server, listed) = match self.first_list().await {
+        let (server, own, listed) = match self.first_list().await {
             Ok(answer) => answer,
             Err(error) => {
                 self.starts.report(false);
@@ -205,20 +208,23 @@ impl Cluster<'_> {
             self.check_socket(&server, &listed)?;
         }
         self.starts.report(true);
-        self.follow_members(&server.environment.unwrap_or_default().server_name, listed, view).await
+        self.follow_members(&server.environment.unwrap_or_default().server_name, own, listed, view).await
     }
 
-    /// Asks what the server is, and if it is in a cluster, for the members.
-    async fn first_list(&self) -> anyhow::Result<(Server, Vec<Listed>)> {
+    /// Asks what the server is, and if it is in a cluster, for the members. Returns as well where the server is followed:
+    /// of several addresses of the remote, each can lead to another member.
+    async fn first_list(&self) -> anyhow::Result<(Server, Remote, Vec<Listed>)> {
+        let Site { remote, turn, .. } = self.site;
         let server: Server = ask(self.site, "/1.0").await?;
+        let own = remote.only(turn.number());
         if !server.environment.as_ref().is_some_and(|environment| environment.server_clustered) {
-            return Ok((server, Vec::new()));
+            return Ok((server, own, Vec::new()));
         }
-        let listed = self.list(self.site.remote).await.context("the members of its cluster")?;
-        Ok((server, listed))
+        let listed = self.list(remote).await.context("the members of its cluster")?;
+        Ok((server, own, listed))
     }
 
-    async fn retry_first_list(&self) -> anyhow::Result<(Server, Vec<Listed>)> {
+    async fn retry_first_list(&self) -> anyhow::Result<(Server, Remote, Vec<Listed>)> {
         let mut backoff = Backoff::new(matches!(self.site.remote.address, Address::Unix(_)));
         loop {
             sleep(backoff.wait()).await;
@@ -230,7 +236,7 @@ impl Cluster<'_> {
     }
 
     async fn list(&self, remote: &Remote) -> anyhow::Result<Vec<Listed>> {
-        ask(Site { remote, ..self.site }, "/1.0/cluster/members?recursion=1").await
+        ask(Site { remote, turn: &Turn::default(), ..self.site }, "/1.0/cluster/members?recursion=1").await
     }
 
     /// # Errors
@@ -256,6 +262,7 @@ impl Cluster<'_> {
         let Connecting { environment, request, resumed, .. } = self.site.connecting;
         let follow = Follow {
             remote: self.site.remote,
+            turn: self.site.turn,
             name: &name,
             feed: self.id.into(),
             peers: self.peers,
@@ -267,16 +274,13 @@ impl Cluster<'_> {
             starts: self.starts,
             resumed,
         };
-        follow
-            .run(async |is_accepted: &Cell<bool>| {
-                dial(self.site.remote, environment, self.site.session, is_accepted).await
-            })
-            .await
+        follow.run(async |attempt: &Attempt<'_>| dial(attempt, environment, self.site.session).await).await
     }
 
-    /// Follows the members. `own` is the name of the one that the address of the remote leads to.
-    async fn follow_members(&self, own: &str, listed: Vec<Listed>, view: View) -> anyhow::Result<()> {
+    /// Follows the members. `own_name` is the name of the one that the remote leads to, with the address `own`.
+    async fn follow_members(&self, own_name: &str, own: Remote, listed: Vec<Listed>, view: View) -> anyhow::Result<()> {
         let shared = Shared {
+            own_name,
             own,
             view,
             changes: Notify::new(),
@@ -378,8 +382,8 @@ impl Cluster<'_> {
                 known.name.set(name);
                 continue;
             }
-            let is_own = is_first && server_name == shared.own;
-            let remote = if is_own { Ok(self.site.remote.clone()) } else { self.at(&url) };
+            let is_own = is_first && server_name == shared.own_name;
+            let remote = if is_own { Ok(shared.own.clone()) } else { self.at(&url) };
             let remote = match remote {
                 Ok(remote) => remote,
                 Err(error) => {
@@ -419,6 +423,7 @@ impl Cluster<'_> {
         let Connecting { environment, request, resumed, .. } = self.site.connecting;
         let follow = Follow {
             remote: &member.remote,
+            turn: &Turn::default(),
             name: &member.name,
             feed: self.feed(&member),
             peers: self.peers,
@@ -431,8 +436,7 @@ impl Cluster<'_> {
             starts: &shared.starts,
             resumed,
         };
-        let dial =
-            async |is_accepted: &Cell<bool>| dial(&member.remote, environment, self.site.session, is_accepted).await;
+        let dial = async |attempt: &Attempt<'_>| dial(attempt, environment, self.site.session).await;
         let outcome = tokio::select! {
             biased;
             () = member.left.notified() => Ok(()),
@@ -444,8 +448,10 @@ impl Cluster<'_> {
 
 /// What the followed members of a cluster share.
 struct Shared<'a> {
-    /// The name of the member that the address of the remote leads to.
-    own: &'a str,
+    /// The name of the member that the remote leads to.
+    own_name: &'a str,
+    /// The remote with the address that leads to it.
+    own: Remote,
     /// What each of their connections brings.
     view: View,
     /// Notified when the list of members may have changed.

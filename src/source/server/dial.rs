@@ -1,9 +1,10 @@
 //! Opens the byte stream to a server.
 
-use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -15,11 +16,12 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::client::TlsStream;
 
-use super::hints;
+use super::attempt::Attempt;
 use super::session::{Identity, KnownSession};
+use super::socket;
 use super::tls::{self, Credentials};
 use super::tunnel::tunnel;
 use crate::remote::{Address, Host, Https, Remote};
@@ -34,6 +36,12 @@ const FILES: Duration = Duration::from_secs(5);
 
 /// The delay before the next address is tried as well: the Connection Attempt Delay of RFC 8305, section 8.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// The delay before the next of a remote's servers is tried as well. A TLS handshake takes several round trips.
+const NEXT_SERVER: Duration = Duration::from_millis(500);
+
+/// The delay before a local server that accepts no connection is tried again.
+const NEXT_TRY: Duration = Duration::from_millis(50);
 
 /// A connection fails once the peer's kernel has acknowledged nothing for this long.
 const DEAD: Duration = Duration::from_secs(30);
@@ -54,6 +62,8 @@ pub(crate) enum Stream {
 pub(crate) struct Dialed<S = Stream> {
     /// The connection.
     pub stream: S,
+    /// The number of the address that it leads to, in [`Remote::addresses`].
+    pub number: usize,
     /// The `Host` header's value.
     pub host: String,
     /// The path before `/1.0`.
@@ -64,43 +74,61 @@ pub(crate) struct Dialed<S = Stream> {
     pub login: String,
 }
 
-/// Connects to the server of `remote`. Over TCP, sets `is_accepted` before the TLS handshake: from then on the connect
-/// timeout does not apply. `session` is what this run knows about the session cookie of the remote.
+/// Connects to the server of `attempt.remote`, at the first of the addresses that are left to try that answers. Over TCP,
+/// sets `is_accepted` before the TLS handshake. `session` is what this run knows about the session cookie of the remote.
 pub(crate) async fn dial(
-    remote: &Remote,
+    attempt: &Attempt<'_>,
     environment: &Environment,
     session: &Rc<KnownSession>,
-    is_accepted: &Cell<bool>,
 ) -> anyhow::Result<Dialed> {
-    match &remote.address {
-        Address::Unix(path) => {
-            let stream =
-                UnixStream::connect(path).await.map_err(|error| hints::of_unix_socket(path, &error, remote))?;
-            Ok(Dialed {
-                stream: Stream::Unix(stream),
-                host: "localhost".into(),
-                prefix: String::new(),
-                identity: Identity::default(),
-                login: "the socket's permissions".into(),
-            })
-        }
-        Address::Https(https) => {
-            let credentials = credentials(remote, https, environment).await?;
-            let tcp = match &https.proxy {
-                None => Stream::Tcp(tcp(&https.host).await?),
-                Some(proxy) => tunnel(proxy, &https.host, &credentials).await?,
-            };
-            is_accepted.set(true);
-            let stream = tls::handshake(tcp, https, remote, &credentials).await?;
-            let Credentials { trust, login, .. } = credentials;
-            info!("{}: verified by {trust}; {login}", remote.name);
-            Ok(Dialed {
-                stream: Stream::Tls(Box::new(stream)),
-                host: https.host.to_string(),
-                prefix: https.prefix.clone(),
-                identity: Identity::new(&login, remote.flavour, session),
-                login: login.to_string(),
-            })
+    let remote = attempt.remote;
+    let credentials = match &remote.address {
+        Address::Unix(_) => None,
+        Address::Https(https) => Some(credentials(remote, https, environment).await?),
+    };
+    let addresses: Vec<&Address> = remote.addresses().collect();
+    let end = Instant::now() + ADDRESSES;
+    let connect = async |number: usize| {
+        let (stream, host, prefix) = match (addresses[number], &credentials) {
+            (Address::Https(https), Some(credentials)) => {
+                let tcp = match &https.proxy {
+                    None => Stream::Tcp(tcp(&https.host, end).await?),
+                    Some(proxy) => tunnel(proxy, &https.host, credentials, end).await?,
+                };
+                attempt.is_accepted.set(true);
+                let stream = Stream::Tls(Box::new(tls::handshake(tcp, https, remote, credentials).await?));
+                info!("{}: verified by {}; {}", remote.name, credentials.trust, credentials.login);
+                (stream, https.host.to_string(), https.prefix.clone())
+            }
+            (Address::Unix(path), _) => {
+                (Stream::Unix(dial_unix(path, remote, environment).await?), "localhost".into(), String::new())
+            }
+            (Address::Https(_), None) => return Err(Fault::failed("its addresses are of both kinds").into()),
+        };
+        let (identity, login) = match &credentials {
+            Some(Credentials { login, .. }) => (Identity::new(login, remote.flavour, session), login.to_string()),
+            None => (Identity::default(), "the socket's permissions".into()),
+        };
+        Ok(Dialed { stream, number, host, prefix, identity, login })
+    };
+    let dialed = race(attempt.order(), NEXT_SERVER, None, async |number| {
+        connect(number).await.map_err(|error| attempt.fail(number, error))
+    });
+    let dialed = dialed.await.map_err(|_| attempt.all_failed())?;
+    if addresses.len() > 1 {
+        info!("{}: connected to {}", remote.name, addresses[dialed.number]);
+    }
+    Ok(dialed)
+}
+
+/// Connects to a local socket. If the server accepts no connection now, tries again for as long as the caller waits.
+async fn dial_unix(path: &Path, remote: &Remote, environment: &Environment) -> anyhow::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(stream),
+            // The queue of connections that are not accepted yet is full (connect(2)).
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(NEXT_TRY).await,
+            Err(error) => return Err(socket::explain(path, &error, remote, environment).into()),
         }
     }
 }
@@ -134,8 +162,8 @@ async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + S
     reported.await.map_err(|_| Fault::failed(format!("the thread {name} died")))
 }
 
-/// Connects to the first address of the host that answers.
-pub(super) async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
+/// Connects to the first address of the host that answers before `end`.
+pub(super) async fn tcp(host: &Host, end: Instant) -> Result<TcpStream, Fault> {
     let (name, port) = (host.name.clone(), host.port);
     let found = match name.parse::<IpAddr>() {
         Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
@@ -145,18 +173,34 @@ pub(super) async fn tcp(host: &Host) -> Result<TcpStream, Fault> {
         Fault::failed(format!("cannot find the address of {}: {error}", host.name))
             .hint("is the name right, and the network up?")
     })?;
-    let stream = race(interleaved(addresses.into_iter()), TcpStream::connect).await.map_err(|failures| {
+    let addresses = interleaved(addresses.into_iter());
+    let stream = race(addresses, NEXT_ADDRESS, Some(end), |address| {
+        debug!("connecting to {address}");
+        TcpStream::connect(address)
+    });
+    let stream = stream.await.map_err(|failures| {
         if failures.is_empty() {
             return Fault::failed(format!("{} has no address", host.name));
         }
-        Fault::failed(failures.join("; ")).hint(
-            "is the server up, and does core.https_address listen there? Other members of a cluster are not tried",
+        Fault::failed(described(failures)).hint(
+            "is the server up, and does core.https_address listen there? Only the remote's own addresses are tried",
         )
     })?;
     // Requests and pongs are short and must not be delayed (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     notice_dead_peers(&stream);
     Ok(stream)
+}
+
+/// The reasons of failed attempts to connect to addresses of a host.
+fn described(failures: Vec<Failure<SocketAddr, io::Error>>) -> String {
+    let why = |time: Duration, error: Option<io::Error>| match error {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        Some(error) => error.to_string(),
+        None => format!("no answer within {:.1} s", time.as_secs_f64()),
+    };
+    let texts = failures.into_iter().map(|(address, time, error)| format!("{address}: {}", why(time, error)));
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// Makes the kernel end a connection whose peer is gone, because there is no timeout for the answer of a server that
@@ -190,25 +234,38 @@ fn interleaved(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-/// Connects to the first address that answers (RFC 8305, section 5): each has a head start of [`NEXT_ADDRESS`] before
-/// the next one is tried concurrently. When an attempt fails, the next address is tried at once.
+/// An attempt that failed: what was tried, how long it took, and the error; `None` if there was no answer.
+type Failure<A, E> = (A, Duration, Option<E>);
+
+/// Connects to the first candidate that answers (RFC 8305, section 5): each has a head start before the next one is
+/// tried concurrently. When an attempt fails, the next candidate is tried at once. At `end`, all attempts have failed.
 ///
 /// # Errors
-/// Each address that was tried, with the reason for its failure.
-async fn race<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> Result<T, Vec<String>>
+/// Each candidate that was tried, with the reason for its failure.
+async fn race<A, T, E, F>(
+    candidates: Vec<A>,
+    head_start: Duration,
+    end: Option<Instant>,
+    connect: impl Fn(A) -> F,
+) -> Result<T, Vec<Failure<A, E>>>
 where
-    F: Future<Output = io::Result<T>>,
+    A: Copy,
+    F: Future<Output = Result<T, E>>,
 {
-    let mut untried = addresses.into_iter().enumerate();
+    let mut untried = candidates.into_iter().enumerate();
     let mut tried = Vec::new();
     let mut attempts = FuturesUnordered::new();
-    let end = sleep(ADDRESSES);
+    let end = async {
+        match end {
+            Some(end) => sleep_until(end).await,
+            None => pending().await,
+        }
+    };
     tokio::pin!(end);
     loop {
-        if let Some((number, address)) = untried.next() {
-            debug!("connecting to {address}");
-            tried.push((address, Instant::now(), None));
-            let attempt = connect(address);
+        if let Some((number, candidate)) = untried.next() {
+            tried.push((candidate, Instant::now(), None));
+            let attempt = connect(candidate);
             attempts.push(async move { (number, attempt.await) });
         }
         tokio::select! {
@@ -218,16 +275,11 @@ where
                 Err(error) => tried[number].2 = Some(error),
             },
             () = &mut end, if !attempts.is_empty() => break,
-            () = sleep(NEXT_ADDRESS), if untried.len() > 0 => {}
+            () = sleep(head_start), if untried.len() > 0 => {}
             else => break,
         }
     }
-    let why = |begun: Instant, error: Option<io::Error>| match error {
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        Some(error) => error.to_string(),
-        None => format!("no answer within {:.1} s", begun.elapsed().as_secs_f64()),
-    };
-    Err(tried.into_iter().map(|(address, begun, error)| format!("{address}: {}", why(begun, error))).collect())
+    Err(tried.into_iter().map(|(candidate, begun, error)| (candidate, begun.elapsed(), error)).collect())
 }
 
 impl AsyncRead for Stream {
@@ -268,7 +320,7 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::cell::RefCell;
 
     use super::*;
 
@@ -282,7 +334,8 @@ mod tests {
         let addresses =
             (0..answers.len()).map(|number| SocketAddr::from(([10, 0, 0, 1], u16::try_from(number).unwrap())));
         let begun = Instant::now();
-        let outcome = race(addresses.collect(), |address| {
+        let end = begun + ADDRESSES;
+        let outcome = race(addresses.collect(), NEXT_ADDRESS, Some(end), |address| {
             let answer = answers[usize::from(address.port())];
             async move {
                 match answer {
@@ -295,7 +348,10 @@ mod tests {
                 }
             }
         });
-        (outcome.await, begun.elapsed().as_millis())
+        let outcome = outcome.await.map_err(|failures: Vec<Failure<SocketAddr, io::Error>>| {
+            failures.into_iter().map(|failure| described(vec![failure])).collect()
+        });
+        (outcome, begun.elapsed().as_millis())
     }
 
     #[tokio::test(start_paused = true)]
@@ -326,6 +382,25 @@ mod tests {
         assert_eq!(winner(&[]).await, (Err(vec![]), 0));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_hangs_costs_half_a_second() {
+        let begun = Instant::now();
+        let won = race(vec![0, 1, 2], NEXT_SERVER, None, async |number| match number {
+            0 => pending().await,
+            1 => Err(()),
+            _ => Ok(number),
+        });
+        assert_eq!((won.await, begun.elapsed()), (Ok(2), NEXT_SERVER));
+        // One that answers in that time is alone.
+        let tried = RefCell::new(0);
+        let won = race(vec![0, 1], NEXT_SERVER, None, async |number| {
+            *tried.borrow_mut() += 1;
+            sleep(NEXT_SERVER - Duration::from_millis(1)).await;
+            Ok::<_, ()>(number)
+        });
+        assert_eq!((won.await, *tried.borrow()), (Ok(0), 1));
+    }
+
     #[test]
     fn families_take_turns() {
         for (found, order) in [
@@ -353,7 +428,8 @@ mod tests {
         }
         let good = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let begun = Instant::now();
-        let stream = race(vec![address, good.local_addr().unwrap()], TcpStream::connect).await.unwrap();
+        let stream = race(vec![address, good.local_addr().unwrap()], NEXT_ADDRESS, None, TcpStream::connect);
+        let stream = stream.await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good.local_addr().unwrap());
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }

@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
-use crate::remote::{Address, Flavour, Https, Remote};
+use crate::remote::{Address, Https, Remote};
 use crate::report::exit::Fault;
 
 /// The server's certificate differs from the pinned one.
@@ -28,29 +26,6 @@ impl fmt::Display for Changed {
 }
 
 impl std::error::Error for Changed {}
-
-/// Explains why connecting to a local socket failed.
-pub(super) fn of_unix_socket(path: &Path, error: &io::Error, remote: &Remote) -> Fault {
-    // The remote name `unix:PATH` contains the path already.
-    let shown = path.display().to_string();
-    let at = if remote.name.ends_with(&shown) { String::new() } else { format!("{shown}: ") };
-    let (flavour, group) = match remote.flavour {
-        Flavour::Lxd => ("LXD", "lxd"),
-        Flavour::Incus => ("Incus", "incus-admin"),
-    };
-    let is_socket = path.metadata().map(|metadata| metadata.file_type().is_socket());
-    match (error.kind(), is_socket) {
-        (io::ErrorKind::NotFound, _) => Fault::failed(format!("{at}there is no such socket"))
-            .hint(format!("is {flavour} installed and running? `lxmon unix:PATH` follows a socket in another place")),
-        (io::ErrorKind::PermissionDenied, _) => Fault::failed(format!("{at}permission denied"))
-            .hint(format!("run it as root, or join the group that owns the socket: sudo usermod -aG {group} $USER")),
-        (_, Ok(false)) => Fault::failed(format!("{at}not a socket"))
-            .hint("name the server's unix.socket; `lxmon --replay FILE` reads recorded events"),
-        (io::ErrorKind::ConnectionRefused, _) => Fault::failed(format!("{at}nothing listens there"))
-            .hint(format!("start {flavour}; the server that made this socket is gone")),
-        _ => Fault::failed(format!("{at}{error}")),
-    }
-}
 
 /// Explains an error on a connection to `remote` if TLS caused it: in TLS 1.3 a server verifies our certificate only
 /// after our side has completed the handshake.
@@ -295,7 +270,7 @@ mod tests {
     use rustls::pki_types::UnixTime;
 
     use super::*;
-    use crate::remote::{Host, login};
+    use crate::remote::{Flavour, Host, login};
 
     fn explained(error: &Error, allow_tls12: bool) -> Fault {
         let https = Https {
@@ -308,7 +283,14 @@ mod tests {
             allow_tls12,
         };
         let address = Address::Https(Box::new(https.clone()));
-        let remote = Remote { name: "n1".into(), flavour: Flavour::Lxd, why: String::new(), address, project: None };
+        let remote = Remote {
+            name: "n1".into(),
+            flavour: Flavour::Lxd,
+            why: String::new(),
+            address,
+            further: Vec::new(),
+            project: None,
+        };
         explain_tls(error, &remote, &https, false)
     }
 

@@ -1,5 +1,6 @@
 //! Servers: how to connect to one, subscribe and follow it, and how to follow several at once.
 
+pub(crate) mod attempt;
 pub(crate) mod backoff;
 mod cluster;
 pub(crate) mod dial;
@@ -10,16 +11,17 @@ pub(crate) mod peers;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod session;
+mod socket;
 pub(crate) mod subscription;
 pub(crate) mod tls;
 mod tunnel;
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use self::attempt::{Attempt, Turn};
 use self::cluster::{Cluster, Site};
 use self::dial::dial;
 use self::follow::{Conduct, Follow, Starts};
@@ -60,10 +62,12 @@ pub(super) async fn follow_all(
     // With several remotes, one that fails at the start is retried like one that is lost later.
     let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..*conduct };
     let names: Vec<_> = remotes.iter().map(|remote| Name::new(remote.name.clone())).collect();
+    let turns: Vec<_> = remotes.iter().map(|_| Turn::default()).collect();
     let follow = |number: u16| {
         let index = usize::from(number);
         Follow {
             remote: &remotes[index],
+            turn: &turns[index],
             name: &names[index],
             feed: RemoteId(number).into(),
             peers,
@@ -79,11 +83,11 @@ pub(super) async fn follow_all(
     let sessions: Vec<Rc<KnownSession>> = remotes.iter().map(|_| Rc::default()).collect();
     let session = |feed: Feed| &sessions[usize::from(feed.remote.0)];
     let run = async |follow: Follow<'_>| {
-        let Follow { remote, feed, .. } = follow;
-        follow.run(async |is_accepted: &Cell<bool>| dial(remote, environment, session(feed), is_accepted).await).await
+        follow.run(async |attempt: &Attempt<'_>| dial(attempt, environment, session(follow.feed)).await).await
     };
     let site = |follow: &Follow<'_>| Site {
         remote: &remotes[usize::from(follow.feed.remote.0)],
+        turn: &turns[usize::from(follow.feed.remote.0)],
         session: session(follow.feed),
         connecting,
     };

@@ -228,7 +228,8 @@ mod tests {
                 (Address::Unix(format!("/dev/{name}/sock").into()), "the socket's permissions")
             }
         };
-        let remote = Remote { name: "n1".into(), flavour, why: String::new(), address, project: None };
+        let (name, why) = ("n1".into(), String::new());
+        let remote = Remote { name, flavour, why, address, further: Vec::new(), project: None };
         let refused = Refused { remote: &remote, request, login, is_retried };
         refused.explain(refusal(answer).into())
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use log::debug;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_socks::tcp::Socks5Stream;
 
 use super::dial::{Stream, tcp};
@@ -15,16 +15,23 @@ use crate::remote::login::Secret;
 use crate::remote::proxy::{Kind, Proxy};
 use crate::report::exit::Fault;
 
-/// The timeout for a proxy's answer. It is shorter than the one for connecting, so that the error names the proxy.
-const ANSWER: Duration = Duration::from_secs(9);
+/// How long a proxy's answer is waited for after the timeout for connecting to it. The whole is shorter than the timeout
+/// for connecting to a server, so that the error names the proxy.
+const ANSWER: Duration = Duration::from_secs(1);
 
-/// Asks a proxy for a tunnel to `host`.
+/// Asks a proxy for a tunnel to `host`. `end` is the timeout for connecting to the proxy.
 ///
 /// # Errors
 /// Why there is none. The error names the proxy, and never its login.
-pub(super) async fn tunnel(proxy: &Proxy, host: &Host, credentials: &Credentials) -> anyhow::Result<Stream> {
+pub(super) async fn tunnel(
+    proxy: &Proxy,
+    host: &Host,
+    credentials: &Credentials,
+    end: Instant,
+) -> anyhow::Result<Stream> {
+    let begun = Instant::now();
     let stream = async {
-        let tcp = tcp(&proxy.host).await?;
+        let tcp = tcp(&proxy.host, end).await?;
         debug!("asking the {proxy}");
         match proxy.kind {
             Kind::Http => connect(Stream::Tcp(tcp), proxy, host).await,
@@ -35,8 +42,9 @@ pub(super) async fn tunnel(proxy: &Proxy, host: &Host, credentials: &Credentials
             Kind::Socks5 => socks(Stream::Tcp(tcp), proxy, host).await,
         }
     };
-    let stream = timeout(ANSWER, stream).await;
-    let stream = stream.unwrap_or_else(|_| Err(Fault::failed(format!("no answer within {} s", ANSWER.as_secs()))));
+    let stream = timeout_at(end + ANSWER, stream)
+        .await
+        .unwrap_or_else(|_| Err(Fault::failed(format!("no answer within {:.0} s", begun.elapsed().as_secs_f64()))));
     stream.map_err(|fault| {
         let hint = fault.hint_text().unwrap_or("HTTPS_PROXY names the proxy, NO_PROXY lists exceptions").to_owned();
         let named = Fault::failed(format!("{proxy}: {fault}")).hint(hint);

@@ -59,7 +59,10 @@ pub fn client_config(data: &[u8]) {
     for (name, entry) in remotes.filter_map(|(name, entry)| Some((name.as_str()?, entry))).take(REMOTES) {
         let text = |key: &str| entry.get(key).and_then(Yaml::as_str);
         let Some(addr) = text("addr").filter(|addr| addr.starts_with("https://")) else { continue };
-        if !is_word(name) || entry.get("public").is_some() || text("protocol") == Some("simplestreams") {
+        // These are built into the client, whatever the file says.
+        let is_fixed = ["local", "images", "ubuntu", "ubuntu-daily", "ubuntu-minimal", "ubuntu-minimal-daily"];
+        let is_image_server = matches!(text("protocol"), Some("simplestreams" | "oci"));
+        if !is_word(name) || is_fixed.contains(&name) || entry.get("public").is_some() || is_image_server {
             continue;
         }
         assert!(remote::names(&environment).iter().any(|known| known == name), "{name}");

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
 use super::dial::Dialed;
 use super::http;
@@ -59,6 +60,8 @@ pub(crate) struct Follow<'a> {
     pub starts: &'a Starts,
     /// Reports that the machine was suspended.
     pub resumed: &'a Resumed,
+    /// Which of its addresses to try first.
+    pub turn: &'a Turn,
 }
 
 /// What happens when a server cannot be followed.
@@ -112,19 +115,22 @@ struct Disconnected {
 }
 
 impl Follow<'_> {
-    /// Follows the server until that is impossible. `dial` opens a connection. It can set its argument as soon as the
-    /// server has accepted the connection.
+    /// Follows the server until that is impossible. `dial` opens a connection. It can set `is_accepted` as soon
+    /// as the server has accepted the connection.
     ///
     /// # Errors
     /// The first attempt to connect failed and is not retried, a later one failed permanently, or the connection was
     /// lost and `reconnect` is off.
-    pub(crate) async fn run<S>(self, dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>) -> anyhow::Result<()>
+    pub(crate) async fn run<S>(
+        self,
+        dial: impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
+    ) -> anyhow::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Remote { flavour, why, address, .. } = self.remote;
         let name = self.name;
-        info!("{name}: {flavour} ({why}) at {address}");
+        info!("{name}: {flavour} ({why}) at {}", self.remote.shown_addresses());
         let mut backoff = Backoff::new(matches!(address, Address::Unix(_)));
         let first = self.subscribe(&dial).await;
         self.starts.report(first.is_ok());
@@ -203,32 +209,30 @@ impl Follow<'_> {
 
     async fn subscribe<S>(
         &self,
-        dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+        dial: &impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
     ) -> anyhow::Result<Subscription<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let started = Moment::now();
-        let is_accepted = Cell::new(false);
-        let attempt = async {
-            let Dialed { stream, host, prefix, identity, login } = dial(&is_accepted).await?;
-            is_accepted.set(true);
-            let target = self.request.target(&prefix, self.remote.project.as_deref());
+        let Self { remote, request, .. } = self;
+        let attempt = Attempt::new(remote, self.turn);
+        let opened = attempt.run(dial, async |Dialed { stream, host, prefix, identity, login, .. }| {
+            let target = request.target(&prefix, remote.project.as_deref());
             let opened = http::upgrade(stream, &host, &target, &identity).await;
-            let Self { remote, request, .. } = self;
             let is_retried = self.conduct.retry;
             opened.map_err(|error| Refused { remote, request, login: &login, is_retried }.explain(error))
-        };
-        tokio::pin!(attempt);
+        });
+        tokio::pin!(opened);
         let name = self.name;
         let seconds = CONNECT.as_secs();
-        let (stream, early) = match timeout(CONNECT, &mut attempt).await {
+        let (stream, early) = match timeout(CONNECT, &mut opened).await {
             Ok(outcome) => outcome?,
-            Err(_) if is_accepted.get() => {
+            Err(_) if attempt.is_accepted.get() => {
                 warn!(
                     "{name}: the server has accepted the connection and not answered for {seconds} s; waiting for it"
                 );
-                attempt.await?
+                opened.await?
             }
             Err(_) => {
                 return Err(Fault::failed(format!("no answer within {seconds} s"))
@@ -245,7 +249,7 @@ impl Follow<'_> {
     /// are reported as soon as memory is free again.
     async fn resubscribe<S>(
         &self,
-        dial: &impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+        dial: &impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
         backoff: &mut Backoff,
     ) -> anyhow::Result<Subscription<S>>
     where

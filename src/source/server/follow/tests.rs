@@ -43,6 +43,7 @@ fn elsewhere() -> Remote {
         flavour: Flavour::Lxd,
         why: String::new(),
         address: Address::Https(Box::new(https)),
+        further: Vec::new(),
         project: None,
     }
 }
@@ -72,7 +73,7 @@ const STAY: Conduct = Conduct { retry: false, reconnect: true, fail_on_gap: fals
 async fn follow_by<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     time: Duration,
     conduct: Conduct,
-    dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+    dial: impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
 ) -> (Option<anyhow::Result<()>>, Vec<Item>) {
     follow_into(&Queue::new(64 << 20, false), time, conduct, dial).await
 }
@@ -82,7 +83,7 @@ async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     queue: &Queue,
     time: Duration,
     conduct: Conduct,
-    dial: impl AsyncFn(&Cell<bool>) -> anyhow::Result<Dialed<S>>,
+    dial: impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
 ) -> (Option<anyhow::Result<()>>, Vec<Item>) {
     let remote = elsewhere();
     let (starts, resumed, request) = (Starts::new(1), Resumed::default(), Request::default());
@@ -98,6 +99,7 @@ async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         connections: 1,
         starts: &starts,
         resumed: &resumed,
+        turn: &Turn::default(),
     };
     let outcome = timeout(time, follow.run(dial)).await.ok();
     (outcome, std::iter::from_fn(|| queue.take()).collect())
@@ -107,13 +109,13 @@ async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 async fn follow(time: Duration, conduct: Conduct, script: impl Fn(usize, DuplexStream) -> Script) -> Followed {
     let begun = Instant::now();
     let connections = RefCell::new(Vec::new());
-    let dial = async |_: &Cell<bool>| {
+    let dial = async |_: &Attempt<'_>| {
         let (ours, theirs) = duplex(64 << 10);
         let number = connections.borrow().len();
         connections.borrow_mut().push(begun.elapsed());
         tokio::spawn(script(number, theirs));
         let (host, prefix, login) = ("host".to_owned(), String::new(), String::new());
-        Ok(Dialed { stream: ours, host, prefix, identity: Identity::default(), login })
+        Ok(Dialed { stream: ours, number: 0, host, prefix, identity: Identity::default(), login })
     };
     let (outcome, items) = follow_by(time, conduct, dial).await;
     Followed { outcome, items, connections: connections.into_inner() }
@@ -140,7 +142,7 @@ async fn dropped_events_are_reported_while_the_server_is_away() {
     const BUFFER: usize = 1 << 20;
     let queue = Queue::new(BUFFER, false);
     let attempts = Cell::new(0);
-    let dial = async |_: &Cell<bool>| {
+    let dial = async |_: &Attempt<'_>| {
         attempts.set(attempts.get() + 1);
         if attempts.get() > 1 {
             // The server is never reachable again.
@@ -156,6 +158,7 @@ async fn dropped_events_are_reported_while_the_server_is_away() {
             }
         });
         Ok(Dialed {
+            number: 0,
             stream: ours,
             host: "host".into(),
             prefix: String::new(),
@@ -283,7 +286,7 @@ async fn waits_grow_until_a_connection_has_outlived_the_longest() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_not_accepted_is_given_up_after_ten_seconds() {
     let begun = Instant::now();
-    let dial = async |_: &Cell<bool>| std::future::pending::<anyhow::Result<Dialed<DuplexStream>>>().await;
+    let dial = async |_: &Attempt<'_>| std::future::pending::<anyhow::Result<Dialed<DuplexStream>>>().await;
     let error = follow_by(MINUTE, STAY, dial).await.0.unwrap().unwrap_err();
     assert_eq!((error.to_string(), begun.elapsed()), ("no answer within 10 s".to_owned(), CONNECT));
 }
@@ -330,6 +333,7 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
     let (remote, queue) = (elsewhere(), Queue::new(64 << 20, false));
     let (starts, resumed, request) = (Starts::new(2), Resumed::default(), Request::default());
     let (name, peers) = (Name::default(), Peers::default());
+    let turns = [Turn::default(), Turn::default()];
     let follow = |number| {
         let follow = Follow {
             remote: &remote,
@@ -343,8 +347,9 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
             connections: 2,
             starts: &starts,
             resumed: &resumed,
+            turn: &turns[usize::from(number)],
         };
-        let dial = async |_: &Cell<bool>| {
+        let dial = async |_: &Attempt<'_>| {
             // The pipe is large enough for everything that is sent.
             let (stream, theirs) = duplex(4 << 20);
             tokio::spawn(async move {
@@ -356,7 +361,7 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
                 std::future::pending::<()>().await;
             });
             let (host, prefix, login) = ("host".to_owned(), String::new(), String::new());
-            Ok(Dialed { stream, host, prefix, identity: Identity::default(), login })
+            Ok(Dialed { stream, number: 0, host, prefix, identity: Identity::default(), login })
         };
         follow.run(dial)
     };

@@ -1,0 +1,124 @@
+//! An attempt to have a request answered by a remote, at the first of its addresses that does.
+
+use std::cell::{Cell, RefCell};
+
+use log::info;
+
+use super::dial::Dialed;
+use crate::remote::{Address, Remote};
+use crate::report::exit::Fault;
+
+/// The number of the address of a connection that worked last, else of the first one.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(Cell<usize>);
+
+impl Turn {
+    /// The number of the address.
+    pub(super) fn number(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// An attempt to have a request answered.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    /// Who is asked.
+    pub remote: &'a Remote,
+    /// Whether a server has accepted a connection: from then on the connect timeout does not apply.
+    pub is_accepted: Cell<bool>,
+    turn: &'a Turn,
+    /// The numbers of the addresses that did not lead to an answer, with the reasons.
+    failed: RefCell<Vec<(usize, anyhow::Error)>>,
+}
+
+impl<'a> Attempt<'a> {
+    /// An attempt that begins with the address whose turn it is.
+    pub(crate) fn new(remote: &'a Remote, turn: &'a Turn) -> Self {
+        Self { remote, turn, is_accepted: Cell::new(false), failed: RefCell::default() }
+    }
+
+    /// Connects with `dial` and has `request` answered. If it is refused, tries the other addresses.
+    ///
+    /// # Errors
+    /// No address is left: the reasons of all of them.
+    pub(crate) async fn run<S, T>(
+        &self,
+        dial: impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
+        request: impl AsyncFn(Dialed<S>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        loop {
+            let dialed = dial(self).await?;
+            self.is_accepted.set(true);
+            let number = dialed.number;
+            match request(dialed).await {
+                Ok(answer) => {
+                    self.turn.0.set(number);
+                    return Ok(answer);
+                }
+                Err(error) => self.fail(number, error),
+            }
+            if self.order().is_empty() {
+                return Err(self.all_failed());
+            }
+            info!("{}: trying its other addresses", self.remote.name);
+        }
+    }
+
+    /// The numbers of the addresses that are left to try, in turn.
+    pub(super) fn order(&self) -> Vec<usize> {
+        let count = self.remote.addresses().count();
+        let failed = self.failed.borrow();
+        let in_turn = (0..count).map(|step| (self.turn.number() + step) % count);
+        in_turn.filter(|number| failed.iter().all(|(known, _)| known != number)).collect()
+    }
+
+    /// Records that an address does not lead to an answer.
+    pub(super) fn fail(&self, number: usize, error: anyhow::Error) {
+        if !self.remote.further.is_empty() {
+            info!("{}: {}", self.remote.name, self.at(number, &error));
+        }
+        self.failed.borrow_mut().push((number, error));
+    }
+
+    /// The errors of all addresses as one.
+    pub(super) fn all_failed(&self) -> anyhow::Error {
+        let mut failed = self.failed.take();
+        if self.remote.further.is_empty()
+            && let Some((_, error)) = failed.pop()
+        {
+            return error;
+        }
+        failed.sort_by_key(|(number, _)| *number);
+        let faults: Vec<_> = failed
+            .iter()
+            .filter_map(|(_, error)| error.chain().find_map(|cause| cause.downcast_ref::<Fault>()))
+            .collect();
+        let texts: Vec<_> = failed.iter().map(|(number, error)| self.at(*number, error)).collect();
+        let renewable = faults.iter().find(|fault| fault.is_renewable() && fault.hint_text().is_some());
+        let mut fault = Fault::failed(texts.join("; "));
+        if let Some(hint) =
+            renewable.or(faults.iter().find(|fault| fault.hint_text().is_some())).and_then(|fault| fault.hint_text())
+        {
+            fault = fault.hint(hint);
+        }
+        // All addresses get the same login.
+        if renewable.is_some() {
+            fault = fault.renewable();
+        }
+        if faults.len() == failed.len() && faults.iter().all(|fault| fault.is_permanent()) {
+            fault = fault.permanent();
+        }
+        fault.into()
+    }
+
+    /// An error of one of several addresses, with the address.
+    fn at(&self, number: usize, error: &anyhow::Error) -> String {
+        let text = format!("{error:#}");
+        let (full, short) = match self.remote.addresses().nth(number) {
+            Some(Address::Https(https)) => (https.url.clone(), https.host.to_string()),
+            Some(Address::Unix(path)) => (path.display().to_string(), path.display().to_string()),
+            None => return text,
+        };
+        if text.starts_with(&short) { text } else { format!("{full}: {text}") }
+    }
+}
