@@ -1,5 +1,6 @@
 //! Tests of everything that a user of the program can notice, in one test binary.
 
+mod addresses;
 mod clients;
 mod cluster;
 mod complete;
@@ -33,6 +34,7 @@ mod replay;
 mod screens;
 mod shapes;
 mod signals;
+mod sockets;
 mod standin;
 mod stderr;
 mod stream;

@@ -169,13 +169,15 @@ const EXIT_STATUS: &[(&str, &str)] = &[
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("LXMON_FORMAT", "The format when neither --format nor --pretty is given."),
-    ("LXD_CONF, INCUS_CONF", "Directory of the client configuration."),
+    ("LXD_CONF, INCUS_CONF", "Directory of the client configuration. Variables in the path are replaced."),
+    ("XDG_CONFIG_HOME", "The directory in which Incus' client configuration is, unless INCUS_CONF is set."),
     ("LXD_GLOBAL_CONF, INCUS_GLOBAL_CONF", "Directory of the system-wide remotes."),
     ("LXC_REMOTE, INCUS_REMOTE", "The default remote."),
     ("INCUS_PROJECT", "The default project of Incus remotes."),
     (
         "LXD_SOCKET, LXD_DIR, INCUS_SOCKET, INCUS_DIR",
-        "Where the local socket is: its path, or the directory with unix.socket in it.",
+        "Where the local socket is: its path, or the directory with unix.socket in it. With INCUS_DIR, unix.socket.user \
+         beside it is used by those who may not use unix.socket.",
     ),
     (
         "LXD_AUTH_BEARER_TOKEN",
@@ -201,8 +203,15 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const FILES: &[(&str, &str)] = &[
     ("~/.config/lxc/config.yml, ~/snap/lxd/common/config/config.yml", "LXD's client configuration. It is only read."),
-    ("~/.config/incus/config.yml", "Incus' client configuration. It is only read."),
-    ("/etc/lxd/config.yml, /etc/incus/config.yml", "System-wide remotes."),
+    (
+        "$XDG_CONFIG_HOME/incus/config.yml, ~/.config/incus/config.yml",
+        "Incus' client configuration. It is only read. If a remote has several addresses there, each is tried in turn, \
+         also after a loss, beginning with the one that worked last.",
+    ),
+    (
+        "/var/snap/lxd/common/global-conf/config.yml, /etc/lxd/config.yml, /etc/incus/config.yml",
+        "System-wide remotes: LXD's in the first of the two that exists.",
+    ),
     (
         "servercerts/NAME.crt beside the file that the remote is in",
         "The certificate that was accepted for a remote. No other is valid.",
@@ -217,4 +226,13 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("/var/snap/lxd/common/lxd/unix.socket, /var/lib/lxd/unix.socket", "LXD's local socket."),
     ("/run/incus/unix.socket, /var/lib/incus/unix.socket", "Incus' local socket."),
+    (
+        "/var/snap/lxd/common/lxd-user/unix.socket, unix.socket.user beside Incus' socket",
+        "The sockets for ordinary users, which are used by those who may not use the others. Each user has a project \
+         there, user-UID, which is followed unless another is named.",
+    ),
+    (
+        "/dev/lxd/sock, /dev/incus/sock",
+        "In an instance with no server of its own: changes of its configuration and devices.",
+    ),
 ];

@@ -109,10 +109,15 @@ fn places(flavour: Flavour, environment: &Environment) -> Places {
 pub(super) fn best(flavour: Flavour, environment: &Environment) -> Option<(PathBuf, State)> {
     let Places { server, users } = places(flavour, environment);
     let first = |paths: Vec<PathBuf>| {
-        let states = paths.into_iter().map(|path| (state(&path), path)).filter(|(state, _)| *state != State::Missing);
-        let mut existing: Vec<_> = states.map(|(state, path)| (path, state)).collect();
-        let answers = existing.iter().position(|(_, state)| *state == State::Answers);
-        (!existing.is_empty()).then(|| existing.swap_remove(answers.unwrap_or(0)))
+        let mut found = None;
+        for path in paths {
+            match state(&path) {
+                State::Missing => {}
+                State::Answers => return Some((path, State::Answers)),
+                other => found = found.or(Some((path, other))),
+            }
+        }
+        found
     };
     match first(server) {
         Some((path, State::Answers)) => Some((path, State::Answers)),
