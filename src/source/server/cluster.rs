@@ -84,11 +84,11 @@ pub(super) struct Site<'a> {
 
 /// Asks a server. `path` begins with `/1.0`.
 async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<T> {
-    let Site { remote, turn, session, connecting: Connecting { environment, request, .. } } = site;
     #[derive(Deserialize)]
     struct Answer<T> {
         metadata: T,
     }
+    let Site { remote, turn, session, connecting: Connecting { environment, request, .. } } = site;
     let attempt = Attempt::new(remote, turn);
     let dial = async |attempt: &Attempt<'_>| dial(attempt, environment, session).await;
     let answer = attempt.run(dial, async |Dialed { stream, host, prefix, identity, login, .. }| {
