@@ -150,7 +150,7 @@ impl StandIn {
                     RECORD.set(Some(Arc::clone(&record)));
                     let _running = Running(Arc::clone(&record));
                     let request = read_head(&stream);
-                    // Whoever asks only whether the socket answers sends nothing.
+                    // Whoever asks only whether the socket answers sends nothing, nor does a client that was killed.
                     if request.is_empty() {
                         return;
                     }

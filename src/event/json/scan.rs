@@ -205,14 +205,14 @@ impl<'s> Scanner<'s> {
             if controls != 0 {
                 return Err(self.first_fault(behind & inside, controls));
             }
-            let escaped = behind & inside;
-            if escaped != 0 {
+            let special = behind & inside;
+            if special != 0 {
                 // These are nearly all: servers log JSON with line breaks and tabs.
                 let tabs = chunk.equal_to(b't');
                 let shared = quotes | backslashes | chunk.equal_to(b'n');
-                escapes = escapes.max(if escaped & tabs == 0 { Escapes::Shared } else { Escapes::Control });
-                if escaped & !(shared | tabs) != 0 {
-                    escapes = escapes.max(self.check_escapes(escaped & !(shared | tabs))?);
+                escapes = escapes.max(if special & tabs == 0 { Escapes::Shared } else { Escapes::Control });
+                if special & !(shared | tabs) != 0 {
+                    escapes = escapes.max(self.check_escapes(special & !(shared | tabs))?);
                 }
             }
             self.at += end as usize;

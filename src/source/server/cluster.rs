@@ -40,6 +40,9 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// The maximum size of an answer, in bytes. That of `/1.0` is 15 KiB long; a member takes 400 bytes in the list.
 const LONGEST: usize = 1 << 20;
 
+/// The wait after a question without an answer.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
 /// How long a list of members is used before it is asked for again. Shortened by a random part of up to one half, so
 /// that not all clients ask at the same time.
 const LIST_LIFE: Duration = Duration::from_secs(50);
@@ -127,14 +130,17 @@ pub(super) async fn watch_view(site: Site<'_>, feed: Feed, peers: &Peers, queue:
     let mut connections = 0;
     loop {
         connections = peers.connected(feed, connections).await;
-        let view = match ask::<Server>(site, "/1.0").await {
-            Ok(server) => server.view(site),
-            Err(error) => {
-                info!("{}: cannot ask whether it is in a cluster: {error:#}", site.remote.name);
-                None
+        loop {
+            match ask::<Server>(site, "/1.0").await {
+                Ok(server) => {
+                    peers.set_view(feed, server.view(site), queue);
+                    break;
+                }
+                // What was known before is most likely still true.
+                Err(error) => info!("{}: cannot ask whether it is in a cluster: {error:#}", site.remote.name),
             }
-        };
-        peers.set_view(feed, view, queue);
+            sleep(ASK_AGAIN).await;
+        }
     }
 }
 
