@@ -466,24 +466,3 @@ fn the_whole_cluster_is_lost_when_its_last_member_is() {
     assert_eq!(gaps.len(), 4, "{gaps:#?}");
     assert!(gaps.iter().all(|gap| gap["metadata"]["remote"] == "prod"), "{gaps:#?}");
 }
-
-#[test]
-fn who_asks_for_log_messages_hears_that_those_of_other_members_do_not_come() {
-    let told = |cluster, options: &[&str]| {
-        let member = Member::new(cluster);
-        let mut follower = Follower::start(lxmon([&[&*member.server.remote(), "-f", "json", "-v"], options].concat()));
-        follower.wait_for_notice("subscribed after");
-        member.send(&log("n1", 1));
-        follower.wait_for(|line| line == log("n1", 1));
-        if cluster.is_some() && options.contains(&"logging") {
-            follower.wait_for_notice(
-                ": a member of a cluster; log messages of other members may not come through it: add --cluster",
-            );
-        }
-        follower.end();
-        follower.told.iter().any(|line| line.ends_with(": add --cluster"))
-    };
-    assert!(told(Some("fingerprint of a"), &["-t", "logging"]));
-    assert!(!told(None, &["-t", "logging"]));
-    assert!(!told(Some("fingerprint of a"), &[]));
-}

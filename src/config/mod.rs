@@ -206,7 +206,7 @@ fn selection(cli: &Cli, source: &Source) -> Selection {
         remote_projects,
         loglevel: cli.loglevel,
         failed: cli.failed,
-        expects_all_log_lines: asks_for_logs && wants_all_levels && remotes.len() == 1,
+        expects_all_log_lines: asks_for_logs && wants_all_levels && remotes.len() == 1 && !cli.cluster,
     }
 }
 

@@ -92,14 +92,14 @@ impl Filter {
     }
 }
 
-/// If the event comes from a cluster member, prints which log lines are missing, and returns true. Members do not forward
-/// debug lines to each other, and members of LXD do not forward info lines either.
+/// If the event comes from a cluster member, prints which log lines are missing, and returns true. None of the debug and
+/// info messages of one member came through another one, on LXD 5.0.2 and Incus 6.0.4.
 fn doubt_member(event: &Event) -> bool {
     let is_member = event.location().is_some_and(|location| !location.raw.is_empty() && !location.is("none"));
     if is_member {
         warn!(
-            "this server is a cluster member: of the log lines of other members it does not send those of level debug, \
-             and LXD not those of level info; to see them, follow each member"
+            "this server is a cluster member: most log messages of level debug and info of the other members do not come \
+             through it; --cluster follows them all"
         );
     }
     is_member

@@ -144,18 +144,6 @@ pub(super) async fn watch_view(site: Site<'_>, feed: Feed, peers: &Peers, queue:
     }
 }
 
-/// For the only remote, when log messages are asked for by name: says once that those of other members do not come. None
-/// of the debug and info messages of one member came through another one, on LXD 5.0.2 and Incus 6.0.4.
-pub(super) async fn explain_logs(site: Site<'_>, feed: Feed, peers: &Peers) {
-    peers.connected(feed, 0).await;
-    let server = ask::<Server>(site, "/1.0").await;
-    if server.is_ok_and(|server| server.view(site).is_some()) {
-        let name = &site.remote.name;
-        warn!("{name}: a member of a cluster; log messages of other members may not come through it: add --cluster");
-    }
-    std::future::pending::<()>().await;
-}
-
 /// A followed member.
 #[derive(Debug)]
 struct Member {

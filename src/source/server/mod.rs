@@ -93,17 +93,7 @@ pub(super) async fn follow_all(
     };
     if let ([remote], false) = (remotes, cluster) {
         let follow = follow(0);
-        let outcome = if request.names_logs() {
-            peers.add(follow.feed, follow.name.clone(), None, false);
-            tokio::select! {
-                biased;
-                outcome = run(follow) => outcome,
-                () = cluster::explain_logs(site(&follow), follow.feed, peers) => unreachable!("it never ends"),
-            }
-        } else {
-            run(follow).await
-        };
-        return outcome.with_context(|| remote.name.clone());
+        return run(follow).await.with_context(|| remote.name.clone());
     }
     let follow_one = async |number: u16| {
         let follow = follow(number);

@@ -33,14 +33,8 @@ impl Request {
     /// Whether log messages are asked for, which members of a cluster do not all forward to each other.
     #[must_use]
     pub(crate) fn wants_logs(&self) -> bool {
-        self.types.is_empty() || self.names_logs()
-    }
-
-    /// Whether log messages are asked for by name.
-    #[must_use]
-    pub(crate) fn names_logs(&self) -> bool {
         let log_types = [Type::Logging, Type::Ovn, Type::NetworkAcl].map(Type::name);
-        self.types.iter().any(|name| log_types.contains(&&**name))
+        self.types.is_empty() || self.types.iter().any(|name| log_types.contains(&&**name))
     }
 
     /// The path and query. `default_project` is the remote's own project; if given, it is sent even if it is the
