@@ -43,6 +43,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--buffer', '--buffer', [CompletionResultType]::ParameterName, 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window')
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again')
             [CompletionResult]::new('--replay', '--replay', [CompletionResultType]::ParameterName, 'Read events from FILE, or ''-'', in place of a server')
+            [CompletionResult]::new('--ready-fd', '--ready-fd', [CompletionResultType]::ParameterName, 'Write the line ''ready'' to file descriptor N once every subscription is live')
             [CompletionResult]::new('--list-actions', '--list-actions', [CompletionResultType]::ParameterName, 'List the lifecycle actions: name, servers that have it, meaning, further context keys')
             [CompletionResult]::new('--completions', '--completions', [CompletionResultType]::ParameterName, 'Print the completions for a shell')
             [CompletionResult]::new('-A', '-A ', [CompletionResultType]::ParameterName, 'Events of every project')

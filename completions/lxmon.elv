@@ -40,6 +40,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --buffer 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window'
             cand --record 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again'
             cand --replay 'Read events from FILE, or ''-'', in place of a server'
+            cand --ready-fd 'Write the line ''ready'' to file descriptor N once every subscription is live'
             cand --list-actions 'List the lifecycle actions: name, servers that have it, meaning, further context keys'
             cand --completions 'Print the completions for a shell'
             cand -A 'Events of every project'

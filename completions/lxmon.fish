@@ -29,6 +29,7 @@ complete -c lxmon -l sort-window -d 'Put events back in timestamp order within t
 complete -c lxmon -l buffer -d 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window' -r
 complete -c lxmon -l record -d 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again' -r -F
 complete -c lxmon -l replay -d 'Read events from FILE, or \'-\', in place of a server' -r -F
+complete -c lxmon -l ready-fd -d 'Write the line \'ready\' to file descriptor N once every subscription is live' -r
 complete -c lxmon -l list-actions -d 'List the lifecycle actions: name, servers that have it, meaning, further context keys' -r
 complete -c lxmon -l completions -d 'Print the completions for a shell' -r -f -a "bash\t''
 elvish\t''

@@ -28,6 +28,7 @@ mod pretty;
 mod properties;
 mod proxy;
 mod readers;
+mod ready;
 mod reconnect;
 mod record;
 mod replay;

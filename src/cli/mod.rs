@@ -168,6 +168,10 @@ pub struct Cli {
     #[arg(long, help_heading = "Other")]
     pub debug: bool,
 
+    /// Write the line 'ready' to file descriptor N once every subscription is live
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true, help_heading = "Other")]
+    pub ready_fd: Option<i32>,
+
     /// List the lifecycle actions: name, servers that have it, meaning, further context keys
     #[arg(long, value_name = "GLOB", num_args = 0..=1, value_delimiter = ',', value_parser = parse_pattern, help_heading = "Other")]
     pub list_actions: Option<Vec<String>>,

@@ -15,11 +15,13 @@ pub(crate) use self::doubts::doubts;
 use crate::cli::{Cli, When};
 use crate::event::{Level, Type};
 use crate::filter::{Filter, Selection, excludes, is_glob};
+use crate::pipeline::ready::Ready;
 use crate::remote::sockets::Socket;
 use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
 use crate::report::exit::Fault;
 use crate::source::Source;
+use crate::source::live::Live;
 use crate::source::replay::Recording;
 use crate::source::server::Connecting;
 use crate::source::server::follow::Conduct;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub buffer: usize,
     /// The value of `--record`.
     pub record: Option<PathBuf>,
+    /// `--ready-fd`
+    pub ready: Option<Ready>,
 }
 
 /// What ends the output, and which records other than events it contains.
@@ -72,6 +76,8 @@ impl Config {
     /// # Errors
     /// The options contradict each other, or the client configuration is invalid or does not contain a remote.
     pub(crate) fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
+        // First, as every number that is not in use now is that of a file that we open.
+        let ready = cli.ready_fd.map(Ready::new).transpose()?;
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
@@ -95,6 +101,7 @@ impl Config {
             utf8: speaks_utf8(environment),
         };
         let filter = Filter::new(&selection(cli, &source));
+        let live = Live::new(source.remote_names().len());
         Ok(Self {
             source,
             connecting: Connecting {
@@ -102,6 +109,7 @@ impl Config {
                 request,
                 conduct: Conduct { retry: cli.retry, reconnect: !cli.no_reconnect, fail_on_gap: cli.fail_on_gap },
                 resumed: Resumed::default(),
+                live,
             },
             filter,
             format,
@@ -112,6 +120,7 @@ impl Config {
             sort_window: cli.sort_window,
             buffer: cli.buffer,
             record: cli.record.clone(),
+            ready,
         })
     }
 }

@@ -17,6 +17,7 @@
 mod dedup;
 pub(crate) mod deliver;
 pub(crate) mod prepare;
+pub(crate) mod ready;
 mod threads;
 pub(crate) mod window;
 
@@ -36,6 +37,7 @@ use tokio::time::{Sleep, sleep};
 use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, Stop};
 use self::prepare::Prepare;
+use self::ready::Ready;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
 use crate::config::{Config, Limits};
@@ -150,6 +152,8 @@ struct Run {
     endings: Endings,
     /// With `--record`.
     reopen: Option<Reopen>,
+    /// With `--ready-fd`, until it is written to.
+    ready: Option<Ready>,
 }
 
 /// SIGUSR1, after which the file of `--record` is opened again.
@@ -210,6 +214,7 @@ impl Run {
             sort_window,
             buffer,
             record,
+            ready,
         } = config;
         let signals = Signals::new().context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
@@ -237,12 +242,12 @@ impl Run {
             signals,
             timeout: timeout.map(|timeout| Box::pin(sleep(timeout))),
         };
-        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen })
+        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen, ready })
     }
 
     /// Reads the source until a condition ends the run.
     async fn first_ending(&mut self) -> Ending {
-        let Self { source, connecting, queue, pipeline, endings, reopen, .. } = self;
+        let Self { source, connecting, queue, pipeline, endings, reopen, ready, .. } = self;
         let events = async {
             // The source is polled first, so that the pipeline handles its messages in the same turn of the runtime.
             tokio::select! {
@@ -260,11 +265,19 @@ impl Run {
                 None => std::future::pending::<()>().await,
             }
         };
+        let reporting = async {
+            if let Some(ready) = ready.take() {
+                connecting.live.all().await;
+                ready.report();
+            }
+            std::future::pending::<()>().await;
+        };
         let others = async {
             tokio::select! {
                 biased;
                 ending = endings.next() => ending,
                 () = reopening => unreachable!("it never ends"),
+                () = reporting => unreachable!("it never ends"),
                 () = connecting.resumed.watch() => unreachable!("it never ends"),
             }
         };

@@ -1,6 +1,7 @@
 //! Where messages come from: servers, a file, or the built-in demonstration. Only this step uses the network.
 
 pub(crate) mod demo;
+pub(crate) mod live;
 pub(crate) mod replay;
 pub(crate) mod server;
 
@@ -63,7 +64,10 @@ impl Source {
     pub(crate) async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
         match self {
             Self::Servers { remotes, cluster } => server::follow_all(remotes, *cluster, connecting, queue).await,
-            Self::Replay(recording) => recording.run(Arc::clone(queue)).await,
+            Self::Replay(recording) => {
+                connecting.live.report();
+                recording.run(Arc::clone(queue)).await
+            }
             Self::Demo => demo::follow(connecting, queue).await,
         }
     }

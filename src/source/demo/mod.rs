@@ -43,7 +43,7 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
         further: Vec::new(),
         project: None,
     };
-    let (starts, turn) = (Starts::new(1), Turn::default());
+    let (starts, turn) = (Starts::new(1, Some(&connecting.live)), Turn::default());
     let follow = Follow {
         remote: &remote,
         name: &Name::new(remote.name.clone()),

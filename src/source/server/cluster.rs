@@ -166,7 +166,7 @@ pub(super) struct Cluster<'a> {
     pub(super) queue: &'a Queue,
     pub(super) peers: &'a Peers,
     /// The outcomes of the first attempts to connect to all remotes.
-    pub(super) starts: &'a Starts,
+    pub(super) starts: &'a Starts<'a>,
     pub(super) conduct: Conduct,
 }
 
@@ -196,6 +196,7 @@ impl Cluster<'_> {
         if let Some(other) = self.peers.same_view(self.id, &view) {
             info!("{name}: followed already, as {other} is of the same cluster");
             self.starts.report(true);
+            self.starts.follow();
             return Ok(());
         }
         if matches!(address, Address::Unix(_)) {
@@ -279,7 +280,7 @@ impl Cluster<'_> {
             view,
             changes: Notify::new(),
             connections: listed.len(),
-            starts: Starts::new(listed.len()),
+            starts: Starts::new(listed.len(), None),
             members: RefCell::default(),
         };
         let (asked, mut lists) = mpsc::unbounded_channel();
@@ -301,8 +302,16 @@ impl Cluster<'_> {
         for member in self.renew(&shared, listed, true) {
             followed.push(self.follow_member(member, &shared));
         }
+        // A member that is down at the start is not waited for: the others bring its events.
+        let some_live = shared.starts.some_live();
+        tokio::pin!(some_live);
+        let mut is_followed = false;
         loop {
             tokio::select! {
+                () = &mut some_live, if !is_followed => {
+                    is_followed = true;
+                    self.starts.follow();
+                }
                 Some((member, outcome)) = followed.next() => {
                     member.has_ended.set(true);
                     let (feed, name, queue) = (self.feed(&member), member.name.clone(), self.queue);
@@ -452,7 +461,7 @@ struct Shared<'a> {
     changes: Notify,
     /// How many members there were at the start.
     connections: usize,
-    starts: Starts,
+    starts: Starts<'a>,
     members: RefCell<Vec<Rc<Member>>>,
 }
 

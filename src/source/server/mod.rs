@@ -33,6 +33,7 @@ use crate::queue::{Feed, Queue};
 use crate::remote::Remote;
 use crate::report::exit::Fault;
 use crate::report::notice;
+use crate::source::live::Live;
 use crate::system::clock::Resumed;
 use crate::system::environment::Environment;
 
@@ -47,6 +48,8 @@ pub(crate) struct Connecting {
     pub conduct: Conduct,
     /// Reports that the machine was suspended.
     pub resumed: Resumed,
+    /// Reports that all remotes are followed.
+    pub live: Live,
 }
 
 /// Follows all remotes at once, with `cluster` all members of their clusters. The failure of one is reported and does not
@@ -57,8 +60,8 @@ pub(super) async fn follow_all(
     connecting: &Connecting,
     queue: &Queue,
 ) -> anyhow::Result<()> {
-    let Connecting { environment, request, conduct, resumed } = connecting;
-    let (starts, peers) = (&Starts::new(remotes.len()), &Peers::default());
+    let Connecting { environment, request, conduct, resumed, live } = connecting;
+    let (starts, peers) = (&Starts::new(remotes.len(), Some(live)), &Peers::default());
     // With several remotes, one that fails at the start is retried like one that is lost later.
     let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..*conduct };
     let names: Vec<_> = remotes.iter().map(|remote| Name::new(remote.name.clone())).collect();

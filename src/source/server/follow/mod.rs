@@ -22,6 +22,7 @@ use crate::queue::{Feed, Item, Pushed, Queue};
 use crate::remote::{Address, Flavour, Remote};
 use crate::report::exit::Fault;
 use crate::report::notice;
+use crate::source::live::Live;
 use crate::system::clock::local_now;
 use crate::system::clock::{Moment, Resumed};
 
@@ -57,7 +58,7 @@ pub(crate) struct Follow<'a> {
     /// How many connections are read in turn, this one included.
     pub connections: usize,
     /// The outcomes of the first attempts to connect to all servers.
-    pub starts: &'a Starts,
+    pub starts: &'a Starts<'a>,
     /// Reports that the machine was suspended.
     pub resumed: &'a Resumed,
     /// Which of its addresses to try first.
@@ -77,17 +78,19 @@ pub(crate) struct Conduct {
 
 /// Counts the first attempts to connect to all servers that are followed together.
 #[derive(Debug)]
-pub(crate) struct Starts {
+pub(crate) struct Starts<'a> {
+    /// Where each server is reported once it is followed; `None` for the members of a cluster, which is reported itself.
+    live: Option<&'a Live>,
     pending: Cell<usize>,
     any_live: Cell<bool>,
     all_ended: Notify,
 }
 
-impl Starts {
-    /// For this number of servers.
+impl<'a> Starts<'a> {
+    /// For this number of servers. Each is reported to `live` once it is followed.
     #[must_use]
-    pub(crate) fn new(servers: usize) -> Self {
-        Self { pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
+    pub(crate) fn new(servers: usize, live: Option<&'a Live>) -> Self {
+        Self { live, pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
     }
 
     pub(super) fn report(&self, is_live: bool) {
@@ -95,6 +98,21 @@ impl Starts {
         self.any_live.set(self.any_live.get() || is_live);
         if self.pending.get() == 0 {
             self.all_ended.notify_one();
+        }
+    }
+
+    /// Reports that a server is followed, at the first attempt or later. To be called once for each server.
+    pub(super) fn follow(&self) {
+        if let Some(live) = self.live {
+            live.report();
+        }
+    }
+
+    /// Waits until all first attempts have ended and one of them has succeeded; for ever if none does.
+    pub(super) async fn some_live(&self) {
+        self.all_ended.notified().await;
+        if !self.any_live.get() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -148,6 +166,7 @@ impl Follow<'_> {
                 subscription
             }
         };
+        self.starts.follow();
         let mut last_message = String::new();
         let mut quiet = self.may_leave_out().then(Moment::now);
         loop {

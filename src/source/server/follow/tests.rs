@@ -86,7 +86,7 @@ async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     dial: impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
 ) -> (Option<anyhow::Result<()>>, Vec<Item>) {
     let remote = elsewhere();
-    let (starts, resumed, request) = (Starts::new(1), Resumed::default(), Request::default());
+    let (starts, resumed, request) = (Starts::new(1, None), Resumed::default(), Request::default());
     let follow = Follow {
         remote: &remote,
         name: &Name::new(remote.name.clone()),
@@ -331,7 +331,7 @@ async fn the_first_failure_is_the_end_unless_retry_is_asked_for() {
 async fn connections_that_have_much_to_send_are_read_in_turn() {
     const EVENTS: usize = 20_000;
     let (remote, queue) = (elsewhere(), Queue::new(64 << 20, false));
-    let (starts, resumed, request) = (Starts::new(2), Resumed::default(), Request::default());
+    let (starts, resumed, request) = (Starts::new(2, None), Resumed::default(), Request::default());
     let (name, peers) = (Name::default(), Peers::default());
     let turns = [Turn::default(), Turn::default()];
     let follow = |number| {
