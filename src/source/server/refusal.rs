@@ -4,6 +4,7 @@ use super::hints;
 use super::http::Refusal;
 use super::request::{Projects, Request};
 use crate::event::Type;
+use crate::remote::sockets::Socket;
 use crate::remote::{Address, Flavour, Https, Remote, oidc};
 use crate::report::exit::Fault;
 
@@ -38,6 +39,8 @@ enum Cause {
     Client,
     /// The host has turned the socket in its guest off.
     Guest,
+    /// Only root may use the socket in a guest (LXD `lxd/devlxd.go`).
+    GuestUser,
     /// The login does not permit an event type.
     Type,
     /// The login does not permit the projects.
@@ -57,7 +60,13 @@ impl Refused<'_> {
         let cause = self.cause(refusal);
         // LXD 5.0 refuses everything but strangers with status 500.
         let (is_denied, is_permanent) = match cause {
-            Cause::Token | Cause::Oidc | Cause::Guest | Cause::Type | Cause::Project | Cause::Stranger => (true, true),
+            Cause::Token
+            | Cause::Oidc
+            | Cause::Guest
+            | Cause::GuestUser
+            | Cause::Type
+            | Cause::Project
+            | Cause::Stranger => (true, true),
             Cause::UnknownType | Cause::NoProject | Cause::Client => (false, true),
             Cause::NotReady | Cause::Other => (false, refusal.is_permanent()),
         };
@@ -88,6 +97,7 @@ impl Refused<'_> {
         let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
         let is_denied = matches!(status, 401 | 403) || text == "forbidden" || text == "not authorized";
         let is_oidc = self.https().is_some_and(Https::is_oidc);
+        let is_guests = self.remote.address.socket() == Some(Socket::Guest);
         let asks_for_privileged = self.request.types.iter().any(|name| PRIVILEGED.contains(&&**name));
         match status {
             _ if !is_servers => Cause::Other,
@@ -98,7 +108,8 @@ impl Refused<'_> {
             // LXD answers 403 to a session cookie that it cannot verify.
             401 if is_oidc => Cause::Oidc,
             403 if is_oidc && (*names_oidc || says(&["failed oidc authentication"])) => Cause::Oidc,
-            _ if is_denied && self.is_guests() => Cause::Guest,
+            _ if is_guests && is_denied && says(&["non-root"]) => Cause::GuestUser,
+            _ if is_guests && is_denied => Cause::Guest,
             _ if text == "forbidden" && asks_for_privileged => Cause::Type,
             // Both servers' certificates that are restricted to projects, OpenFGA and the scriptlet of Incus.
             _ if says(&["certificate is restricted", "not have permission", "not have entitlement"]) => Cause::Project,
@@ -107,12 +118,6 @@ impl Refused<'_> {
             503 => Cause::NotReady,
             _ => Cause::Other,
         }
-    }
-
-    /// Whether the server is asked through the socket that a host puts into its guests.
-    fn is_guests(&self) -> bool {
-        let is_guests = |path: &std::path::Path| path.ends_with("dev/lxd/sock") || path.ends_with("dev/incus/sock");
-        matches!(&self.remote.address, Address::Unix(path) if is_guests(path))
     }
 
     fn hint(&self, cause: Cause) -> Option<String> {
@@ -142,6 +147,7 @@ impl Refused<'_> {
                         .to_owned()
                 }
             },
+            Cause::GuestUser => "only root may use this socket: run lxmon as root in the guest".to_owned(),
             Cause::Type => {
                 let types: Vec<_> = self
                     .request
@@ -311,6 +317,16 @@ mod tests {
             // The socket in a guest is turned off.
             (Lxd, By::Guest, "", "403 not authorized", "the host has turned this socket off; there: lxc config ", true),
             (Incus, By::Guest, "", "403 not authorized", "the host has turned this socket off; there: incus ", true),
+            // The user of the guest is not root.
+            (Lxd, By::Guest, "", "401 Access denied for non-root user", "only root may use this socket: ", true),
+            (
+                Incus,
+                By::Guest,
+                "config",
+                "401 Access denied for non-root user",
+                "only root may use this socket: ",
+                true,
+            ),
             // What no hint is known for.
             (Lxd, By::Certificate, "", "500 x", "", false),
             (Lxd, By::Certificate, "", "400 x", "", true),
