@@ -20,6 +20,8 @@ enum Mode {
     Works,
     /// It accepts connections and never sends a byte.
     Hangs,
+    /// It completes the handshake, reads the request and never answers.
+    IsSilent,
     /// It completes the handshake and refuses the request.
     Refuses,
 }
@@ -60,6 +62,9 @@ impl Member {
         let mut head = String::new();
         let mut reader = BufReader::with_capacity(1, &mut stream);
         while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
+        if mode == Mode::IsSilent {
+            return stream.read(&mut [0]).map(drop);
+        }
         if mode == Mode::Refuses {
             return stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
         }
@@ -108,7 +113,7 @@ fn follow(client: &Client, options: &[&str]) -> Command {
 #[test]
 fn when_one_of_several_addresses_dies_the_next_is_followed() {
     let identity = self_signed(&params(&["incus"]));
-    for mode in [None, Some(Mode::Hangs), Some(Mode::Refuses)] {
+    for mode in [None, Some(Mode::Hangs), Some(Mode::IsSilent), Some(Mode::Refuses)] {
         let (first, second) = (Member::new(1, &identity, None), Member::new(2, &identity, None));
         let client = cluster(&[first.url(), second.url()]);
         client.pin(&identity);
@@ -126,7 +131,7 @@ fn when_one_of_several_addresses_dies_the_next_is_followed() {
             }
         };
         assert_eq!(running.line().trim_end(), numbered(2), "{mode:?}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{mode:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{mode:?}: {:?}", begun.elapsed());
         // The first is back, and the one that worked last is tried first.
         let first = match first {
             None => Member::new(1, &identity, Some(address)),
@@ -170,6 +175,25 @@ fn every_address_that_fails_is_named() {
     assert_eq!(connecting, "127.0.0.1:1: connection refused", "{line}");
     assert!(changed.starts_with(&format!("{}: the server's certificate has changed", impostor.url())), "{line}");
     assert!(none.stderr.contains("\nhint: "), "{}", none.stderr);
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_waited_for_while_the_next_is_tried_as_well() {
+    let identity = self_signed(&params(&["incus"]));
+    let (silent, refusing) = (Member::new(1, &identity, None), Member::new(2, &identity, None));
+    silent.become_one_that(Mode::IsSilent);
+    refusing.become_one_that(Mode::Refuses);
+    let client = cluster(&[silent.url(), refusing.url()]);
+    client.pin(&identity);
+    let running = Running::start(&mut follow(&client, &["-n1"]));
+    running.wait_for_stderr(&format!("n1: {}: the server refuses (503)", refusing.url()));
+    // The connection to the first is still there; its end is the last of the two failures.
+    silent.cut();
+    let outcome = running.end();
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    let line = outcome.stderr.lines().find(|line| line.contains("; https://")).unwrap_or_default();
+    assert!(line.starts_with(&format!("lxmon: n1: {}: ", silent.url())), "{}", outcome.stderr);
+    assert!(line.contains(&format!("; {}: the server refuses (503)", refusing.url())), "{}", outcome.stderr);
 }
 
 #[test]

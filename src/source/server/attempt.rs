@@ -1,12 +1,19 @@
 //! An attempt to have a request answered by a remote, at the first of its addresses that does.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::info;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::dial::Dialed;
 use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
+
+/// How long a server that was asked has the answer to itself. Then the next address is tried as well.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// The number of the address of a connection that worked last, else of the first one.
 #[derive(Debug, Default)]
@@ -19,6 +26,14 @@ impl Turn {
     }
 }
 
+/// Why a server did not answer.
+enum Failure {
+    /// There is no connection to any of the addresses that were left.
+    Connecting(anyhow::Error),
+    /// The server at the address with this number refuses, or the connection is lost.
+    Answer(usize, anyhow::Error),
+}
+
 /// An attempt to have a request answered.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
@@ -27,6 +42,8 @@ pub(crate) struct Attempt<'a> {
     /// Whether a server has accepted a connection: from then on the connect timeout does not apply.
     pub is_accepted: Cell<bool>,
     turn: &'a Turn,
+    /// The numbers of the addresses that were connected to and asked.
+    asked: RefCell<Vec<usize>>,
     /// The numbers of the addresses that did not lead to an answer, with the reasons.
     failed: RefCell<Vec<(usize, anyhow::Error)>>,
 }
@@ -34,10 +51,11 @@ pub(crate) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// An attempt that begins with the address whose turn it is.
     pub(crate) fn new(remote: &'a Remote, turn: &'a Turn) -> Self {
-        Self { remote, turn, is_accepted: Cell::new(false), failed: RefCell::default() }
+        Self { remote, turn, is_accepted: Cell::new(false), asked: RefCell::default(), failed: RefCell::default() }
     }
 
-    /// Connects with `dial` and has `request` answered. If it is refused, tries the other addresses.
+    /// Connects with `dial` and has `request` answered. If it is refused, tries the next address in place of this one; if
+    /// there is no answer within [`ANSWER`], as well.
     ///
     /// # Errors
     /// No address is left: the reasons of all of them.
@@ -46,30 +64,65 @@ impl<'a> Attempt<'a> {
         dial: impl AsyncFn(&Attempt<'_>) -> anyhow::Result<Dialed<S>>,
         request: impl AsyncFn(Dialed<S>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        loop {
-            let dialed = dial(self).await?;
+        let (is_dialing, is_late) = (Cell::new(false), Notify::new());
+        let ask = async || {
+            let dialed = dial(self).await.map_err(Failure::Connecting)?;
+            is_dialing.set(false);
             self.is_accepted.set(true);
             let number = dialed.number;
-            match request(dialed).await {
-                Ok(answer) => {
-                    self.turn.0.set(number);
-                    return Ok(answer);
+            self.asked.borrow_mut().push(number);
+            let answer = request(dialed);
+            tokio::pin!(answer);
+            let answer = if let Ok(answer) = timeout(ANSWER, &mut answer).await {
+                answer
+            } else {
+                if !self.order().is_empty() {
+                    let late = anyhow::anyhow!("no answer within {} s", ANSWER.as_secs());
+                    info!("{}: {}; trying its other addresses as well", self.remote.name, self.at(number, &late));
                 }
-                Err(error) => self.fail(number, error),
+                is_late.notify_one();
+                answer.await
+            };
+            answer.map(|answer| (number, answer)).map_err(|error| Failure::Answer(number, error))
+        };
+        let mut asking = FuturesUnordered::new();
+        let mut cannot_connect = None;
+        loop {
+            // One call of `dial` tries all addresses that are left.
+            if !self.order().is_empty() && !is_dialing.get() && cannot_connect.is_none() {
+                is_dialing.set(true);
+                asking.push(ask());
             }
-            if self.order().is_empty() {
-                return Err(self.all_failed());
+            tokio::select! {
+                biased;
+                Some(outcome) = asking.next() => match outcome {
+                    Ok((number, answer)) => {
+                        self.turn.0.set(number);
+                        return Ok(answer);
+                    }
+                    Err(Failure::Connecting(error)) => cannot_connect = Some(error),
+                    Err(Failure::Answer(number, error)) => self.fail(number, error),
+                },
+                () = is_late.notified() => {}
             }
-            info!("{}: trying its other addresses", self.remote.name);
+            if asking.is_empty() {
+                match cannot_connect {
+                    // Not for want of an address.
+                    Some(error) if !self.order().is_empty() => return Err(error),
+                    _ if self.order().is_empty() => return Err(self.all_failed()),
+                    _ => {}
+                }
+            }
         }
     }
 
     /// The numbers of the addresses that are left to try, in turn.
     pub(super) fn order(&self) -> Vec<usize> {
         let count = self.remote.addresses().count();
-        let failed = self.failed.borrow();
+        let (asked, failed) = (self.asked.borrow(), self.failed.borrow());
         let in_turn = (0..count).map(|step| (self.turn.number() + step) % count);
-        in_turn.filter(|number| failed.iter().all(|(known, _)| known != number)).collect()
+        let is_left = |number: &usize| !asked.contains(number) && failed.iter().all(|(known, _)| known != number);
+        in_turn.filter(is_left).collect()
     }
 
     /// Records that an address does not lead to an answer.
@@ -82,7 +135,7 @@ impl<'a> Attempt<'a> {
 
     /// The errors of all addresses as one.
     pub(super) fn all_failed(&self) -> anyhow::Error {
-        let mut failed = self.failed.take();
+        let mut failed = self.failed.borrow_mut();
         if self.remote.further.is_empty()
             && let Some((_, error)) = failed.pop()
         {
