@@ -210,4 +210,10 @@ fn a_proxy_is_chosen_for_each_address() {
         "{}",
         outcome.stderr
     );
+    // A proxy that is spoken to over TLS is not prepared for the first address only.
+    let client = cluster(&["https://127.0.0.1:1".to_owned(), "https://incus.example:8443".to_owned()]);
+    client.pin(&identity);
+    let outcome = finish(follow(&client, &["-n1"]).env("HTTPS_PROXY", good.url()).env("NO_PROXY", "127.0.0.1"));
+    let wanted = format!("https://incus.example:8443: proxy {}: ", good.url().trim_start_matches("https://"));
+    assert!(outcome.stderr.contains(&format!("{wanted}no authority that the system trusts")), "{}", outcome.stderr);
 }

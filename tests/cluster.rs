@@ -450,6 +450,24 @@ fn the_members_are_followed_though_the_first_one_dies_and_one_is_down_from_the_s
 }
 
 #[test]
+fn of_several_addresses_of_the_remote_only_the_one_that_has_answered_is_that_of_its_member() {
+    let ([a, b, c], _, client) = cluster(["a", "b", "c"]);
+    let addr = ["https://127.0.0.1:1", &b.url, &c.url].join(",");
+    client.file("config.yml", &format!("remotes:\n  prod:\n    addr: {addr}\n"));
+    let mut command = lxmon(["--incus", "prod:", "--cluster", "-f", "json", "-v"]);
+    command.env("INCUS_CONF", client.directory.path());
+    let mut follower = Follower::start(command);
+    for member in [&a, &b, &c] {
+        follower.wait_for_notice(&format!("prod/{}: subscribed after", member.name));
+    }
+    for member in [a, b, c] {
+        // Otherwise a member that is lost would be followed at the address of another one.
+        let wanted = format!("lxmon: prod/{}: Incus (asked for) at {}", member.name, member.url);
+        assert!(follower.told.contains(&wanted), "{wanted}: {:#?}", follower.told);
+    }
+}
+
+#[test]
 fn the_whole_cluster_is_lost_when_its_last_member_is() {
     let ([a, b], _, client) = cluster(["a", "b"]);
     let mut follower = Follower::start(lxmon_of(&client, &["--gap-events", "--no-reconnect"]));

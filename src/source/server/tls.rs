@@ -23,7 +23,7 @@ use super::dial::Stream;
 use super::hints::{self, Changed};
 use crate::remote::login::{self, Login, fingerprint};
 use crate::remote::proxy::Kind;
-use crate::remote::{Host, Https, Remote};
+use crate::remote::{Address, Host, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
@@ -85,10 +85,13 @@ impl Credentials {
         let login = Login::find(environment, remote.flavour, https, &remote.name)?;
         let trust = Trust::find(remote, https, &login)?;
         let config = Arc::new(config(https, &trust, &login)?);
-        let proxy_config = match &https.proxy {
-            Some(proxy) if proxy.kind == Kind::Https => Some(Arc::new(proxy_config(https)?)),
-            _ => None,
+        // Each address can have its own proxy, or none.
+        let is_proxy_tls = |address: &Address| match address {
+            Address::Https(https) => https.proxy.as_ref().is_some_and(|proxy| proxy.kind == Kind::Https),
+            Address::Unix(_) => false,
         };
+        let is_any = remote.addresses().any(is_proxy_tls);
+        let proxy_config = if is_any { Some(Arc::new(proxy_config(https)?)) } else { None };
         Ok(Self { trust, login, config, proxy_config })
     }
 }
