@@ -21,8 +21,8 @@ use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
 use super::dial::{Dialed, dial};
 use super::follow::{Conduct, Follow, Starts, is_permanent};
+use super::hints::{self, Refused};
 use super::peers::{Name, Peers, View};
-use super::refusal::Refused;
 use super::request::Projects;
 use super::session::KnownSession;
 use super::{Connecting, http};
@@ -98,11 +98,7 @@ async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<
         let body = http::get(stream, &host, &format!("{prefix}{path}"), &identity, LONGEST).await;
         body.map_err(|error| Refused { remote, request, login: &login, is_retried: true }.explain(error))
     });
-    let body = timeout(ANSWER, answer).await.unwrap_or_else(|_| {
-        Err(Fault::failed(format!("no answer within {} s", ANSWER.as_secs()))
-            .hint("is it an LXD or Incus server, and does it hang?")
-            .into())
-    })?;
+    let body = timeout(ANSWER, answer).await.unwrap_or_else(|_| Err(hints::of_silence(ANSWER).into()))?;
     let answer: Answer<T> = serde_json::from_slice(&body).map_err(|error| {
         Fault::failed(format!("the answer to {path} is not that of an LXD or Incus server: {error}"))
     })?;

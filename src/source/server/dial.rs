@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::attempt::Attempt;
+use super::hints;
 use super::session::{Identity, KnownSession};
-use super::socket;
 use super::tls::{self, Credentials};
 use super::tunnel::tunnel;
 use crate::remote::{Address, Host, Https, Remote};
@@ -128,7 +128,7 @@ async fn dial_unix(path: &Path, remote: &Remote, environment: &Environment) -> a
             Ok(stream) => return Ok(stream),
             // The queue of connections that are not accepted yet is full (connect(2)).
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(NEXT_TRY).await,
-            Err(error) => return Err(socket::explain(path, &error, remote, environment).into()),
+            Err(error) => return Err(hints::of_unix_socket(path, &error, remote, environment).into()),
         }
     }
 }
@@ -147,10 +147,7 @@ async fn credentials(remote: &Remote, https: &Https, environment: &Environment) 
         })
         .await?
     };
-    timeout(FILES, reading).await.unwrap_or_else(|_| {
-        let fault = Fault::failed(format!("the client's files in {directory}: no answer within {} s", FILES.as_secs()));
-        Err(fault.hint("is that directory on a network file system whose server is gone?").into())
-    })
+    timeout(FILES, reading).await.unwrap_or_else(|_| Err(hints::of_files(&directory, FILES).into()))
 }
 
 /// Runs blocking, uninterruptible work on a thread of its own. The process does not wait for the thread to end.
@@ -169,10 +166,7 @@ pub(super) async fn tcp(host: &Host, end: Instant) -> Result<TcpStream, Fault> {
         Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
         Err(_) => on_a_thread("resolver", move || (name, port).to_socket_addrs().map(Iterator::collect)).await?,
     };
-    let addresses: Vec<SocketAddr> = found.map_err(|error: io::Error| {
-        Fault::failed(format!("cannot find the address of {}: {error}", host.name))
-            .hint("is the name right, and the network up?")
-    })?;
+    let addresses: Vec<SocketAddr> = found.map_err(|error: io::Error| hints::of_name(&host.name, &error))?;
     let addresses = interleaved(addresses.into_iter());
     let stream = race(addresses, NEXT_ADDRESS, Some(end), |address| {
         debug!("connecting to {address}");
@@ -182,9 +176,7 @@ pub(super) async fn tcp(host: &Host, end: Instant) -> Result<TcpStream, Fault> {
         if failures.is_empty() {
             return Fault::failed(format!("{} has no address", host.name));
         }
-        Fault::failed(described(failures)).hint(
-            "is the server up, and does core.https_address listen there? Only the remote's own addresses are tried",
-        )
+        hints::of_connecting(&described(failures))
     })?;
     // Requests and pongs are short and must not be delayed (Nagle's algorithm).
     let _ = stream.set_nodelay(true);

@@ -8,10 +8,8 @@ pub(crate) mod follow;
 mod hints;
 pub(crate) mod http;
 pub(crate) mod peers;
-mod refusal;
 pub(crate) mod request;
 pub(crate) mod session;
-mod socket;
 pub(crate) mod subscription;
 pub(crate) mod tls;
 mod tunnel;
@@ -139,7 +137,7 @@ pub(super) async fn follow_all(
         biased;
         outcome = all => outcome,
         () = starts.all_failed(), if !conduct.retry => {
-            Err(Fault::failed("none of the remotes can be followed").hint("--retry keeps trying").into())
+            Err(hints::of_all_remotes().into())
         }
     }
 }

@@ -152,22 +152,8 @@ fn config(https: &Https, trust: &Trust, login: &Login) -> anyhow::Result<ClientC
     let builder = builder(https, trust)?;
     let mut config = match login {
         Login::Certificate { chain, key, key_file } => {
-            builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| match error {
-                Error::InvalidCertificate(_) => Fault::failed(format!(
-                    "{}: the certificate in it is damaged",
-                    key_file.with_extension("crt").display()
-                ))
-                .hint("put back a whole copy, or remove it and its key and add the remote again"),
-                Error::InconsistentKeys(_) => {
-                    let certificate = key_file.with_extension("crt");
-                    let certificate = certificate.file_name().unwrap_or_default().display();
-                    Fault::failed(format!("{}: the key is not that of {certificate} beside it", key_file.display()))
-                        .hint(
-                            "put back the key that belongs to the certificate, or remove both and add the remote again",
-                        )
-                }
-                error => Fault::failed(format!("{}: {error}", key_file.display())),
-            })?
+            let made = builder.with_client_auth_cert(chain.clone(), key.clone_key());
+            made.map_err(|error| hints::of_client_certificate(&error, key_file))?
         }
         Login::Token { .. } | Login::Oidc(_) | Login::Nobody { .. } => builder.with_no_client_auth(),
     };
@@ -192,11 +178,7 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> anyhow::Result<Arc
         Trust::System => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(Fault::failed("the system trusts no authority at all")
-                    .hint(
-                        "install the package ca-certificates, or accept the server's certificate with `lxc remote add`",
-                    )
-                    .into());
+                return Err(hints::of_no_authorities().into());
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Connects to a server through a proxy.
 
-use std::io;
 use std::time::Duration;
 
 use log::debug;
@@ -8,7 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_socks::tcp::Socks5Stream;
 
 use super::dial::{Stream, tcp};
-use super::http::{self, Refusal};
+use super::hints;
+use super::http;
 use super::tls::{self, Credentials};
 use crate::remote::Host;
 use crate::remote::login::Secret;
@@ -45,21 +45,7 @@ pub(super) async fn tunnel(
     let stream = timeout_at(end + ANSWER, stream)
         .await
         .unwrap_or_else(|_| Err(Fault::failed(format!("no answer within {:.0} s", begun.elapsed().as_secs_f64()))));
-    stream.map_err(|fault| {
-        let hint = fault.hint_text().unwrap_or("HTTPS_PROXY names the proxy, NO_PROXY lists exceptions").to_owned();
-        let named = Fault::failed(format!("{proxy}: {fault}")).hint(hint);
-        if fault.is_permanent() { named.permanent().into() } else { named.into() }
-    })
-}
-
-/// The proxy wants a login, or another one.
-fn login(what: &str, kind: Kind) -> Fault {
-    let scheme = match kind {
-        Kind::Http => "http",
-        Kind::Https => "https",
-        Kind::Socks5 => "socks5",
-    };
-    Fault::failed(what).hint(format!("write HTTPS_PROXY={scheme}://user:password@host:port")).permanent()
+    stream.map_err(|fault| hints::of_proxy(&fault, proxy).into())
 }
 
 /// Sends the HTTP request CONNECT.
@@ -69,21 +55,11 @@ async fn connect(stream: Stream, proxy: &Proxy, host: &Host) -> Result<Stream, F
         Ok(stream) => return Ok(stream),
         Err(error) => error,
     };
-    match error.downcast_ref::<Refusal>() {
-        None => Err(Fault::failed(format!("{error:#}"))),
-        Some(Refusal { status: 407, .. }) => Err(login("it requires a login (407)", proxy.kind)),
-        Some(refusal) => {
-            let Refusal { status, reason, text, .. } = refusal;
-            let separator = if text.is_empty() { "" } else { ": " };
-            let fault = Fault::failed(format!("it refuses to connect to {host}: {status} {reason}{separator}{text}"));
-            Err(if refusal.is_permanent() { fault.permanent() } else { fault })
-        }
-    }
+    Err(hints::of_proxys_refusal(&error, proxy, host))
 }
 
 /// Sends the SOCKS command CONNECT. The proxy resolves the name of the server, as for the clients.
 async fn socks(stream: Stream, proxy: &Proxy, host: &Host) -> Result<Stream, Fault> {
-    use tokio_socks::Error;
     let target = (&*host.name, host.port);
     let outcome = match &proxy.login {
         None => Socks5Stream::connect_with_socket(stream, target).await,
@@ -96,29 +72,5 @@ async fn socks(stream: Stream, proxy: &Proxy, host: &Host) -> Result<Stream, Fau
         Ok(stream) => return Ok(stream.into_inner()),
         Err(error) => error,
     };
-    let refuses = |why: &str| Fault::failed(format!("it cannot connect to {host}: {why}"));
-    Err(match error {
-        Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Fault::failed("it closes the connection without an answer")
-        }
-        Error::Io(error) => Fault::failed(error.to_string()),
-        Error::InvalidResponseVersion
-        | Error::InvalidReservedByte
-        | Error::UnknownAddressType
-        | Error::UnknownAuthMethod => Fault::failed("it does not answer in SOCKS 5"),
-        Error::NoAcceptableAuthMethods => match &proxy.login {
-            None => login("it requires a login", proxy.kind),
-            Some(_) => login("it does not accept a login with user and password", proxy.kind),
-        },
-        Error::PasswordAuthFailure(_) => login("it does not accept the login", proxy.kind),
-        Error::ConnectionNotAllowedByRuleset => {
-            Fault::failed(format!("it refuses to connect to {host}: not allowed by its rules")).permanent()
-        }
-        Error::GeneralSocksServerFailure => refuses("general failure"),
-        Error::NetworkUnreachable => refuses("network unreachable"),
-        Error::HostUnreachable => refuses("host unreachable"),
-        Error::ConnectionRefused => refuses("connection refused"),
-        Error::TtlExpired => refuses("no answer"),
-        error => refuses(&error.to_string()),
-    })
+    Err(hints::of_socks(error, proxy, host))
 }

@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
 use super::dial::Dialed;
+use super::hints::{self, Refused};
 use super::http;
 use super::peers::{Name, Peers, SOON};
-use super::refusal::Refused;
 use super::request::Request;
 use super::subscription::{Lost, Received, Subscription};
 use crate::event::gap::{Gap, timestamp_of};
@@ -254,9 +254,7 @@ impl Follow<'_> {
                 opened.await?
             }
             Err(_) => {
-                return Err(Fault::failed(format!("no answer within {seconds} s"))
-                    .hint("is it an LXD or Incus server, and does it hang?")
-                    .into());
+                return Err(hints::of_silence(CONNECT).into());
             }
         };
         info!("{name}: subscribed after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);

@@ -11,7 +11,12 @@ use crate::system::accounts::{Group, user_name};
 use crate::system::environment::Environment;
 
 /// Explains why connecting to a local socket failed.
-pub(super) fn explain(path: &Path, error: &io::Error, remote: &Remote, environment: &Environment) -> Fault {
+pub(in crate::source::server) fn of_unix_socket(
+    path: &Path,
+    error: &io::Error,
+    remote: &Remote,
+    environment: &Environment,
+) -> Fault {
     // The remote name `unix:PATH` contains the path already.
     let shown = path.display().to_string();
     let at = if remote.name.ends_with(&shown) { String::new() } else { format!("{shown}: ") };

@@ -1,27 +1,26 @@
 //! Why a server refuses a request, and what mends it.
 
-use super::hints;
-use super::http::Refusal;
-use super::request::{Projects, Request};
 use crate::event::Type;
 use crate::remote::sockets::Socket;
 use crate::remote::{Address, Flavour, Https, Remote, oidc};
 use crate::report::exit::Fault;
+use crate::source::server::http::Refusal;
+use crate::source::server::request::{Projects, Request};
 
 /// The types that only those may see who may see the whole server (LXD `lxd/events.go`, Incus `cmd/incusd/events.go`).
 const PRIVILEGED: [&str; 3] = ["logging", "ovn", "security"];
 
 /// The request that was refused.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refused<'a> {
+pub(in crate::source::server) struct Refused<'a> {
     /// Who was asked.
-    pub(super) remote: &'a Remote,
+    pub(in crate::source::server) remote: &'a Remote,
     /// For what.
-    pub(super) request: &'a Request,
+    pub(in crate::source::server) request: &'a Request,
     /// How we logged in, as text for the user.
-    pub(super) login: &'a str,
+    pub(in crate::source::server) login: &'a str,
     /// Whether the request is repeated anyway.
-    pub(super) is_retried: bool,
+    pub(in crate::source::server) is_retried: bool,
 }
 
 /// Why a server refuses.
@@ -55,8 +54,8 @@ enum Cause {
 
 impl Refused<'_> {
     /// Adds a hint to a refusal, and an explanation to a TLS error.
-    pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let Some(refusal) = error.downcast_ref::<Refusal>() else { return hints::in_words(error, self.remote) };
+    pub(in crate::source::server) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(refusal) = error.downcast_ref::<Refusal>() else { return super::in_words(error, self.remote) };
         let cause = self.cause(refusal);
         // LXD 5.0 refuses everything but strangers with status 500.
         let (is_denied, is_permanent) = match cause {
@@ -177,7 +176,7 @@ impl Refused<'_> {
                     "does this server know the token? Without LXD_AUTH_BEARER_TOKEN the client certificate logs in"
                         .to_owned()
                 }
-                Some(https) => format!("have the server trust this client: {}", hints::add_again(self.remote, https)),
+                Some(https) => format!("have the server trust this client: {}", super::add_again(self.remote, https)),
                 None => "log in as someone who may see these events, or ask for others".to_owned(),
             },
             Cause::NotReady if !self.is_retried => "`--retry` keeps trying until the server is ready".to_owned(),

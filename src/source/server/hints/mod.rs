@@ -1,10 +1,19 @@
 //! What went wrong between us and a server, in words, and what mends it.
 
+mod proxy;
+mod refusal;
+mod socket;
+
 use std::fmt;
 use std::io;
+use std::path::Path;
+use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
+pub(super) use self::proxy::{of_proxy, of_proxys_handshake, of_proxys_refusal, of_socks};
+pub(super) use self::refusal::Refused;
+pub(super) use self::socket::of_unix_socket;
 use crate::remote::{Address, Https, Remote};
 use crate::report::exit::Fault;
 
@@ -26,6 +35,57 @@ impl fmt::Display for Changed {
 }
 
 impl std::error::Error for Changed {}
+
+/// There is no answer within this time.
+pub(super) fn of_silence(time: Duration) -> Fault {
+    Fault::failed(format!("no answer within {} s", time.as_secs()))
+        .hint("is it an LXD or Incus server, and does it hang?")
+}
+
+/// The first connection to each remote has failed, for reasons that were reported.
+pub(super) fn of_all_remotes() -> Fault {
+    Fault::failed("none of the remotes can be followed").hint("--retry keeps trying")
+}
+
+/// The client's files cannot be read within this time.
+pub(super) fn of_files(directory: &str, time: Duration) -> Fault {
+    Fault::failed(format!("the client's files in {directory}: no answer within {} s", time.as_secs()))
+        .hint("is that directory on a network file system whose server is gone?")
+}
+
+/// The name of a host has no address.
+pub(super) fn of_name(name: &str, error: &io::Error) -> Fault {
+    Fault::failed(format!("cannot find the address of {name}: {error}")).hint("is the name right, and the network up?")
+}
+
+/// None of the addresses of a host accepts a connection. `reasons` names them.
+pub(super) fn of_connecting(reasons: &str) -> Fault {
+    Fault::failed(reasons)
+        .hint("is the server up, and does core.https_address listen there? Only the remote's own addresses are tried")
+}
+
+/// The client certificate cannot be used with its key.
+pub(super) fn of_client_certificate(error: &Error, key_file: &Path) -> Fault {
+    let certificate = key_file.with_extension("crt");
+    match error {
+        Error::InvalidCertificate(_) => {
+            Fault::failed(format!("{}: the certificate in it is damaged", certificate.display()))
+                .hint("put back a whole copy, or remove it and its key and add the remote again")
+        }
+        Error::InconsistentKeys(_) => {
+            let certificate = certificate.file_name().unwrap_or_default().display();
+            Fault::failed(format!("{}: the key is not that of {certificate} beside it", key_file.display()))
+                .hint("put back the key that belongs to the certificate, or remove both and add the remote again")
+        }
+        error => Fault::failed(format!("{}: {error}", key_file.display())),
+    }
+}
+
+/// The server's certificate is not pinned, and there are no authorities that could have signed it.
+pub(super) fn of_no_authorities() -> Fault {
+    Fault::failed("the system trusts no authority at all")
+        .hint("install the package ca-certificates, or accept the server's certificate with `lxc remote add`")
+}
 
 /// Explains an error on a connection to `remote` if TLS caused it: in TLS 1.3 a server verifies our certificate only
 /// after our side has completed the handshake.
@@ -50,23 +110,6 @@ pub(super) fn of_handshake(error: &io::Error, remote: &Remote, https: &Https, is
                 .hint("is it an LXD or Incus server, and is the port right?")
         }
         _ => Fault::failed(error.to_string()),
-    }
-}
-
-/// Why the handshake with a proxy failed.
-pub(super) fn of_proxys_handshake(error: &io::Error) -> String {
-    match of_tls(error) {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            "no authority that the system trusts has signed its certificate".to_owned()
-        }
-        Some(Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "its certificate is for another name".to_owned(),
-        Some(Error::InvalidCertificate(error)) => format!("its certificate is rejected: {}", words(error)),
-        Some(Error::InvalidMessage(_)) => "it does not speak TLS on this port".to_owned(),
-        Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => "it does not support TLS 1.3".to_owned(),
-        Some(error) => format!("TLS: {error}"),
-        None => format!("it ends the connection during the TLS handshake ({error})"),
     }
 }
 
