@@ -71,6 +71,21 @@ pub(super) fn state(path: &Path) -> State {
     }
 }
 
+/// The state of a socket for ordinary users, by its permissions. A connection would make the server set up the user's
+/// project, and while that goes on `incus-user` (6.0.4, 7.0.2) ends the next connection.
+fn state_for_users(path: &Path) -> State {
+    match path.metadata() {
+        Err(_) => State::Missing,
+        Ok(metadata) if !metadata.file_type().is_socket() => State::Stale,
+        Ok(_) if is_writable(path) => State::Answers,
+        Ok(_) => State::Denied,
+    }
+}
+
+fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
 /// The server's own socket and the ones for ordinary users, each in the order in which they are tried.
 struct Places {
     server: Vec<PathBuf>,
@@ -108,7 +123,7 @@ fn places(flavour: Flavour, environment: &Environment) -> Places {
 /// only if we may connect to none of the server's own, as for the clients.
 pub(super) fn best(flavour: Flavour, environment: &Environment) -> Option<(PathBuf, State)> {
     let Places { server, users } = places(flavour, environment);
-    let first = |paths: Vec<PathBuf>| {
+    let first = |paths: Vec<PathBuf>, state: fn(&Path) -> State| {
         let mut found = None;
         for path in paths {
             match state(&path) {
@@ -119,10 +134,10 @@ pub(super) fn best(flavour: Flavour, environment: &Environment) -> Option<(PathB
         }
         found
     };
-    match first(server) {
+    match first(server, state) {
         Some((path, State::Answers)) => Some((path, State::Answers)),
         Some((path, State::Stale)) => Some((path, State::Stale)),
-        own => first(users).filter(|(_, state)| own.is_none() || *state == State::Answers).or(own),
+        own => first(users, state_for_users).filter(|(_, state)| own.is_none() || *state == State::Answers).or(own),
     }
 }
 
@@ -139,7 +154,6 @@ pub fn listens(flavour: Flavour, environment: &Environment) -> Option<PathBuf> {
             columns.nth(3) == Some("00010000") && columns.nth(3).is_some_and(|shown| Path::new(shown) == path)
         })
     };
-    let is_writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     let Places { server, users } = places(flavour, environment);
     server.into_iter().chain(users).find(|path| is_writable(path) && is_listening(path))
 }

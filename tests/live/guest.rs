@@ -21,13 +21,13 @@ fn guest(kind: Kind) {
         Kind::Lxd => ("unix:/dev/lxd/sock", "security.devlxd"),
         Kind::Incus | Kind::IncusFromSid => ("unix:/dev/incus/sock", "security.guestapi"),
     };
-    let lxmon =
-        |arguments: &[&str]| server.client_command(&[&["exec", name][..], &program, &[socket], arguments].concat());
+    let lxmon = |arguments: &[&str]| server.client_command(&[&["exec", name][..], &program, arguments].concat());
     let set = |key: &str, value: &str| server.client(&["config", "set", name, &format!("{key}={value}")]);
     let device = |arguments: &[&str]| server.client(&[&["config", "device"], arguments].concat());
 
+    // Without an argument the guest's socket is found.
     let mut all = Follower::subscribed(lxmon(&["-f", "json", "-n7"]));
-    let mut devices = Follower::subscribed(lxmon(&["-f", "json", "-t", "device", "-n3"]));
+    let mut devices = Follower::subscribed(lxmon(&[socket, "-f", "json", "-t", "device", "-n3"]));
     set("user.x", "1");
     set("user.x", "");
     // Guests see only the keys of users.
@@ -40,7 +40,7 @@ fn guest(kind: Kind) {
     // A guest that is subscribed already goes on when the server takes the socket away, others find none.
     all.wait_for(|line| line.contains("removed"));
     set(key, "false");
-    let late = finish(&mut lxmon(&[]));
+    let late = finish(&mut lxmon(&[socket]));
     assert_eq!(late.status, 1);
     assert!(late.stderr.contains("there is no such socket"), "{}", late.stderr);
     set("user.x", "2");

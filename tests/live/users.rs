@@ -11,10 +11,11 @@ const PROJECT: &str = "user-65534";
 fn ordinary_user(kind: Kind) {
     let _alone = alone();
     let mut server = Server::start(kind);
-    let socket = format!("unix:{}", server.serve_ordinary_users().display());
-    let lxmon = |arguments: &[&str]| server.lxmon_of_nobody(&[&[&*socket, "--incus"], arguments].concat());
+    server.serve_ordinary_users();
+    let lxmon = |arguments: &[&str]| server.lxmon_of_nobody(arguments);
 
-    let mut own = Follower::subscribed(lxmon(&["--project", PROJECT, "-f", "json", "-n1"]));
+    // The first connection creates the project, which is the default then.
+    let mut own = Follower::subscribed(lxmon(&["-f", "json", "-n1"]));
     // The server filters the events of all projects.
     let mut all = Follower::subscribed(lxmon(&["-A", "-f", "json", "-n1"]));
     server.client(&["profile", "create", "hidden"]);
@@ -31,7 +32,7 @@ fn ordinary_user(kind: Kind) {
         "{}",
         others.stderr
     );
-    let logging = finish(&mut lxmon(&["--project", PROJECT, "-t", "logging"]));
+    let logging = finish(&mut lxmon(&["-t", "logging"]));
     assert_eq!(logging.status, 1);
     assert!(logging.stderr.contains("(403): Forbidden"), "{}", logging.stderr);
 }
