@@ -31,6 +31,16 @@ pub(super) struct Line {
     pub(super) last: Time,
 }
 
+/// An event that does not fit its time line. `held` is `None` if it has been released already, and only its time is
+/// kept.
+#[derive(Debug)]
+pub(super) struct Odd {
+    pub(super) time: Time,
+    pub(super) arrival: Time,
+    pub(super) number: u64,
+    pub(super) held: Option<Held>,
+}
+
 #[derive(Debug)]
 struct Entry {
     key: Key,

@@ -37,12 +37,14 @@
 //! one, the clock was set, and a new time line begins after the old one. If not, only the odd event was wrong.
 
 mod clock;
+mod leads;
 mod line;
 
 use std::time::{Duration, Instant};
 
 use self::clock::{AGREEMENT, Clock, Connection};
-use self::line::{Key, Line};
+use self::leads::Leads;
+use self::line::{Key, Line, Odd};
 
 use crate::event::gap::Gap;
 use crate::event::{Event, RemoteId, Timestamp};
@@ -89,8 +91,8 @@ pub(crate) struct Window {
     /// The number of held events and gaps.
     count: usize,
     origins: Vec<Origin>,
-    /// By remote: the remote that stands for its cluster. A remote that is missing stands for itself.
-    leads: Vec<RemoteId>,
+    /// Which remotes are members of one cluster.
+    leads: Leads,
     /// The index of the origin of the last pushed event.
     last_origin: usize,
     /// Cached result of [`Window::first`], as successive releases are mostly of the same origin. `None` once an item
@@ -129,16 +131,6 @@ struct Origin {
     odd: Option<Odd>,
 }
 
-/// An event that does not fit its time line. `held` is `None` if it has been released already, and only its time is
-/// kept.
-#[derive(Debug)]
-struct Odd {
-    time: Time,
-    arrival: Time,
-    number: u64,
-    held: Option<Held>,
-}
-
 /// The time line with the next event.
 #[derive(Clone, Copy, Debug)]
 struct Next {
@@ -175,7 +167,7 @@ impl Window {
             tape_bytes: 0,
             count: 0,
             origins: Vec::new(),
-            leads: Vec::new(),
+            leads: Leads::default(),
             last_origin: 0,
             leader: None,
             connections: Vec::new(),
@@ -382,7 +374,7 @@ impl Window {
     /// Admits a gap. It is placed behind all events of its remote that were sent before.
     pub(crate) fn push_gap(&mut self, gap: Gap) {
         self.pushed += 1;
-        let remote = self.lead(gap.remote);
+        let remote = self.leads.of(gap.remote);
         let of_remote = |origin: &Origin| origin.remote == remote;
         let latest = |index: &usize| {
             let clock = self.origins[*index].current.clock;
@@ -559,25 +551,11 @@ impl Window {
     /// Makes one origin of the events of each member of a cluster that two remotes belong to: whichever remote brings
     /// them, their timestamps are of one clock.
     pub(crate) fn join(&mut self, remote: RemoteId, other: RemoteId) {
-        let (former, lead) = (self.lead(remote), self.lead(other));
-        let (former, lead) = (former.max(lead), former.min(lead));
-        let remotes = usize::from(remote.0.max(other.0)) + 1;
-        let known = self.leads.len();
-        self.leads.extend((known..remotes).map_while(|number| u16::try_from(number).ok()).map(RemoteId));
-        for of_remote in &mut self.leads {
-            if *of_remote == former {
-                *of_remote = lead;
-            }
-        }
-    }
-
-    /// The remote that stands for the cluster of `remote`.
-    fn lead(&self, remote: RemoteId) -> RemoteId {
-        self.leads.get(usize::from(remote.0)).copied().unwrap_or(remote)
+        self.leads.join(remote, other);
     }
 
     fn origin_of(&mut self, event: &Event) -> usize {
-        let remote = self.lead(event.remote());
+        let remote = self.leads.of(event.remote());
         let location = event.location();
         let is_same = |origin: &Origin| {
             origin.remote == remote

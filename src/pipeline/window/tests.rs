@@ -272,10 +272,10 @@ fn a_gap_of_a_remote_stands_behind_what_its_cluster_has_sent() {
         window.join(RemoteId(remote), RemoteId(other));
     }
     for remote in [0, 1, 5] {
-        assert_eq!(window.lead(RemoteId(remote)), RemoteId(remote));
+        assert_eq!(window.leads.of(RemoteId(remote)), RemoteId(remote));
     }
     for remote in 2..=4 {
-        assert_eq!(window.lead(RemoteId(remote)), RemoteId(1));
+        assert_eq!(window.leads.of(RemoteId(remote)), RemoteId(1));
     }
     window.push(event(2, "n2", 0, &at(0)), Some(moment));
     window.push_gap(Gap {
