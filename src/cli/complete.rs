@@ -17,8 +17,9 @@ use crate::event::catalogue::ACTIONS;
 use crate::event::entity::Entity;
 use crate::remote::{self, Flavour, Wanted};
 use crate::source::server::attempt::{Attempt, Turn};
-use crate::source::server::dial::{Dialed, dial};
+use crate::source::server::dial::dial;
 use crate::source::server::http;
+use crate::source::server::stream::Dialed;
 use crate::system::environment::Environment;
 
 /// The timeout for finding candidates, because a user waits at the keyboard.

@@ -3,9 +3,9 @@
 use super::{Config, projects};
 use crate::cli::{Cli, actions};
 use crate::event::Type;
-use crate::event::catalogue::{self, Action};
+use crate::event::catalogue::{self, Action, Where};
 use crate::filter::{excludes, is_glob, split_exclusion};
-use crate::remote::Remote;
+use crate::remote::{Flavour, Remote};
 use crate::report::suggest;
 use crate::source::Source;
 use crate::source::server::request::Projects;
@@ -55,11 +55,20 @@ fn unknown_action(glob: &str) -> String {
 /// Only servers of the other kind send the actions.
 fn elsewhere(glob: &str, known: &[&Action], remotes: &[Remote]) -> Option<String> {
     let flavour = remotes.first()?.flavour;
-    let is_sent = known.iter().any(|action| remotes.iter().any(|remote| action.servers.includes(remote.flavour)));
+    let is_sent = known.iter().any(|action| remotes.iter().any(|remote| sends(remote.flavour, action)));
     (!is_sent).then(|| {
         let servers = known[0].servers.name();
         format!("{flavour} has no action that matches {glob:?}; only {servers} sends such events")
     })
+}
+
+/// Whether servers of this kind send the action.
+fn sends(flavour: Flavour, action: &Action) -> bool {
+    match action.servers {
+        Where::Both => true,
+        Where::Lxd => flavour == Flavour::Lxd,
+        Where::Incus => flavour == Flavour::Incus,
+    }
 }
 
 /// The events of a project belong to that project (both servers' `lifecycle/project.go`), so those of one project do not

@@ -5,8 +5,6 @@
 
 use wildmatch::WildMatch;
 
-use crate::remote::Flavour;
-
 /// Which servers send an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
@@ -40,16 +38,6 @@ pub(crate) fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
 }
 
 impl Where {
-    /// Whether servers of this kind are among them.
-    #[must_use]
-    pub(crate) fn includes(self, flavour: Flavour) -> bool {
-        match self {
-            Self::Both => true,
-            Self::Lxd => flavour == Flavour::Lxd,
-            Self::Incus => flavour == Flavour::Incus,
-        }
-    }
-
     /// The name that is shown to users.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {

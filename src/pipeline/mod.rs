@@ -17,7 +17,6 @@
 mod dedup;
 pub(crate) mod deliver;
 pub(crate) mod prepare;
-pub(crate) mod ready;
 mod threads;
 pub(crate) mod window;
 
@@ -37,7 +36,6 @@ use tokio::time::{Sleep, sleep};
 use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, Stop};
 use self::prepare::Prepare;
-use self::ready::Ready;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
 use crate::config::{Config, Limits};
@@ -45,6 +43,7 @@ use crate::event::RemoteId;
 use crate::queue::Queue;
 use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
+use crate::report::ready::Ready;
 use crate::sink::printer::Printer;
 use crate::sink::recorder::Recorder;
 use crate::sink::stdout;

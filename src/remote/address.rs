@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use super::login::Directories;
 use super::proxy::Proxy;
 use super::sockets::Socket;
 use crate::report::exit::Fault;
@@ -18,6 +17,15 @@ pub enum Address {
     Unix(PathBuf),
     /// An HTTPS server.
     Https(Box<Https>),
+}
+
+/// The directories of a client's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directories {
+    /// The user's configuration directory.
+    pub user: PathBuf,
+    /// The directory of the pinned certificates, `servercerts/`: the user's, or the system's for a system-wide remote.
+    pub pins: PathBuf,
 }
 
 /// An HTTPS server, with its settings from the client configuration and the environment.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::login::Directories;
+use super::address::Directories;
 use super::{Flavour, read, without_login};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;

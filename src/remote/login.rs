@@ -7,39 +7,13 @@ use chrono::Utc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::address::Directories;
 use super::oidc::{Saved, Site};
 use super::read::read;
+use super::secret::{Secret, token};
 use super::{Flavour, Https, keys};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
-
-/// The directories of a client's files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directories {
-    /// The user's configuration directory.
-    pub user: PathBuf,
-    /// The directory of the pinned certificates, `servercerts/`: the user's, or the system's for a system-wide remote.
-    pub pins: PathBuf,
-}
-
-impl Directories {
-    /// The files of the client certificate for the remote `name`. Incus has some for single remotes (Incus
-    /// `shared/cliconfig/cert.go`); they count if the certificate and its key are both there.
-    fn client_certificate(&self, flavour: Flavour, name: &str) -> CertificateFiles {
-        let file =
-            |directory: &str, name: &str, ending: &str| self.user.join(directory).join(format!("{name}.{ending}"));
-        let files = |directory, name| CertificateFiles {
-            certificate: file(directory, name, "crt"),
-            key: file(directory, name, "key"),
-            authority: file(directory, name, "ca"),
-        };
-        let own = files("clientcerts", name);
-        if flavour == Flavour::Incus && own.certificate.exists() && own.key.exists() {
-            return own;
-        }
-        files("", "client")
-    }
-}
 
 /// The files of a client certificate.
 struct CertificateFiles {
@@ -47,6 +21,23 @@ struct CertificateFiles {
     key: PathBuf,
     /// The authority that has signed the certificates of the servers that accept this one.
     authority: PathBuf,
+}
+
+/// The files of the client certificate for the remote `name`. Incus has some for single remotes (Incus
+/// `shared/cliconfig/cert.go`); they count if the certificate and its key are both there.
+fn client_certificate(directories: &Directories, flavour: Flavour, name: &str) -> CertificateFiles {
+    let file =
+        |directory: &str, name: &str, ending: &str| directories.user.join(directory).join(format!("{name}.{ending}"));
+    let files = |directory, name| CertificateFiles {
+        certificate: file(directory, name, "crt"),
+        key: file(directory, name, "key"),
+        authority: file(directory, name, "ca"),
+    };
+    let own = files("clientcerts", name);
+    if flavour == Flavour::Incus && own.certificate.exists() && own.key.exists() {
+        return own;
+    }
+    files("", "client")
 }
 
 /// How we authenticate.
@@ -75,16 +66,6 @@ pub enum Login {
         /// The missing certificate file.
         looked_for: PathBuf,
     },
-}
-
-/// A text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 impl fmt::Display for Login {
@@ -140,7 +121,7 @@ pub fn authority(
     if matches!(login, Login::Token { .. } | Login::Oidc(_)) {
         return Ok(None);
     }
-    let file = directories.client_certificate(flavour, name).authority;
+    let file = client_certificate(directories, flavour, name).authority;
     let Some(text) = read(&file)? else { return Ok(None) };
     Ok(Some((certificates(&file, &text)?, file)))
 }
@@ -164,7 +145,7 @@ impl Login {
             })?;
             return Ok(Self::Token { token, source });
         }
-        let files = directories.client_certificate(flavour, name);
+        let files = client_certificate(directories, flavour, name);
         let Some(certificate) = read(&files.certificate)? else {
             return Ok(Self::Nobody { looked_for: files.certificate });
         };
@@ -185,22 +166,6 @@ impl Login {
         });
         let key = keys::private(&files.key, &key, flavour, by_client)?;
         Ok(Self::Certificate { chain, key, key_file: files.key })
-    }
-}
-
-/// The token in `text`, without trailing line ends: an editor adds one, and `$(cat FILE)` keeps a carriage return.
-///
-/// # Errors
-/// What `text` contains that is not allowed in a header value or would begin another header.
-pub(super) fn token(text: &str) -> Result<Secret, &'static str> {
-    let token = text.trim_end_matches(['\r', '\n']);
-    match token.chars().find(|c| !c.is_ascii_graphic()) {
-        None if token.is_empty() => Err("nothing but line ends"),
-        None => Ok(Secret(token.to_owned())),
-        Some('\r' | '\n') => Err("a line end"),
-        Some(' ') => Err("a space"),
-        Some(c) if c.is_control() => Err("a control character"),
-        Some(_) => Err("a character that is not ASCII"),
     }
 }
 

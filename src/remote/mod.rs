@@ -10,6 +10,7 @@ pub mod login;
 pub mod oidc;
 pub mod proxy;
 mod read;
+pub mod secret;
 pub mod sockets;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use std::fmt;
 use log::info;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-pub use self::address::{Address, Host, Https};
+pub use self::address::{Address, Directories, Host, Https};
 use self::address::{socket_path, without_login};
 use self::choice::Choice;
 use self::files::ClientConfig;

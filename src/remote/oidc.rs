@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Flavour;
-use super::login::{Directories, Secret, token};
+use super::address::Directories;
 use super::read::read;
+use super::secret::{Secret, token};
 use crate::report::exit::Fault;
 
 /// How often a file that ends too early is read again. The clients truncate their files before they write them, and the

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::Host;
-use super::login::Secret;
+use super::secret::Secret;
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 

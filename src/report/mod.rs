@@ -3,4 +3,5 @@
 pub mod exit;
 pub(crate) mod malformed;
 pub mod notice;
+pub(crate) mod ready;
 pub(crate) mod suggest;

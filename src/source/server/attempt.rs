@@ -8,7 +8,7 @@ use log::info;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::dial::Dialed;
+use super::stream::Dialed;
 use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
 

@@ -19,12 +19,13 @@ use tokio::time::{sleep, timeout};
 
 use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
-use super::dial::{Dialed, dial};
+use super::dial::dial;
 use super::follow::{Conduct, Follow, Starts, is_permanent};
 use super::hints::{self, Refused};
 use super::peers::{Name, Peers, View};
 use super::request::Projects;
 use super::session::KnownSession;
+use super::stream::Dialed;
 use super::{Connecting, http};
 use crate::event::RemoteId;
 use crate::event::gap::Gap;

@@ -1,30 +1,23 @@
 //! Opens the byte stream to a server.
 
-use std::collections::{HashSet, VecDeque};
-use std::future::pending;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use log::{debug, info};
-use rustix::net::sockopt;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_rustls::client::TlsStream;
+use log::info;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::attempt::Attempt;
 use super::hints;
 use super::session::{Identity, KnownSession};
+use super::stream::{Dialed, Stream};
+use super::tcp::{on_a_thread, race, tcp};
 use super::tls::{self, Credentials};
 use super::tunnel::tunnel;
-use crate::remote::{Address, Host, Https, Remote};
+use crate::remote::{Address, Https, Remote};
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
@@ -34,45 +27,11 @@ const ADDRESSES: Duration = Duration::from_secs(8);
 /// The timeout for reading the client's files.
 const FILES: Duration = Duration::from_secs(5);
 
-/// The delay before the next address is tried as well: the Connection Attempt Delay of RFC 8305, section 8.
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-
 /// The delay before the next of a remote's servers is tried as well. A TLS handshake takes several round trips.
 const NEXT_SERVER: Duration = Duration::from_millis(500);
 
 /// The delay before a local server that accepts no connection is tried again.
 const NEXT_TRY: Duration = Duration::from_millis(50);
-
-/// A connection fails once the peer's kernel has acknowledged nothing for this long.
-const DEAD: Duration = Duration::from_secs(30);
-
-/// A connection to a server.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    /// The local socket.
-    Unix(UnixStream),
-    /// TCP, to the server or a proxy.
-    Tcp(TcpStream),
-    /// TLS over TCP; twice through a proxy that is spoken to over TLS.
-    Tls(Box<TlsStream<Stream>>),
-}
-
-/// A connection that is ready for the request.
-#[derive(Debug)]
-pub(crate) struct Dialed<S = Stream> {
-    /// The connection.
-    pub stream: S,
-    /// The number of the address that it leads to, in [`Remote::addresses`].
-    pub number: usize,
-    /// The `Host` header's value.
-    pub host: String,
-    /// The path before `/1.0`.
-    pub prefix: String,
-    /// Who the request comes from.
-    pub identity: Identity,
-    /// How we log in, as text for the user.
-    pub login: String,
-}
 
 /// Connects to the server of `attempt.remote`, at the first of the addresses that are left to try that answers. Over TCP,
 /// sets `is_accepted` before the TLS handshake. `session` is what this run knows about the session cookie of the remote.
@@ -148,281 +107,4 @@ async fn credentials(remote: &Remote, https: &Https, environment: &Environment) 
         .await?
     };
     timeout(FILES, reading).await.unwrap_or_else(|_| Err(hints::of_files(&directory, FILES).into()))
-}
-
-/// Runs blocking, uninterruptible work on a thread of its own. The process does not wait for the thread to end.
-async fn on_a_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
-    let (report, reported) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let begun = thread.spawn(move || _ = report.send(work()));
-    begun.map_err(|error| Fault::failed(format!("starting a thread: {error}")))?;
-    reported.await.map_err(|_| Fault::failed(format!("the thread {name} died")))
-}
-
-/// Connects to the first address of the host that answers before `end`.
-pub(super) async fn tcp(host: &Host, end: Instant) -> Result<TcpStream, Fault> {
-    let (name, port) = (host.name.clone(), host.port);
-    let found = match name.parse::<IpAddr>() {
-        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
-        Err(_) => on_a_thread("resolver", move || (name, port).to_socket_addrs().map(Iterator::collect)).await?,
-    };
-    let addresses: Vec<SocketAddr> = found.map_err(|error: io::Error| hints::of_name(&host.name, &error))?;
-    let addresses = interleaved(addresses.into_iter());
-    let stream = race(addresses, NEXT_ADDRESS, Some(end), |address| {
-        debug!("connecting to {address}");
-        TcpStream::connect(address)
-    });
-    let stream = stream.await.map_err(|failures| {
-        if failures.is_empty() {
-            return Fault::failed(format!("{} has no address", host.name));
-        }
-        hints::of_connecting(&described(failures))
-    })?;
-    // Requests and pongs are short and must not be delayed (Nagle's algorithm).
-    let _ = stream.set_nodelay(true);
-    notice_dead_peers(&stream);
-    Ok(stream)
-}
-
-/// The reasons of failed attempts to connect to addresses of a host.
-fn described(failures: Vec<Failure<SocketAddr, io::Error>>) -> String {
-    let why = |time: Duration, error: Option<io::Error>| match error {
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        Some(error) => error.to_string(),
-        None => format!("no answer within {:.1} s", time.as_secs_f64()),
-    };
-    let texts = failures.into_iter().map(|(address, time, error)| format!("{address}: {}", why(time, error)));
-    texts.collect::<Vec<_>>().join("; ")
-}
-
-/// Makes the kernel end a connection whose peer is gone, because there is no timeout for the answer of a server that
-/// has accepted the connection. The peer's kernel acknowledges what we send even while the server hangs (tcp(7)).
-fn notice_dead_peers(stream: &TcpStream) {
-    // Failure is ignored: then only a server that vanishes before it has answered is waited for in vain.
-    let _ = sockopt::set_socket_keepalive(stream, true)
-        .and_then(|()| sockopt::set_tcp_keepidle(stream, DEAD / 2))
-        .and_then(|()| sockopt::set_tcp_keepintvl(stream, DEAD / 6))
-        .and_then(|()| sockopt::set_tcp_user_timeout(stream, u32::try_from(DEAD.as_millis()).unwrap_or(u32::MAX)));
-}
-
-/// The addresses in the order of RFC 8305, section 4: the system's order, with the two address families alternating.
-fn interleaved(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut families: [VecDeque<_>; 2] = Default::default();
-    let mut known = HashSet::new();
-    let mut first = None;
-    for address in addresses.filter(|address| known.insert(*address)) {
-        let first = *first.get_or_insert(address.is_ipv6());
-        families[usize::from(address.is_ipv6() != first)].push_back(address);
-    }
-    let mut order = Vec::with_capacity(known.len());
-    for turn in 0.. {
-        let [first, second] = &mut families;
-        let (family, other) = if turn % 2 == 0 { (first, second) } else { (second, first) };
-        match family.pop_front().or_else(|| other.pop_front()) {
-            Some(address) => order.push(address),
-            None => break,
-        }
-    }
-    order
-}
-
-/// An attempt that failed: what was tried, how long it took, and the error; `None` if there was no answer.
-type Failure<A, E> = (A, Duration, Option<E>);
-
-/// Connects to the first candidate that answers (RFC 8305, section 5): each has a head start before the next one is
-/// tried concurrently. When an attempt fails, the next candidate is tried at once. At `end`, all attempts have failed.
-///
-/// # Errors
-/// Each candidate that was tried, with the reason for its failure.
-async fn race<A, T, E, F>(
-    candidates: Vec<A>,
-    head_start: Duration,
-    end: Option<Instant>,
-    connect: impl Fn(A) -> F,
-) -> Result<T, Vec<Failure<A, E>>>
-where
-    A: Copy,
-    F: Future<Output = Result<T, E>>,
-{
-    let mut untried = candidates.into_iter().enumerate();
-    let mut tried = Vec::new();
-    let mut attempts = FuturesUnordered::new();
-    let end = async {
-        match end {
-            Some(end) => sleep_until(end).await,
-            None => pending().await,
-        }
-    };
-    tokio::pin!(end);
-    loop {
-        if let Some((number, candidate)) = untried.next() {
-            tried.push((candidate, Instant::now(), None));
-            let attempt = connect(candidate);
-            attempts.push(async move { (number, attempt.await) });
-        }
-        tokio::select! {
-            biased;
-            Some((number, outcome)) = attempts.next() => match outcome {
-                Ok(stream) => return Ok(stream),
-                Err(error) => tried[number].2 = Some(error),
-            },
-            () = &mut end, if !attempts.is_empty() => break,
-            () = sleep(head_start), if untried.len() > 0 => {}
-            else => break,
-        }
-    }
-    Err(tried.into_iter().map(|(candidate, begun, error)| (candidate, begun.elapsed(), error)).collect())
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    /// The winner of a race and its duration in milliseconds. Each address answers after the given milliseconds,
-    /// refuses (`!`) or does not answer (`-`).
-    async fn winner(answers: &[&'static str]) -> (Result<usize, Vec<String>>, u128) {
-        let addresses =
-            (0..answers.len()).map(|number| SocketAddr::from(([10, 0, 0, 1], u16::try_from(number).unwrap())));
-        let begun = Instant::now();
-        let end = begun + ADDRESSES;
-        let outcome = race(addresses.collect(), NEXT_ADDRESS, Some(end), |address| {
-            let answer = answers[usize::from(address.port())];
-            async move {
-                match answer {
-                    "-" => pending().await,
-                    "!" => Err(io::ErrorKind::ConnectionRefused.into()),
-                    time => {
-                        sleep(Duration::from_millis(time.parse().unwrap())).await;
-                        Ok(usize::from(address.port()))
-                    }
-                }
-            }
-        });
-        let outcome = outcome.await.map_err(|failures: Vec<Failure<SocketAddr, io::Error>>| {
-            failures.into_iter().map(|failure| described(vec![failure])).collect()
-        });
-        (outcome, begun.elapsed().as_millis())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_black_hole_costs_a_quarter_of_a_second() {
-        for (answers, number, time) in [
-            (&["10", "0"][..], 0, 10),
-            (&["-", "10"], 1, 260),
-            (&["!", "10"], 1, 10),
-            (&["-", "!", "10"], 2, 260),
-            (&["-", "-", "10"], 2, 510),
-            (&["400", "200"], 0, 400),
-            (&["800", "200"], 1, 450),
-            (&["300", "!"], 0, 300),
-            (&["7900", "-"], 0, 7900),
-        ] {
-            assert_eq!(winner(answers).await, (Ok(number), time), "{answers:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn every_address_that_was_tried_is_named() {
-        let texts = |lines: &[&str]| Err(lines.iter().map(ToString::to_string).collect());
-        let refused = ["10.0.0.1:0: connection refused", "10.0.0.1:1: connection refused"];
-        assert_eq!(winner(&["!", "!"]).await, (texts(&refused), 0));
-        let silent = ["10.0.0.1:0: no answer within 8.0 s", refused[1], "10.0.0.1:2: no answer within 7.8 s"];
-        assert_eq!(winner(&["-", "!", "-"]).await, (texts(&silent), 8000));
-        assert_eq!(winner(&["-"; 100]).await.0.unwrap_err().len(), 32);
-        assert_eq!(winner(&[]).await, (Err(vec![]), 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_hangs_costs_half_a_second() {
-        let begun = Instant::now();
-        let won = race(vec![0, 1, 2], NEXT_SERVER, None, async |number| match number {
-            0 => pending().await,
-            1 => Err(()),
-            _ => Ok(number),
-        });
-        assert_eq!((won.await, begun.elapsed()), (Ok(2), NEXT_SERVER));
-        // One that answers in that time is alone.
-        let tried = RefCell::new(0);
-        let won = race(vec![0, 1], NEXT_SERVER, None, async |number| {
-            *tried.borrow_mut() += 1;
-            sleep(NEXT_SERVER.mul_f64(0.9)).await;
-            Ok::<_, ()>(number)
-        });
-        assert_eq!((won.await, *tried.borrow()), (Ok(0), 1));
-    }
-
-    #[test]
-    fn families_take_turns() {
-        for (found, order) in [
-            (&[][..], &[][..]),
-            (&["1.1.1.1:1", "2.2.2.2:1"], &["1.1.1.1:1", "2.2.2.2:1"]),
-            (
-                &["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"],
-                &["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"],
-            ),
-            (&["1.1.1.1:1", "1.1.1.1:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1"]),
-        ] {
-            assert_eq!(interleaved(addresses(found).into_iter()), addresses(order));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_listener_with_a_full_queue_is_a_black_hole() {
-        let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        // A second call sets a new length of the queue (listen(2)).
-        rustix::net::listen(&full, 0).unwrap();
-        let address = full.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
-            waiting.push(stream.unwrap());
-        }
-        let good = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let begun = Instant::now();
-        let stream = race(vec![address, good.local_addr().unwrap()], NEXT_ADDRESS, None, TcpStream::connect);
-        let stream = stream.await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), good.local_addr().unwrap());
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    }
 }

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
 use super::session::{Identity, USER_AGENT};
-use crate::remote::login::Secret;
+use crate::remote::secret::Secret;
 
 /// The size limit for an answer whose body is read only for its error, in bytes. It covers interim answers, heads,
 /// bodies and trailers together.

@@ -10,7 +10,9 @@ pub(crate) mod http;
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod session;
+pub(crate) mod stream;
 pub(crate) mod subscription;
+mod tcp;
 pub(crate) mod tls;
 mod tunnel;
 

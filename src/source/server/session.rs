@@ -7,7 +7,8 @@ use hyper::HeaderMap;
 use hyper::header::{self, HeaderValue};
 use log::debug;
 
-use crate::remote::login::{Login, Secret};
+use crate::remote::login::Login;
+use crate::remote::secret::Secret;
 use crate::remote::{Flavour, oidc};
 
 /// The User-Agent that LXD requires of clients that log in with OIDC, since version 6.6: `LXD VERSION (OS; ARCH)

@@ -19,8 +19,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_cert::der::Decode as _;
 
-use super::dial::Stream;
 use super::hints::{self, Changed};
+use super::stream::Stream;
 use crate::remote::login::{self, Login, fingerprint};
 use crate::remote::proxy::Kind;
 use crate::remote::{Address, Host, Https, Remote};

@@ -6,13 +6,14 @@ use log::debug;
 use tokio::time::{Instant, timeout_at};
 use tokio_socks::tcp::Socks5Stream;
 
-use super::dial::{Stream, tcp};
 use super::hints;
 use super::http;
+use super::stream::Stream;
+use super::tcp::tcp;
 use super::tls::{self, Credentials};
 use crate::remote::Host;
-use crate::remote::login::Secret;
 use crate::remote::proxy::{Kind, Proxy};
+use crate::remote::secret::Secret;
 use crate::report::exit::Fault;
 
 /// How long a proxy's answer is waited for after the timeout for connecting to it. The whole is shorter than the timeout

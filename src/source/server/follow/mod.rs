@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
-use super::dial::Dialed;
 use super::hints::{self, Refused};
 use super::http;
 use super::peers::{Name, Peers, SOON};
 use super::request::Request;
+use super::stream::Dialed;
 use super::subscription::{Lost, Received, Subscription};
 use crate::event::gap::{Gap, timestamp_of};
 use crate::event::message::Block;

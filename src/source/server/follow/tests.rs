@@ -34,7 +34,7 @@ fn elsewhere() -> Remote {
         host: Host { name: "host".into(), port: 8443 },
         prefix: String::new(),
         auth_type: None,
-        directories: crate::remote::login::Directories::default(),
+        directories: crate::remote::Directories::default(),
         proxy: None,
         allow_tls12: false,
     };

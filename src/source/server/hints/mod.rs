@@ -313,7 +313,7 @@ mod tests {
     use rustls::pki_types::UnixTime;
 
     use super::*;
-    use crate::remote::{Flavour, Host, login};
+    use crate::remote::{Directories, Flavour, Host};
 
     fn explained(error: &Error, allow_tls12: bool) -> Fault {
         let https = Https {
@@ -321,7 +321,7 @@ mod tests {
             host: Host { name: "host".into(), port: 8443 },
             prefix: String::new(),
             auth_type: None,
-            directories: login::Directories::default(),
+            directories: Directories::default(),
             proxy: None,
             allow_tls12,
         };

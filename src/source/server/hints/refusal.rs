@@ -188,7 +188,7 @@ impl Refused<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::{Host, login};
+    use crate::remote::{Directories, Host};
 
     /// How the server is reached and asked.
     #[derive(Clone, Copy, Debug)]
@@ -219,7 +219,7 @@ mod tests {
             host: Host { name: "host".into(), port: 8443 },
             prefix: String::new(),
             auth_type,
-            directories: login::Directories::default(),
+            directories: Directories::default(),
             proxy: None,
             allow_tls12: false,
         };
