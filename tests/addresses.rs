@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::support::program::{Running, finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{frame, numbered, opcode, switching_protocols};
 use crate::support::tls::{Client, Identity, config, params, self_signed};
 
@@ -117,7 +117,7 @@ fn when_one_of_several_addresses_dies_the_next_is_followed() {
         let (first, second) = (Member::new(1, &identity, None), Member::new(2, &identity, None));
         let client = cluster(&[first.url(), second.url()]);
         client.pin(&identity);
-        let mut running = Running::start(&mut follow(&client, &["--sort-window", "0"]));
+        let mut running = Follower::start(&mut follow(&client, &["--sort-window", "0"]));
         assert_eq!(running.line().trim_end(), numbered(1));
         let (begun, address) = (Instant::now(), first.address);
         let first = match mode {

@@ -10,8 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::reconnect::gaps;
-use crate::support::follower::Follower;
-use crate::support::program::{lxmon, run};
+use crate::support::program::{Follower, lxmon, run};
 use crate::support::standin::{Connection, StandIn, about_itself, frame, opcode, switching_protocols, websocket_key};
 use crate::support::tls::{Client, Identity, config, listen, params, self_signed};
 
@@ -119,7 +118,7 @@ fn what_several_members_send_is_printed_once_and_what_one_sends_twice_is_printed
     n2.send(&last);
     follower.wait_for(|seen| seen == line(&n2, &last));
     wanted.push(line(&n2, &last));
-    assert_eq!(follower.end(), wanted);
+    assert_eq!(follower.terminate(), wanted);
 }
 
 #[test]
@@ -148,11 +147,11 @@ fn a_member_that_is_lost_is_no_gap_while_another_is_followed() {
     follower.wait_for(|seen| seen == line(&n1, &event("n1", 1)));
     n2.send(&event("n2", 2));
     follower.wait_for(|seen| seen == line(&n2, &event("n2", 2)));
-    assert!(!follower.has_told("may be missing"), "{:?}", follower.told);
+    assert!(!follower.has_notice("may be missing"), "{:?}", follower.notices);
     // The second one may just have been started, and may not be connected to the others yet.
     n1.end();
     follower.wait_for_notice(&format!("{}: connection lost at ", names[0]));
-    follower.end();
+    follower.terminate();
     let gaps = gaps(follower.seen.iter().map(String::as_str));
     assert_eq!(gaps.len(), 2, "{gaps:#?}");
     assert!(gaps.iter().all(|gap| gap["metadata"]["remote"] == names[0]), "{gaps:#?}");
@@ -165,7 +164,7 @@ fn without_log_messages_nothing_is_missing() {
     let mut follower = follow(&[&n1, &n2], &["-t", "lifecycle,operation"]);
     n2.end();
     follower.wait_for_notice(&format!("{second}: followed again after "));
-    let told: Vec<_> = follower.told.iter().filter(|line| line.starts_with(&format!("lxmon: {second}: "))).collect();
+    let told: Vec<_> = follower.notices.iter().filter(|line| line.starts_with(&format!("lxmon: {second}: "))).collect();
     let [.., lost, _, back] = &told[..] else { panic!("{told:?}") };
     assert!(lost.ends_with(&format!("its cluster is followed through {first}")), "{told:?}");
     assert!(back.ends_with(" s"), "{told:?}");
@@ -180,7 +179,7 @@ fn the_loss_of_the_last_member_is_the_first_gap() {
     n1.send(&event("n1", 1));
     follower.wait_for(|seen| seen == line(&n1, &event("n1", 1)));
     n1.end();
-    assert_eq!(follower.wait(), Some(3), "{:?}", follower.told);
+    assert_eq!(follower.wait(), Some(3), "{:?}", follower.notices);
 }
 
 #[test]
@@ -208,7 +207,7 @@ fn a_project_of_its_own_is_another_view_of_the_cluster() {
         follower.wait_for_notice("n2: a member of the cluster ");
         n2.end();
         follower.wait_for_notice("n2: connection lost (");
-        assert!(follower.told.last().unwrap().ends_with(ends), "{:?}", follower.told);
+        assert!(follower.notices.last().unwrap().ends_with(ends), "{:?}", follower.notices);
     }
 }
 
@@ -414,11 +413,11 @@ fn all_members_of_the_cluster_are_followed_also_those_that_come_and_none_that_ha
     follower.wait_for_notice("prod/d: connection lost (");
     follower.wait_for_notice("prod/d: followed again after ");
     assert!(
-        !follower.has_told("prod/b: connection lost") && !follower.has_told("may be missing"),
+        !follower.has_notice("prod/b: connection lost") && !follower.has_notice("may be missing"),
         "{:?}",
-        follower.told
+        follower.notices
     );
-    assert_eq!(follower.end(), wanted);
+    assert_eq!(follower.terminate(), wanted);
 }
 
 #[test]
@@ -446,7 +445,7 @@ fn the_members_are_followed_though_the_first_one_dies_and_one_is_down_from_the_s
     follower.wait_for_notice("prod/a: connection lost (");
     b.send(&event("b", 1));
     follower.wait_for(|seen| seen == event("b", 1));
-    assert!(!follower.has_told("may be missing"));
+    assert!(!follower.has_notice("may be missing"));
 }
 
 #[test]
@@ -478,7 +477,7 @@ fn the_whole_cluster_is_lost_when_its_last_member_is() {
     follower.wait_for_notice("prod/a: connection lost: ");
     b.end();
     assert_eq!(follower.wait(), Some(1));
-    assert_eq!(follower.told.last().unwrap(), "lxmon: prod: no member of its cluster is followed any more");
+    assert_eq!(follower.notices.last().unwrap(), "lxmon: prod: no member of its cluster is followed any more");
     let gaps = gaps(follower.seen.iter().map(String::as_str));
     // The outage of both begins with the loss of the second one, and ends with the program.
     assert_eq!(gaps.len(), 4, "{gaps:#?}");

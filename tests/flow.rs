@@ -1,16 +1,15 @@
 //! Flow control: slow readers, stopped readers, full buffers, wide windows, timeouts. Events are lost only if the
 //! buffer is full, and each lost event is counted.
 
-use std::io::{Read, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::number_in;
-use crate::support::program::{Lines, Outcome, PATIENCE, Running, lxmon, run};
+use crate::support::program::{Follower, Outcome, PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
 use crate::support::wait_until;
 
@@ -23,43 +22,11 @@ fn padded(number: u64, bytes: usize) -> String {
     format!(r#"{},"padding":"{}"}}"#, event.strip_suffix('}').unwrap(), "x".repeat(bytes))
 }
 
-/// Reads `rate` bytes a second until `has_happened` returns true, then the rest at full speed.
-fn read_slowly(mut from: impl Read, rate: f64, has_happened: impl Fn() -> bool) -> String {
-    let begun = Instant::now();
-    let mut all = Vec::new();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few bytes")]
-    let mut piece = vec![0; (rate / 20.0).clamp(1.0, 4096.0) as usize];
-    while !has_happened() {
-        #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
-        let due = Duration::from_secs_f64(all.len() as f64 / rate).saturating_sub(begun.elapsed());
-        if !due.is_zero() {
-            std::thread::sleep(due.min(Duration::from_millis(50)));
-            continue;
-        }
-        let length = from.read(&mut piece).unwrap();
-        if length == 0 {
-            break;
-        }
-        all.extend_from_slice(&piece[..length]);
-    }
-    from.read_to_end(&mut all).unwrap();
-    String::from_utf8(all).unwrap()
-}
-
-/// A condition for [`read_slowly`], for a reader that is slow until the end.
-fn never() -> bool {
-    false
-}
-
-pub(crate) fn start(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Waits for the process to exit; returns its exit status and standard error.
-pub(crate) fn end(mut child: Child) -> (Option<i32>, String) {
-    let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    (child.wait().unwrap().code(), stderr)
+/// Reads the whole output: `rate` bytes a second until `released`, then the rest at full speed.
+fn read_slowly(running: &mut Follower, rate: u32, released: &Arc<AtomicBool>) -> String {
+    let mut all = String::new();
+    running.output_at(rate, Arc::clone(released)).read_to_string(&mut all).unwrap();
+    all
 }
 
 /// Sends the events with these numbers, `rate` per second.
@@ -77,7 +44,7 @@ fn send(connection: &mut Connection, rate: u32, events: std::ops::Range<u64>, by
 /// the server has sent everything.
 fn assert_reader_loses_nothing(
     limits: Limits,
-    rate: f64,
+    rate: u32,
     events: u64,
     script: impl Fn(&mut Connection) + Send + Sync + 'static,
 ) {
@@ -89,9 +56,9 @@ fn assert_reader_loses_nothing(
         connection.end();
         is_sent.store(true, Ordering::Relaxed);
     });
-    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect", "--gap-events"]));
-    let output = read_slowly(child.stdout.take().unwrap(), rate, || sent.load(Ordering::Relaxed));
-    let (_, stderr) = end(child);
+    let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect", "--gap-events"]));
+    let output = read_slowly(&mut running, rate, &sent);
+    let Outcome { stderr, .. } = running.end();
     let what = format!("{rate} bytes/s, {limits:?}: {stderr}");
     assert!(server.cuts().is_empty(), "{what}: {:?}", server.cuts());
     // There may also be a gap record for the end of the connection, with no event dropped.
@@ -111,7 +78,7 @@ fn readers_of_every_speed_lose_nothing_and_keep_their_connection() {
     const ALL: u64 = LARGE + 2500;
     std::thread::scope(|scope| {
         for limits in [QUICK, Limits { waiting: Limits::INCUS.waiting, ..QUICK }] {
-            for rate in [100.0, 4e3, 12e3, 25e3, 2e6, 1e9] {
+            for rate in [100, 4_000, 12_000, 25_000, 2_000_000, 1_000_000_000] {
                 scope.spawn(move || {
                     assert_reader_loses_nothing(limits, rate, ALL, |connection| {
                         send(connection, 1000, 0..FIRST, 850);
@@ -132,7 +99,7 @@ fn readers_of_every_speed_lose_nothing_in_a_minute_of_load() {
     const EVENTS: u64 = 60_000;
     std::thread::scope(|scope| {
         for limits in [Limits::LXD, Limits::INCUS] {
-            for rate in [100.0, 4e3, 6e3, 12e3, 20e3, 25e3] {
+            for rate in [100, 4_000, 6_000, 12_000, 20_000, 25_000] {
                 scope.spawn(move || {
                     assert_reader_loses_nothing(limits, rate, EVENTS, |connection| {
                         send(connection, 1000, 0..EVENTS, 300);
@@ -176,9 +143,9 @@ fn what_a_slow_reader_with_a_small_buffer_loses_is_counted_where_it_is_missing()
         is_sent.store(true, Ordering::Relaxed);
     });
     let options = ["-f", "json", "--no-reconnect", "--gap-events", "--buffer", "256KiB"];
-    let mut child = start(lxmon([&*server.remote()]).args(options));
-    let output = read_slowly(child.stdout.take().unwrap(), 50e3, || sent.load(Ordering::Relaxed));
-    let (_, stderr) = end(child);
+    let mut running = Follower::start(lxmon([&*server.remote()]).args(options));
+    let output = read_slowly(&mut running, 50_000, &sent);
+    let Outcome { stderr, .. } = running.end();
     server.assert_never_cut();
     let gaps = assert_gaps_count(&output.lines().collect::<Vec<_>>(), EVENTS);
     assert!(gaps > 0, "{stderr}");
@@ -209,40 +176,30 @@ fn burst_then_silence(events: u64) -> (StandIn, mpsc::Receiver<()>) {
 fn events_that_were_dropped_are_reported_although_no_further_event_comes() {
     const EVENTS: u64 = 6000;
     let (server, read) = burst_then_silence(EVENTS);
-    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--gap-events", "--buffer", "1MiB"]));
+    let mut running =
+        Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--gap-events", "--buffer", "1MiB"]));
     read.recv_timeout(PATIENCE).unwrap();
-    let (mut lines, mut seen) = (Lines::new(child.stdout.take().unwrap()), Vec::new());
-    let begun = Instant::now();
-    let mut gaps = 0;
+    let deadline = Instant::now() + SOON;
     // The loop ends at the first gap record, because all dropped events came last.
-    while gaps == 0 {
-        let line: String = lines
-            .next_within(SOON.saturating_sub(begun.elapsed()))
-            .unwrap_or_else(|| panic!("no gap record after {} of {EVENTS} events", seen.len()));
-        gaps += usize::from(line.contains(r#""type":"gap""#));
-        seen.push(line);
+    while !running.seen.last().is_some_and(|line| line.contains(r#""type":"gap""#)) {
+        assert!(running.see_line(deadline), "no gap record after {} of {EVENTS} events", running.seen.len());
     }
-    let mut notices = Lines::new(child.stderr.take().unwrap());
-    let notice = notices.next_within(SOON).expect("no notice soon after the buffer had room");
-    assert!(notice.contains(" events dropped from "), "{notice}");
-    assert_eq!(assert_gaps_count(&seen, EVENTS), 1);
+    assert!(running.see_notice(Instant::now() + SOON), "no notice soon after the buffer had room");
+    assert!(running.notices[0].contains(" events dropped from "), "{:?}", running.notices);
+    assert_eq!(assert_gaps_count(&running.seen, EVENTS), 1);
     server.assert_never_cut();
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
 fn events_that_were_dropped_fail_it_although_no_further_event_comes() {
     let (server, read) = burst_then_silence(6000);
-    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--fail-on-gap", "--buffer", "1MiB"]));
+    let mut running =
+        Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--fail-on-gap", "--buffer", "1MiB"]));
     read.recv_timeout(PATIENCE).unwrap();
-    let mut lines = Lines::new(child.stdout.take().unwrap());
     let begun = Instant::now();
-    while lines.next_within(SOON.saturating_sub(begun.elapsed())).is_some() {}
-    let status = child.try_wait().unwrap().map(|status| status.code());
-    child.kill().unwrap();
-    assert!(begun.elapsed() < SOON, "lxmon keeps running; {status:?}, {:?}", end(child));
-    assert_eq!(end(child).0, Some(3));
+    running.read_for(SOON);
+    assert!(begun.elapsed() < SOON, "lxmon keeps running; {:?}", running.notices);
+    assert_eq!(running.end().status, 3);
     server.assert_never_cut();
 }
 
@@ -272,7 +229,7 @@ fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
         }
         connection.wait();
     });
-    let running = Running::start(&mut lxmon([
+    let running = Follower::start(&mut lxmon([
         &*server.remote(),
         "-f",
         "json",
@@ -314,7 +271,7 @@ fn overfill_a_wide_window(numbers: &[u64]) {
         }
     });
     let options = ["-f", "json", "--sort-window", "2h", "--buffer", "8MiB", "--no-reconnect"];
-    let mut running = Running::start(lxmon([&*server.remote()]).args(options));
+    let mut running = Follower::start(lxmon([&*server.remote()]).args(options));
     let mut seen = Vec::new();
     for _ in 0..numbers.len() / PIECE - PIECES_HELD {
         seen.extend((0..PIECE).map_while(|_| number_in(running.line().as_bytes())));
@@ -415,28 +372,28 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
     const EVENTS: u64 = 5000;
     let (server, _) = sending(EVENTS);
     let remote = server.remote();
-    let follow = |rate: f64, options: &[&str]| {
-        let mut child = start(lxmon([&*remote, "-f", "json"]).args(options));
-        let output = read_slowly(child.stdout.take().unwrap(), rate, never);
-        let (status, stderr) = end(child);
+    let follow = |rate: u32, options: &[&str]| {
+        let mut running = Follower::start(lxmon([&*remote, "-f", "json"]).args(options));
+        let output = read_slowly(&mut running, rate, &Arc::default());
+        let Outcome { status, stderr, .. } = running.end();
         (output, status, stderr)
     };
     std::thread::scope(|scope| {
         // Reading 5 MB takes longer than the timeout, but less than twice as long.
         scope.spawn(|| {
-            let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s"]);
-            assert_eq!((status, &*stderr), (Some(0), ""));
+            let (output, status, stderr) = follow(1_080_000, &["--timeout", "3s"]);
+            assert_eq!((status, &*stderr), (0, ""));
             assert_eq!(output.lines().count() as u64, EVENTS);
         });
         // The same with a count that is not reached.
         scope.spawn(|| {
-            let (output, status, stderr) = follow(1.08e6, &["--timeout", "3s", "-n", "6000"]);
-            assert_eq!((status, output.lines().count() as u64), (Some(124), EVENTS), "{stderr}");
+            let (output, status, stderr) = follow(1_080_000, &["--timeout", "3s", "-n", "6000"]);
+            assert_eq!((status, output.lines().count() as u64), (124, EVENTS), "{stderr}");
         });
         // Reading 5 MB takes longer than twice the timeout.
         scope.spawn(|| {
-            let (output, status, stderr) = follow(0.8e6, &["--timeout", "2s"]);
-            assert_eq!(status, Some(0), "{stderr}");
+            let (output, status, stderr) = follow(800_000, &["--timeout", "2s"]);
+            assert_eq!(status, 0, "{stderr}");
             assert_rest_is_reported(&output, &stderr, EVENTS);
             // At least what the reader read before the timeout is written.
             assert!(output.lines().count() > 1200, "{}", output.lines().count());
@@ -449,13 +406,13 @@ fn at_a_signal_the_output_ends_at_a_lines_end_and_the_rest_is_counted() {
     const EVENTS: u64 = 5000;
     let (server, read) = sending(EVENTS);
     for signal in [Signal::TERM, Signal::INT] {
-        let mut child = start(&mut lxmon([&*server.remote(), "-f", "json"]));
-        let output = child.stdout.take().unwrap();
-        let reading = std::thread::spawn(move || read_slowly(output, 5e5, never));
+        let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+        let mut output = running.output_at(500_000, Arc::default());
+        let reading = std::thread::spawn(move || std::io::read_to_string(&mut output).unwrap());
         read.recv_timeout(PATIENCE).unwrap();
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        running.signal(signal);
         let sent = Instant::now();
-        let (_, stderr) = end(child);
+        let Outcome { stderr, .. } = running.end();
         assert!(sent.elapsed() < SOON, "{signal:?}: {:?}", sent.elapsed());
         assert_rest_is_reported(&reading.join().unwrap(), &stderr, EVENTS);
     }
@@ -467,7 +424,7 @@ fn a_stopped_reader_is_not_waited_for_at_the_end_and_the_rest_is_counted() {
     let (server, read) = sending(EVENTS);
     for signal in [None, Some(Signal::TERM)] {
         let timeout = if signal.is_some() { "1h" } else { "2s" };
-        let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--timeout", timeout]));
+        let running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--timeout", timeout]));
         read.recv_timeout(PATIENCE).unwrap();
         wait_until(|| running.unread() > 32 << 10);
         let begun = Instant::now();

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::program::{Outcome, PATIENCE, Running, lxmon, run};
+use crate::support::program::{Follower, Outcome, PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
 /// Follows a server that sends an event and then these bytes, and keeps the connection open.
@@ -186,7 +186,7 @@ fn a_flood_of_pings_takes_little_memory_and_what_comes_after_it_is_printed() {
         connection.event(&numbered(1));
         connection.wait();
     });
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
+    let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
     assert_eq!([running.line(), running.line()].map(|line| line.trim_end().to_owned()), [0, 1].map(numbered));
     let most = running.peak_memory();
     assert!(most < 64 << 10, "{most} kB");
@@ -215,7 +215,7 @@ fn a_flood_of_empty_and_binary_messages_takes_little_memory_while_nothing_is_rea
         let _ = say.send(connection.is_answered(b"all"));
         connection.end();
     });
-    let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
+    let running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
     assert!(said.recv_timeout(PATIENCE).unwrap(), "the client has not read everything");
     let most = running.peak_memory() >> 10;
     println!("{most} MiB");

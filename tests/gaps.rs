@@ -10,8 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::follower::Follower;
-use crate::support::program::{PATIENCE, lxmon, run};
+use crate::support::program::{Follower, PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
 /// Ten times the longest wait between two connection attempts to a local server.
@@ -184,7 +183,7 @@ fn a_gap_that_is_open_at_the_end_is_reported_then() {
     let (_directory, server) = dies_once();
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "--gap-events", "-v"]));
     follower.wait_for_notice("there is no such socket; trying again");
-    follower.end();
+    follower.terminate();
     assert_open_gap(&follower.seen, 0.0);
 }
 
@@ -227,7 +226,7 @@ fn one_of_several_that_is_lost_for_good_leaves_a_record() {
         // lxmon continues to follow the other server.
         send.send(8_000).unwrap();
         follower.wait_for(|line| line.ends_with(&numbered(8_000)[1..]));
-        follower.end();
+        follower.terminate();
         let records = records(&follower.seen);
         let open = &records[0];
         assert_eq!((&open.remote, open.until), (&refusing.remote(), None), "{options:?}");
@@ -237,7 +236,7 @@ fn one_of_several_that_is_lost_for_good_leaves_a_record() {
         let closed: Vec<_> = records.iter().filter(|record| record.until.is_some()).collect();
         assert_eq!(closed.len(), 1, "{options:?}: {records:?}");
         // With -q there are no notices, only errors.
-        assert_ne!(follower.has_told("connection lost"), options == ["-q"], "{:?}", follower.told);
+        assert_ne!(follower.has_notice("connection lost"), options == ["-q"], "{:?}", follower.notices);
     }
 }
 
@@ -300,7 +299,7 @@ fn a_clock_that_is_set_during_a_gap_changes_nothing_of_its_length() {
         back.send(()).unwrap();
         assert_eq!(follower.wait(), Some(0));
         let most = begun.elapsed().as_secs_f64() + 0.1;
-        let notice = follower.told.iter().find(|line| line.contains("; reconnected after ")).unwrap();
+        let notice = follower.notices.iter().find(|line| line.contains("; reconnected after ")).unwrap();
         let told = notice.split_once("reconnected after ").unwrap().1.split_once(" s;").unwrap().0;
         let told: f64 = told.parse().unwrap();
         assert!(told >= 0.0 && told <= most, "clock set by {jump} s: {notice}");
@@ -434,7 +433,7 @@ fn of_several_one_that_is_down_at_the_start_is_tried_on() {
         // The server stays down for a while longer.
         std::thread::sleep(Duration::from_millis(700));
         let server = serve_at(&socket);
-        assert_eq!(follower.wait(), Some(0), "{:?}", follower.told);
+        assert_eq!(follower.wait(), Some(0), "{:?}", follower.notices);
         let expected = format!(r#"{{"remote":"{late}",{}"#, &numbered(8_000)[1..]);
         assert_eq!(follower.seen.last(), Some(&expected));
         drop(server);
@@ -478,7 +477,7 @@ fn with_retry_a_server_that_is_down_at_the_start_is_waited_for() {
     drop(refusing);
     std::fs::remove_file(&socket).unwrap();
     let _server = serve_at(&socket);
-    assert_eq!(follower.wait(), Some(0), "{:?}", follower.told);
+    assert_eq!(follower.wait(), Some(0), "{:?}", follower.notices);
     assert_eq!(follower.seen, [numbered(8_000)]);
 }
 
@@ -503,7 +502,7 @@ fn a_server_that_is_slow_to_answer_is_waited_for_with_a_notice() {
         let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "-n1", option]));
         follower.wait_for_notice("10 s");
         assert!(follower.seen.is_empty());
-        assert_eq!(follower.wait(), Some(0), "{:?}", follower.told);
+        assert_eq!(follower.wait(), Some(0), "{:?}", follower.notices);
         assert_eq!(follower.seen, [numbered(0)]);
         assert_eq!(server.requests().len(), 1);
     }

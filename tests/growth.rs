@@ -7,7 +7,7 @@ use lxmon::render::{Format, Renderer, Surface};
 
 use crate::golden::yaml;
 use crate::support::claims::{COLOR, PIPE, TERMINAL, same, stripped};
-use crate::support::program::{Running, lxmon};
+use crate::support::program::{Follower, lxmon};
 use crate::support::standin::{Connection, StandIn};
 
 /// An event whose metadata contains `content` within `depth` nested lists.
@@ -118,7 +118,7 @@ fn the_program_takes_a_small_multiple_of_an_events_size() {
         connection.wait();
     });
     for format in ["yaml", "pretty", "logfmt", "json"] {
-        let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", format]));
+        let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", format]));
         while !running.line().contains("instance-started") {}
         // In kB. The tape is four times as long as the text of the numbers; lxc's YAML would take about 1,000 MiB.
         let peak = running.peak_memory();

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{getuid, kill_process};
 
-use crate::support::program::{Outcome, Running, copy_program, finish, lxmon, run};
+use crate::support::program::{Follower, Outcome, copy_program, finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn, numbered};
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
@@ -217,7 +217,7 @@ fn as_the_first_process_of_a_container_it_ends_with_the_status_of_the_signal() {
     };
     for (signal, status) in crate::signals::ending() {
         let server = silent();
-        let mut running = Running::start(&mut in_container(&[&*server.remote(), "-f", "json"]));
+        let mut running = Follower::start(&mut in_container(&[&*server.remote(), "-f", "json"]));
         running.line();
         kill_process(running.only_child(), signal).unwrap();
         let outcome = running.end();
@@ -228,13 +228,13 @@ fn as_the_first_process_of_a_container_it_ends_with_the_status_of_the_signal() {
     let mut command = Command::new("bash");
     command.args(["-c", "ulimit -f 1; exec \"$@\"", "bash"]).args(&unshare[..4]);
     command.arg(env!("CARGO_BIN_EXE_lxmon")).args(["--list-actions"]);
-    let outcome = Running::start_into(&mut command, File::create(directory.path().join("list")).unwrap()).end();
+    let outcome = Follower::start_into(&mut command, File::create(directory.path().join("list")).unwrap()).end();
     assert_eq!(outcome.status, 1);
     assert_eq!(outcome.stderr, "lxmon: writing to standard output: File too large\n");
     let mut command = Command::new("bash");
     command.args(["-c", "ulimit -f 8; exec \"$@\"", "bash"]).args(&unshare[..4]);
     command.arg(env!("CARGO_BIN_EXE_lxmon")).args(["--replay", EVENTS]);
-    let outcome = Running::start_into(&mut command, File::create(directory.path().join("events")).unwrap()).end();
+    let outcome = Follower::start_into(&mut command, File::create(directory.path().join("events")).unwrap()).end();
     assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
 }
 

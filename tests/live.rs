@@ -20,8 +20,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::server::{Client, Cluster, Kind, Server};
-use crate::support::follower::Follower;
-use crate::support::program::finish;
+use crate::support::program::{Follower, finish};
 
 /// A lock, so that only one of these tests runs at a time: daemons slow down a small machine.
 fn alone() -> MutexGuard<'static, ()> {
@@ -163,7 +162,7 @@ fn follow_the_story(server: &Server) {
     story(server);
     all.wait_for(|line| line.contains("project-deleted"));
     std::thread::sleep(SETTLE);
-    all.end();
+    all.terminate();
     let seen = all.events();
 
     let actions: Vec<_> = seen.iter().map(action).filter(|action| !action.is_empty()).collect();
@@ -198,7 +197,7 @@ fn follow_the_story(server: &Server) {
     assert!(moments.is_sorted(), "events are out of order");
 
     for (arguments, wanted, follower) in &mut filtered {
-        follower.end();
+        follower.terminate();
         let expected = counted(seen.iter().filter(|event| wanted(event)).cloned());
         // All followers were subscribed before the first event, so they received the same events.
         assert_same(&counted(follower.events()), &expected, &format!("{arguments:?}"));
@@ -209,15 +208,15 @@ fn follow_the_story(server: &Server) {
         let begin = events.iter().rposition(|event| action(event).contains("project-created")).unwrap();
         counted(events.iter().skip(begin).filter(kinds).cloned())
     };
-    theirs.end();
+    theirs.terminate();
     assert_same(&since(seen.clone()), &since(theirs.events()), "compared with the server's own client");
 
-    yaml.end();
+    yaml.terminate();
     let documents: Vec<Value> =
         yaml.seen.join("\n").split("---\n").skip(1).map(|text| serde_yaml::from_str(text).unwrap()).collect();
     assert_eq!(counted(documents), counted(seen.iter().filter(kinds).cloned()));
     let lifecycle: Vec<_> = seen.iter().filter(|event| text(event, "/type") == "lifecycle").collect();
-    for (name, lines) in [("logfmt", logfmt.end()), ("pretty", pretty.end())] {
+    for (name, lines) in [("logfmt", logfmt.terminate()), ("pretty", pretty.terminate())] {
         assert_eq!(lines.len(), lifecycle.len(), "{name}");
         for (line, event) in lines.iter().zip(&lifecycle) {
             assert!(line.contains(action(event)), "{name}: {line}");
@@ -267,9 +266,7 @@ fn ends_and_errors(server: &mut Server) {
 
     // An idle lxmon takes little memory.
     let idle = Follower::subscribed(server.lxmon(&["-A"]));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", idle.id())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    let kilobytes = idle.resident_memory();
     println!("{name}: {kilobytes} kB resident at rest");
     // The limit is doubled for debug builds, which take more memory.
     assert!(kilobytes < if cfg!(debug_assertions) { 16 << 10 } else { 8 << 10 }, "{kilobytes} kB");
@@ -280,7 +277,7 @@ fn ends_and_errors(server: &mut Server) {
     let mut faithful = Follower::subscribed(server.lxmon(&["-A", "-f", "json", "-a", "profile-*", "--gap-events"]));
     server.kill();
     assert_eq!(faithless.wait(), Some(1));
-    assert!(faithless.told.iter().any(|line| line.contains("connection lost")), "{:?}", faithless.told);
+    assert!(faithless.notices.iter().any(|line| line.contains("connection lost")), "{:?}", faithless.notices);
     faithful.wait_for_notice("reconnecting");
     server.restart();
     faithful.wait_for_notice("reconnected after ");
@@ -358,7 +355,7 @@ fn a_cluster_tells_which_member_an_event_comes_from() {
     }
     second.wait_for(|line| line.contains("/1.0/profiles/two"));
     std::thread::sleep(SETTLE);
-    all.end();
+    all.terminate();
     let seen: Vec<_> = all.events();
     let seen: Vec<_> = seen
         .iter()
@@ -373,9 +370,9 @@ fn a_cluster_tells_which_member_an_event_comes_from() {
             ("profile-deleted", "/1.0/profiles/two", "n1"),
         ]
     );
-    second.end();
+    second.terminate();
     assert!(second.events().iter().all(|event| text(event, "/location") == "n2") && !second.seen.is_empty());
-    pretty.end();
+    pretty.terminate();
     let members: Vec<_> = pretty.seen.iter().map(|line| line.split_whitespace().nth(4).unwrap()).collect();
     assert_eq!(members, ["n1", "n2", "n1"], "{:#?}", pretty.seen);
 }
@@ -400,7 +397,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
         "n1: verified by its pinned certificate",
         "; client certificate ",
     ] {
-        assert!(both.told.iter().any(|line| line.contains(told)), "{told}: {:?}", both.told);
+        assert!(both.notices.iter().any(|line| line.contains(told)), "{told}: {:?}", both.notices);
     }
     let mut pretty = Follower::subscribed(user.lxmon(&["n1:", "incus1:", "-A", "-p", "-a", "profile-*"]));
     pretty.wait_for_notice("incus1: subscribed after");
@@ -434,7 +431,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
     ours.wait_for(|line| line.contains("profile-deleted") && line.contains("/1.0/profiles/d\""));
     std::thread::sleep(SETTLE);
     let since = |follower: &mut Follower| {
-        follower.end();
+        follower.terminate();
         counted(follower.events().into_iter().filter(|event| action(event) != "profile-updated"))
     };
     assert_same(&since(&mut ours), &since(&mut theirs), "compared with lxc monitor n1:");
@@ -447,7 +444,7 @@ fn https_remotes_of_both_clients_are_followed_at_once() {
     lxd.client(&["profile", "create", "here", "--project", "web"]);
     web.wait_for(|line| line.contains("/1.0/profiles/here"));
     std::thread::sleep(SETTLE);
-    web.end();
+    web.terminate();
     assert_eq!(web.seen.len(), 1, "{:?}", web.seen);
 
     // Without a client certificate, the error says that there was no login.
@@ -492,7 +489,7 @@ fn killed(kind: Kind, address: &str) {
         follower.wait_for_notice("may be missing");
     }
     for (follower, status) in &mut ending {
-        assert_eq!(follower.wait(), Some(*status), "{:?}", follower.told);
+        assert_eq!(follower.wait(), Some(*status), "{:?}", follower.notices);
     }
 }
 

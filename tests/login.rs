@@ -15,7 +15,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::ffi::CString;
 use std::os::fd::AsRawFd as _;
 
-use crate::support::program::{Running, finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{Connection, StandIn, numbered};
 use crate::support::tls::{Authority, Client, TlsServer, config, https, listen, params, self_signed, send_one};
 
@@ -202,17 +202,17 @@ fn a_hung_mount_costs_its_own_remote_only() {
     client.pin(&identity);
     let certificates = client.directory.path().join("servercerts");
     let mut command = lxmon(["--lxd", "n1:", "u:", "-f", "json", "-v", "--sort-window", "0"]);
-    let mut running = Running::start(command.env("LXD_CONF", client.directory.path()));
+    let mut running = Follower::start(command.env("LXD_CONF", client.directory.path()));
     assert!(running.line().contains(r#"{"remote":"n1""#));
     let Some(mount) = HungMount::at(&certificates) else {
         eprintln!("skipped: this takes root and FUSE");
         return;
     };
     hang_up.send(()).unwrap();
-    running.wait_for_stderr("n1: connection lost");
+    running.wait_for_notice("n1: connection lost");
     go.send(1).unwrap();
     assert!(running.line().contains("/c1\""));
-    running.wait_for_stderr(&format!(
+    running.wait_for_notice(&format!(
         "n1: the client's files in {}: no answer within 5 s; trying again",
         client.directory.path().display()
     ));

@@ -5,12 +5,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use rustix::process::Signal;
 use rustls::{ServerConnection, StreamOwned};
 
-use crate::support::follower::Follower;
 use crate::support::oidc::{Logins, OidcServer, Verdict};
-use crate::support::program::{finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::numbered;
 use crate::support::tls::{Client, config, https, listen, params, self_signed, send_one};
 
@@ -58,9 +56,8 @@ fn is_event(number: u64) -> impl Fn(&str) -> bool {
 
 /// Ends a follower, and asserts that nothing that it has printed contains a secret.
 fn end(mut follower: Follower) -> Vec<String> {
-    follower.signal(Signal::TERM);
-    follower.wait();
-    let told = std::mem::take(&mut follower.told);
+    follower.terminate();
+    let told = std::mem::take(&mut follower.notices);
     assert!(!told.iter().any(|line| line.contains("secret")), "{told:#?}");
     told
 }

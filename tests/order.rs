@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::follower::Follower;
 use crate::support::number_in;
-use crate::support::program::{PATIENCE, lxmon, run};
+use crate::support::program::{Follower, PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn};
 
 /// An event of `member` with this number and timestamp.
@@ -79,8 +78,8 @@ fn follow(servers: &[&(StandIn, mpsc::Receiver<()>)], options: &[&str]) -> Vec<P
     for (_, sent) in servers {
         sent.recv_timeout(PATIENCE).unwrap();
     }
-    follower.end();
-    assert!(!follower.has_told("lost") && !follower.has_told("dropped"), "{:?}", follower.told);
+    follower.terminate();
+    assert!(!follower.has_notice("lost") && !follower.has_notice("dropped"), "{:?}", follower.notices);
     let printed = |line: &String| {
         let event: Value = serde_json::from_str(line).unwrap();
         Printed {
@@ -245,7 +244,7 @@ fn a_gap_of_one_remote_leaves_the_order_of_the_other_alone() {
     let mut follower =
         Follower::start(lxmon([&*flapping.remote(), &*steady.0.remote(), "-f", "json", "--sort-window", "20s"]));
     steady.1.recv_timeout(PATIENCE).unwrap();
-    follower.end();
+    follower.terminate();
     let of_steady = follower.seen.iter().filter(|line| line.contains(&steady.0.remote()));
     let numbers: Vec<_> = of_steady.map(|line| number_in(line.as_bytes()).unwrap()).collect();
     assert!(numbers.iter().copied().eq(0..2 * GAPS), "{numbers:?}");
@@ -334,7 +333,7 @@ fn events_without_a_readable_timestamp_keep_their_place() {
         });
         let mut follower = Follower::start(lxmon([&*server.0.remote(), "-f", "json", "--sort-window", "20s"]));
         server.1.recv_timeout(PATIENCE).unwrap();
-        let numbers: Vec<_> = follower.end().iter().map(|line| number_in(line.as_bytes()).unwrap()).collect();
+        let numbers: Vec<_> = follower.terminate().iter().map(|line| number_in(line.as_bytes()).unwrap()).collect();
         assert!(numbers.iter().copied().eq(0..8), "{unreadable:?}: {numbers:?}");
     }
 }

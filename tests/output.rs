@@ -3,14 +3,11 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-use crate::support::program::{Running, finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon, terminal};
 use crate::support::standin::{Connection, StandIn, numbered};
 
 /// A server that sends one event and nothing more.
@@ -34,28 +31,17 @@ fn endless() -> StandIn {
 }
 
 /// Asserts that the program ends soon, with status 0 and nothing on standard error.
-fn assert_ends_well(running: Running, what: &str) {
+fn assert_ends_well(running: Follower, what: &str) {
     let gone = Instant::now();
     let outcome = running.end();
     assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{what}");
     assert!(gone.elapsed() < Duration::from_secs(10), "{what}: {:?}", gone.elapsed());
 }
 
-/// Both ends of a new pseudo-terminal that is not the controlling terminal of any process.
-pub(crate) fn terminal() -> (OwnedFd, File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let no_controlling = i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).unwrap();
-    let slave = File::options().read(true).write(true).custom_flags(no_controlling).open(name).unwrap();
-    (master, slave)
-}
-
 #[test]
 fn a_reader_of_a_pipe_that_goes_away_ends_it() {
     for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
-        let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+        let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json"]));
         running.line();
         running.close_stdout();
         assert_ends_well(running, what);
@@ -66,7 +52,7 @@ fn a_reader_of_a_pipe_that_goes_away_ends_it() {
 fn a_reader_of_a_socket_that_goes_away_ends_it() {
     for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let running = Running::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), OwnedFd::from(theirs));
+        let running = Follower::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), OwnedFd::from(theirs));
         (&ours).read_exact(&mut [0]).unwrap();
         if what == "with a write that fails" {
             // Closing a socket with unread data resets the connection, so that a blocked write fails.
@@ -82,9 +68,10 @@ fn a_terminal_that_goes_away_ends_it() {
     // The program sees either the hang-up or a failed write (EIO), whichever comes first: many rounds cover both.
     for _ in 0..20 {
         for (server, what) in [(silent(), "while no event comes"), (endless(), "with a write that fails")] {
-            let (master, slave) = terminal();
-            let running = Running::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), slave);
-            File::from(master).read_exact(&mut [0]).unwrap();
+            let (mut master, slave) = terminal();
+            let running = Follower::start_into(&mut lxmon([&*server.remote(), "-f", "json"]), slave);
+            master.read_exact(&mut [0]).unwrap();
+            drop(master);
             assert_ends_well(running, what);
         }
     }
@@ -104,7 +91,7 @@ fn a_reader_that_takes_one_line_ends_it() {
 
 #[test]
 fn a_reader_that_leaves_the_demonstration_ends_it() {
-    let mut running = Running::start(&mut lxmon(["--demo", "-f", "json"]));
+    let mut running = Follower::start(&mut lxmon(["--demo", "-f", "json"]));
     running.line();
     running.close_stdout();
     assert_ends_well(running, "demonstration");
@@ -114,16 +101,12 @@ fn a_reader_that_leaves_the_demonstration_ends_it() {
 fn a_reader_that_goes_away_ends_it_with_standard_error_closed_too() {
     for server in [silent(), endless()] {
         let (stdout, stderr) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
-        let mut child = lxmon([&*server.remote(), "-f", "json", "--debug"])
-            .stdin(Stdio::null())
-            .stdout(stdout.1)
-            .stderr(stderr.1)
-            .spawn()
-            .unwrap();
+        let command = lxmon([&*server.remote(), "-f", "json", "--debug"]);
+        let mut running = Follower::start_with(command, [Stdio::null(), stdout.1.into(), stderr.1.into()]);
         BufReader::new(stdout.0).read_line(&mut String::new()).unwrap();
         drop(stderr.0);
         let gone = Instant::now();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(running.wait(), Some(0));
         // Soon, and not only after lxmon has given up the silent server and received another event.
         assert!(gone.elapsed() < Duration::from_secs(10), "{:?}", gone.elapsed());
     }
@@ -133,19 +116,19 @@ fn a_reader_that_goes_away_ends_it_with_standard_error_closed_too() {
 fn a_full_disk_is_one_error() {
     for server in [silent(), endless()] {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let outcome = Running::start_into(&mut lxmon([&*server.remote()]), full).end();
+        let outcome = Follower::start_into(&mut lxmon([&*server.remote()]), full).end();
         assert_eq!(outcome.status, 1);
         assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n");
     }
     for option in ["--list-actions", "--help", "-h", "--version", "-V", "--man", "--completions=bash"] {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let outcome = Running::start_into(&mut lxmon([option]), full).end();
+        let outcome = Follower::start_into(&mut lxmon([option]), full).end();
         assert_eq!(outcome.status, 1, "{option}");
         assert_eq!(outcome.stderr, "lxmon: writing to standard output: No space left on device\n", "{option}");
         // A reader that does not read the output to its end is not an error.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let outcome = Running::start_into(&mut lxmon([option]), writer).end();
+        let outcome = Follower::start_into(&mut lxmon([option]), writer).end();
         assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{option}");
     }
 }
@@ -159,7 +142,7 @@ fn a_limit_on_the_size_of_files_is_one_error_and_no_death_by_a_signal() {
     // The unit of `ulimit -f` is a block of 512 or 1024 bytes, depending on the shell.
     command.args(["-c", "ulimit -f 8; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lxmon")]);
     command.args([&*server.remote(), "-f", "json"]);
-    let outcome = Running::start_into(&mut command, File::create(&path).unwrap()).end();
+    let outcome = Follower::start_into(&mut command, File::create(&path).unwrap()).end();
     assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
     // Everything that fits into the limit is written.
     let written = std::fs::read_to_string(&path).unwrap();

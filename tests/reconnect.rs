@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::follower::Follower;
-use crate::support::program::{PATIENCE, Running, lxmon, run};
+use crate::support::program::{Follower, PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 use crate::support::wait_until;
 
@@ -158,7 +157,7 @@ fn what_was_sent_before_the_end_is_printed_though_no_answer_can_be_given_any_mor
     let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
     follower.wait_for(|line| line == numbered(0));
     follower.signal(Signal::STOP);
-    wait_until(|| stat(follower.id())[0] == "T");
+    follower.wait_for_state("T");
     go.send(()).unwrap();
     ended.recv_timeout(PATIENCE).unwrap();
     follower.signal(Signal::CONT);
@@ -167,9 +166,13 @@ fn what_was_sent_before_the_end_is_printed_though_no_answer_can_be_given_any_mor
         follower.seen.iter().cloned().eq((0..EVENTS).map(numbered)),
         "{} of {EVENTS}: {:?}",
         follower.seen.len(),
-        follower.told
+        follower.notices
     );
-    assert!(follower.told[0].ends_with("connection lost: the server closed the connection"), "{:?}", follower.told);
+    assert!(
+        follower.notices[0].ends_with("connection lost: the server closed the connection"),
+        "{:?}",
+        follower.notices
+    );
 }
 
 #[test]
@@ -216,7 +219,7 @@ fn a_socket_that_disappears_is_waited_for() {
     });
     assert_eq!(follower.wait(), Some(0));
     assert_eq!(follower.seen, [numbered(0), numbered(1)]);
-    assert!(follower.has_told("(the server closed the connection); reconnected after "), "{:?}", follower.told);
+    assert!(follower.has_notice("(the server closed the connection); reconnected after "), "{:?}", follower.notices);
 }
 
 /// A server that sends an event on the first connection, ends it, and refuses all later ones as if it were starting.
@@ -241,7 +244,7 @@ fn the_other_ends_come_while_the_server_is_away_too() {
         assert!(outcome.stderr.contains(notice), "{}", outcome.stderr);
     }
     let server = lost_for_good();
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+    let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json"]));
     running.line();
     wait_until(|| server.requests().len() == 1);
     running.close_stdout();
@@ -325,7 +328,7 @@ fn a_server_that_is_away_holds_up_no_other() {
     for gap in gaps {
         assert_eq!((&gap["remote"], &gap["metadata"]["remote"]), (&(*away).into(), &(*away).into()));
     }
-    assert!(!follower.told.iter().any(|line| line.contains(&format!("{stays}: connection lost"))));
+    assert!(!follower.notices.iter().any(|line| line.contains(&format!("{stays}: connection lost"))));
 }
 
 #[test]
@@ -359,8 +362,8 @@ fn one_server_of_two_that_is_lost_for_good_is_told_and_the_last_one_is_the_end()
     leave.send(()).unwrap();
     leave.send(()).unwrap();
     assert_eq!(both.wait(), Some(1));
-    assert!(both.has_told(&format!("lxmon: {}: connection lost: ", steady.remote())), "{:?}", both.told);
-    assert_eq!(both.told.last().unwrap(), "lxmon: none of the remotes is followed any more");
+    assert!(both.has_notice(&format!("lxmon: {}: connection lost: ", steady.remote())), "{:?}", both.notices);
+    assert_eq!(both.notices.last().unwrap(), "lxmon: none of the remotes is followed any more");
     assert_eq!(both.seen.len(), 1);
 }
 
@@ -473,7 +476,7 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
     let took = begun.elapsed();
     let after = Holdings::of(follower.id());
     println!("{flaps} flaps in {:.1} s: {before:?}, then {after:?}", took.as_secs_f64());
-    follower.end();
+    follower.terminate();
 
     let gaps = gaps(follower.seen.iter().map(String::as_str));
     let events: Vec<_> = follower.seen.iter().filter(|line| !line.contains(r#""type":"gap""#)).cloned().collect();
@@ -482,7 +485,7 @@ fn a_server_that_flaps_is_followed_each_time_and_costs_nothing_that_stays() {
     assert_eq!(gaps.len() as u64, 2 * flaps);
     assert!(follower.seen.iter().step_by(3).all(|line| !line.contains(r#""type":"gap""#)));
     for told in ["; reconnecting", " may be missing"] {
-        let count = follower.told.iter().filter(|line| line.ends_with(told)).count();
+        let count = follower.notices.iter().filter(|line| line.ends_with(told)).count();
         assert_eq!(count as u64, flaps, "{told}");
     }
     assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));

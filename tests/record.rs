@@ -8,8 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::follower::Follower;
-use crate::support::program::{Running, finish, lxmon, run};
+use crate::support::program::{Follower, finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn};
 use crate::support::wait_until;
 
@@ -72,7 +71,7 @@ fn a_file_that_was_moved_away_is_made_anew_at_once_on_sigusr1() {
     fs::rename(&path, &moved).unwrap();
     follower.signal(Signal::USR1);
     wait_until(|| path.exists());
-    follower.end();
+    follower.terminate();
     assert_eq!((lines(&path).len(), lines(&moved).len()), (0, 3));
 }
 
@@ -128,7 +127,7 @@ fn a_full_disk_costs_whole_events_and_the_record_says_how_many() {
     assert_eq!(gap["metadata"]["last_event"], "2026-11-26T12:00:00.000002Z");
     assert_eq!(recorded[1..], [event(10)]);
     drop(more);
-    follower.end();
+    follower.terminate();
 }
 
 #[test]
@@ -150,7 +149,7 @@ fn what_is_no_file_to_append_to_is_refused_with_a_hint() {
     }
     let output = fs::OpenOptions::new().append(true).open(path("output")).unwrap();
     let mut command = lxmon(["--replay", &path("replayed"), "--record", &path("output")]);
-    let outcome = Running::start_into(&mut command, output).end();
+    let outcome = Follower::start_into(&mut command, output).end();
     assert!(outcome.status == 2 && outcome.stderr.contains("it is the output too"), "{}", outcome.stderr);
 }
 

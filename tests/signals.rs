@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 
-use crate::support::program::{Running, lxmon};
+use crate::support::program::{Follower, lxmon};
 use crate::support::standin::{Connection, Limits, StandIn, numbered};
 
 /// The signals that end the program, and the status that a shell reports for each. Signals that the tests were started
@@ -66,7 +66,7 @@ fn count_in_order(stdout: &str) -> u64 {
 fn while_idle_it_dies_by_the_signal_and_says_nothing() {
     for (signal, status) in ending() {
         let (server, said) = serving(1);
-        let mut running = Running::start(&mut following(&server, &[]));
+        let mut running = Follower::start(&mut following(&server, &[]));
         running.line();
         assert_eq!(said.recv(), Ok("all read"));
         running.signal(signal);
@@ -78,7 +78,7 @@ fn while_idle_it_dies_by_the_signal_and_says_nothing() {
 #[test]
 fn what_the_sort_window_holds_is_printed_before_the_signal_ends_it() {
     let (server, said) = serving(2);
-    let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "1h"]));
+    let running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "1h"]));
     assert_eq!(said.recv(), Ok("all read"));
     running.signal(Signal::TERM);
     let outcome = running.end();
@@ -91,7 +91,7 @@ fn all_that_was_read_is_printed_when_the_reader_reads_on() {
     const EVENTS: u64 = 1500;
     for (signal, status) in ending() {
         let (server, said) = serving(EVENTS);
-        let running = Running::start(&mut following(&server, &[]));
+        let running = Follower::start(&mut following(&server, &[]));
         assert_eq!(said.recv(), Ok("all read"));
         running.signal(signal);
         let outcome = running.end();
@@ -111,7 +111,7 @@ fn a_burst_that_goes_on_is_cut_between_two_events() {
             }
         });
         // A small buffer, because all queued events must be written within a second.
-        let mut running = Running::start(&mut following(&server, &["--buffer", "256KiB"]));
+        let mut running = Follower::start(&mut following(&server, &["--buffer", "256KiB"]));
         let mut begun = String::new();
         for _ in 0..1000 {
             begun += &running.line();
@@ -134,7 +134,7 @@ fn a_stopped_reader_does_not_keep_it_alive() {
 
 fn assert_stopped_reader_is_left(signal: Signal, status: i32) {
     let (server, said) = serving(3000);
-    let running = Running::start(&mut following(&server, &[]));
+    let running = Follower::start(&mut following(&server, &[]));
     assert_eq!(said.recv(), Ok("all read"));
     // The pipe cannot hold all events.
     crate::support::wait_until(|| running.unread() > 32 << 10);
@@ -151,7 +151,7 @@ fn assert_stopped_reader_is_left(signal: Signal, status: i32) {
 fn a_second_signal_ends_it_at_once() {
     for ((first, _), (second, status)) in ending().into_iter().zip(ending().into_iter().cycle().skip(1)) {
         let (server, said) = serving(3000);
-        let running = Running::start(&mut following(&server, &[]));
+        let running = Follower::start(&mut following(&server, &[]));
         assert_eq!(said.recv(), Ok("all read"));
         crate::support::wait_until(|| running.unread() > 32 << 10);
         running.signal(first);
@@ -167,7 +167,7 @@ fn a_second_signal_ends_it_at_once() {
 fn it_dies_by_the_signal_while_the_server_does_not_answer() {
     for (signal, status) in ending() {
         let server = StandIn::new(Connection::wait);
-        let running = Running::start(&mut following(&server, &[]));
+        let running = Follower::start(&mut following(&server, &[]));
         let mut requests = Vec::new();
         crate::support::wait_until(|| {
             requests.extend(server.requests());
@@ -205,8 +205,8 @@ fn it_dies_by_the_signal_while_tcp_connects() {
         let hangs = TcpStream::connect_timeout(&address, Duration::from_millis(200));
         assert!(hangs.is_err_and(|error| error.kind() == std::io::ErrorKind::TimedOut));
         let (_directory, mut command) = configured(address);
-        let running = Running::start(&mut command);
-        running.wait_for_stderr("connecting to ");
+        let mut running = Follower::start(&mut command);
+        running.wait_for_notice("connecting to ");
         running.signal(signal);
         let outcome = running.end();
         assert_eq!(outcome.status, status, "{signal:?}: {}", outcome.stderr);
@@ -219,7 +219,7 @@ fn it_dies_by_the_signal_while_tls_gets_no_answer() {
     for (signal, status) in ending() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (_directory, mut command) = configured(listener.local_addr().unwrap());
-        let running = Running::start(&mut command);
+        let running = Follower::start(&mut command);
         let (stream, _) = listener.accept().unwrap();
         // The client's first handshake message has arrived.
         assert!(stream.peek(&mut [0]).unwrap() > 0);
@@ -240,10 +240,10 @@ fn it_dies_by_the_signal_while_it_waits_to_reconnect() {
             connection.event(&numbered(0));
             connection.end();
         });
-        let mut running = Running::start(&mut following(&server, &["-v"]));
+        let mut running = Follower::start(&mut following(&server, &["-v"]));
         running.line();
         // By now it waits for the next attempt, at least 125 ms; a busy machine may send the signal later.
-        running.wait_for_stderr("trying again");
+        running.wait_for_notice("trying again");
         running.signal(signal);
         assert_eq!(running.end().status, status, "{signal:?}");
     }
@@ -254,7 +254,7 @@ fn a_hang_up_that_nohup_ignores_is_ignored() {
     let (server, _said) = serving(1);
     let mut command = Command::new("nohup");
     command.args([env!("CARGO_BIN_EXE_lxmon"), &server.remote(), "-f", "json", "--timeout", "700ms"]);
-    let mut running = Running::start(&mut command);
+    let mut running = Follower::start(&mut command);
     running.line();
     running.signal(Signal::HUP);
     assert_eq!(running.end().status, 0);
@@ -264,7 +264,7 @@ fn a_hang_up_that_nohup_ignores_is_ignored() {
 fn the_demonstration_leaves_no_socket_behind() {
     for (signal, status) in ending() {
         let directory = tempfile::tempdir().unwrap();
-        let mut running = Running::start(lxmon(["--demo", "-f", "json"]).env("TMPDIR", directory.path()));
+        let mut running = Follower::start(lxmon(["--demo", "-f", "json"]).env("TMPDIR", directory.path()));
         running.line();
         assert_eq!(directory.path().read_dir().unwrap().count(), 1);
         running.signal(signal);
@@ -275,7 +275,7 @@ fn the_demonstration_leaves_no_socket_behind() {
 
 /// Stops the program with SIGTSTP. The system discards this signal in an orphaned process group, so the program needs a
 /// group of its own.
-fn suspend(running: &Running) {
+fn suspend(running: &Follower) {
     running.signal(Signal::TSTP);
     running.wait_for_state("T");
 }
@@ -295,7 +295,7 @@ fn suspended_and_resumed_it_goes_on_where_it_was() {
         connection.wait();
     });
     let mut command = following(&server, &["-n", &EVENTS.to_string()]);
-    let mut running = Running::start(command.process_group(0));
+    let mut running = Follower::start(command.process_group(0));
     let first = running.line();
     suspend(&running);
     go.send(()).unwrap();
@@ -326,7 +326,7 @@ fn a_server_that_gives_up_meanwhile_is_told_after_all_that_it_had_sent() {
         connection.end();
         say.lock().unwrap().send(()).unwrap();
     });
-    let mut running = Running::start(following(&server, &["-n4"]).process_group(0));
+    let mut running = Follower::start(following(&server, &["-n4"]).process_group(0));
     let first = running.line();
     suspend(&running);
     go.send(()).unwrap();

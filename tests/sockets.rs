@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use tempfile::TempDir;
 
 use crate::support::machine::{Machine, ORDINARY};
-use crate::support::program::{Running, finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{frame, numbered, opcode, read_head, switching_protocols};
 
 #[test]
@@ -231,8 +231,8 @@ fn a_server_that_accepts_nothing_now_is_waited_for() {
     let in_queue = UnixStream::connect(&path).unwrap();
     let both = [("LXD_SOCKET", &path), ("INCUS_SOCKET", &directory.path().join("none"))];
     let mut command = lxmon(["-n1", "-f", "json", "-v"]);
-    let running = Running::start(command.envs(both));
-    running.wait_for_stderr(&format!("local: LXD (its socket {} answers) at ", path.display()));
+    let mut running = Follower::start(command.envs(both));
+    running.wait_for_notice(&format!("local: LXD (its socket {} answers) at ", path.display()));
     drop(in_queue);
     std::thread::spawn(move || {
         // The queue has room again.

@@ -1,18 +1,18 @@
 //! If standard error accepts nothing or is closed, only notices are lost.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::flow::SOON;
-use crate::output::terminal;
-use crate::support::program::{Lines, lxmon};
+use crate::support::program::{Follower, lxmon, terminal};
 use crate::support::standin::{Connection, QUICK, StandIn, numbered};
 
 /// Both ends of a full pipe; a write blocks or fails.
@@ -55,35 +55,27 @@ fn steady() -> (StandIn, mpsc::Receiver<()>) {
 }
 
 /// Sends SIGTERM, and asserts that the program soon dies by it.
-fn assert_ends_by_signal(mut child: Child, what: &str) {
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let begun = Instant::now();
-    let mut status = None;
-    while status.is_none() && begun.elapsed() < SOON {
-        std::thread::sleep(Duration::from_millis(5));
-        status = child.try_wait().unwrap();
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
-    let signal = status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status));
-    assert_eq!(signal, Some(Signal::TERM.as_raw()), "{what}: {status:?}");
+fn assert_ends_by_signal(mut running: Follower, what: &str) {
+    running.signal(Signal::TERM);
+    let sent = Instant::now();
+    let status = running.exit_status();
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{what}: {status:?}");
+    assert!(sent.elapsed() < SOON, "{what}: {:?}", sent.elapsed());
 }
 
 /// Follows two servers, one of which causes many notices, with this standard error. Asserts that events are still
 /// printed, that pings are still answered, and that SIGTERM ends the program.
 fn follow_with(stderr: impl Into<Stdio>, what: &str) {
     let (flapping, (steady, answered)) = (flapping(), steady());
-    let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-    let mut lines = Lines::new(child.stdout.take().unwrap());
+    let command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
+    let mut running = Follower::start_with(command, [Stdio::null(), Stdio::piped(), stderr.into()]);
     let mut from_steady = 0;
-    let begun = Instant::now();
-    while from_steady < 20 {
-        let Some(line) = lines.next_within(SOON.saturating_sub(begun.elapsed())) else { break };
-        from_steady += u32::from(line.contains(&steady.remote()));
+    let deadline = Instant::now() + SOON;
+    while from_steady < 20 && running.see_line(deadline) {
+        from_steady += u32::from(running.seen.last().unwrap().contains(&steady.remote()));
     }
     let answers = answered.try_iter().count();
-    assert_ends_by_signal(child, what);
+    assert_ends_by_signal(running, what);
     assert!(from_steady >= 20 && answers >= 19, "{what}: {from_steady} events, {answers} answers");
     steady.assert_never_cut();
 }
@@ -96,9 +88,9 @@ fn a_standard_error_that_is_full_and_unread_stops_nothing() {
 
 #[test]
 fn a_standard_error_that_is_a_stopped_terminal_stops_nothing() {
-    let (master, slave) = terminal();
+    let (mut master, slave) = terminal();
     // Ctrl-S stops the terminal's output.
-    File::from(master.try_clone().unwrap()).write_all(b"\x13").unwrap();
+    master.write_all(b"\x13").unwrap();
     follow_with(slave, "stopped");
 }
 
@@ -119,11 +111,10 @@ fn a_standard_error_that_takes_nothing_or_is_gone_stops_nothing() {
 #[test]
 fn a_terminal_that_is_stopped_keeps_the_connections_and_signals_end_it() {
     let (flapping, (steady, answered)) = (flapping(), steady());
-    let (master, slave) = terminal();
-    let mut command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
-    command.stdin(Stdio::null()).stdout(slave.try_clone().unwrap()).stderr(slave);
-    let child = command.spawn().unwrap();
-    let mut master = File::from(master);
+    let (mut master, slave) = terminal();
+    let command = lxmon([&*flapping.remote(), &*steady.remote(), "-f", "json", "-v"]);
+    let streams = [Stdio::null(), slave.try_clone().unwrap().into(), slave.into()];
+    let running = Follower::start_with(command, streams);
     assert!(master.read(&mut [0; 64]).unwrap() > 0);
     master.write_all(b"\x13").unwrap();
     answered.try_iter().count();
@@ -132,7 +123,7 @@ fn a_terminal_that_is_stopped_keeps_the_connections_and_signals_end_it() {
     while answers < 40 && answered.recv_timeout(SOON.saturating_sub(begun.elapsed())).is_ok() {
         answers += 1;
     }
-    assert_ends_by_signal(child, "stopped terminal");
+    assert_ends_by_signal(running, "stopped terminal");
     assert_eq!(answers, 40);
     steady.assert_never_cut();
 }
@@ -146,16 +137,11 @@ fn bad_lines_of_a_recording_with_standard_error_full_cost_no_good_one() {
     }
     for blocking in [true, false] {
         let (_reader, full) = full_pipe(blocking);
-        let mut command = lxmon(["--replay", recording.path().to_str().unwrap(), "-f", "json"]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
-        let mut lines = Lines::new(child.stdout.take().unwrap());
-        let (begun, mut seen) = (Instant::now(), Vec::new());
-        while let Some(line) = lines.next_within(SOON.saturating_sub(begun.elapsed())) {
-            seen.push(line);
-        }
-        let ended = begun.elapsed() < SOON;
-        let _ = child.kill();
-        child.wait().unwrap();
+        let command = lxmon(["--replay", recording.path().to_str().unwrap(), "-f", "json"]);
+        let mut running = Follower::start_with(command, [Stdio::null(), Stdio::piped(), full.into()]);
+        let begun = Instant::now();
+        running.read_for(SOON);
+        let (ended, seen) = (begun.elapsed() < SOON, &running.seen);
         assert!(seen.iter().cloned().eq((0..GOOD).map(numbered)), "{} good events, ended: {ended}", seen.len());
         assert!(ended, "the program has not ended");
     }
@@ -173,12 +159,11 @@ fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
         }),
     );
     let (master, slave) = terminal();
-    let mut command = lxmon([&*flapping.remote(), &*busy.remote(), "-f", "json", "-v", "--color=never"]);
-    let (out, err) = (slave.try_clone().unwrap(), slave);
-    let mut child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
-    drop(command);
+    let command = lxmon([&*flapping.remote(), &*busy.remote(), "-f", "json", "-v", "--color=never"]);
+    let streams = [Stdio::null(), slave.try_clone().unwrap().into(), slave.into()];
+    let _running = Follower::start_with(command, streams);
     let mut notices = 0;
-    for line in std::io::BufRead::lines(std::io::BufReader::with_capacity(512, File::from(master))) {
+    for line in std::io::BufRead::lines(std::io::BufReader::with_capacity(512, master)) {
         let line = line.unwrap();
         let line = line.trim_end_matches('\r');
         let is_notice = line.starts_with("lxmon: ") && !line.contains('{');
@@ -189,7 +174,5 @@ fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
             break;
         }
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert_eq!(notices, WANTED);
 }

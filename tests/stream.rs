@@ -1,12 +1,10 @@
 //! The ordinary course: lxmon subscribes, prints the events, and ends.
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::program::{Running, finish, lxmon, run};
+use crate::support::program::{Follower, finish, finish_with_input, lxmon, run};
 use crate::support::standin::{Connection, QUICK, StandIn, numbered, opcode};
 
 /// A server that sends these events and keeps the connection open.
@@ -172,7 +170,7 @@ fn neighbours_that_changed_places_are_put_back() {
 #[test]
 fn an_event_is_out_at_once_when_none_waits() {
     let server = serving(vec![numbered(0)]);
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json"]));
+    let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json"]));
     // The connection stays open and silent: only a flush can have delivered the line.
     assert_eq!(running.line().trim_end(), numbered(0));
     running.signal(Signal::TERM);
@@ -184,11 +182,8 @@ fn colours_follow_the_rules() {
     let event = numbered(0);
     let colored = |options: &[&str], environment: &[(&str, &str)]| {
         let mut command = lxmon(["--replay", "-", "-f", "yaml"]);
-        command.args(options).envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        output.stdout.contains(&0x1b)
+        command.args(options).envs(environment.iter().copied());
+        finish_with_input(&mut command, event.as_bytes()).stdout.contains('\x1b')
     };
     for (options, environment, expected) in [
         (&[][..], &[][..], false),
@@ -259,7 +254,7 @@ fn a_reader_that_stops_loses_nothing_while_the_buffer_lasts() {
     const EVENTS: u64 = 60_000;
     // More than the 8 MiB of queued events beyond which back-pressure begins.
     let server = bursting(EVENTS);
-    let running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
+    let running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
     std::thread::sleep(Duration::from_secs(2));
     let outcome = running.end();
     assert!(outcome.stdout.lines().eq((0..EVENTS).map(numbered)), "{}", outcome.stderr);
@@ -270,7 +265,7 @@ fn a_reader_that_stops_loses_nothing_while_the_buffer_lasts() {
 fn what_the_buffer_cannot_hold_is_dropped_and_told_to_the_event() {
     const EVENTS: u64 = 40_000;
     let server = bursting(EVENTS);
-    let running = Running::start(&mut lxmon([
+    let running = Follower::start(&mut lxmon([
         &*server.remote(),
         "-f",
         "json",
@@ -310,7 +305,7 @@ fn time_without_the_processor_does_not_count_as_lateness() {
         connection.event(&numbered(1));
         connection.wait();
     });
-    let mut running = Running::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "500ms", "-n2"]));
+    let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--sort-window", "500ms", "-n2"]));
     // By now the first event is in the sort window, or still in the socket: the test works with either.
     std::thread::sleep(Duration::from_millis(100));
     running.signal(Signal::STOP);

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
-use crate::support::program::{Running, finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{frame, numbered, opcode};
 use crate::support::tls::{Authority, Client, TlsServer, answer, config, https, listen, params, self_signed, send_one};
 
@@ -177,11 +177,11 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
         finish(command.args(names).args(options).env("LXD_CONF", client.directory.path()))
     };
     let mut command = lxmon(["--lxd", "n1:", "n2:", "dead:", "again:", "-f", "json", "-v"]);
-    let mut running = Running::start(command.env("LXD_CONF", client.directory.path()));
+    let mut running = Follower::start(command.env("LXD_CONF", client.directory.path()));
     let mut remotes = [running.line(), running.line()].map(|line| line.split(',').next().unwrap().to_owned());
     remotes.sort_unstable();
     assert_eq!(remotes, [r#"{"remote":"n1""#, r#"{"remote":"n2""#]);
-    running.wait_for_stderr("lxmon: dead: 127.0.0.1:1: connection refused");
+    running.wait_for_notice("lxmon: dead: 127.0.0.1:1: connection refused");
     running.signal(Signal::TERM);
     let outcome = running.end();
     // `again` names the same server as n1, which must be followed only once.

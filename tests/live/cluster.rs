@@ -14,8 +14,7 @@ use serde_json::Value;
 
 use super::server::{Client, Cluster, Server};
 use super::{SETTLE, alone, set, text};
-use crate::support::follower::Follower;
-use crate::support::program::PATIENCE;
+use crate::support::program::{Follower, PATIENCE};
 
 /// A user who knows each member as a remote of its name.
 fn user_of<const N: usize>(cluster: &Cluster, ports: [u16; N]) -> Client {
@@ -49,7 +48,7 @@ fn a_cluster_is_followed_through_each_member_and_through_both() {
         follower.wait_for(|line| line.contains("/1.0/profiles/one"));
         follower.wait_for(|line| line.contains("/1.0/profiles/two"));
         std::thread::sleep(SETTLE);
-        follower.end();
+        follower.terminate();
         let mut printed: Vec<_> = follower.events().iter().map(|event| text(event, "/location").to_owned()).collect();
         printed.sort_unstable();
         printed
@@ -92,10 +91,10 @@ fn a_member_that_dies_stops_nothing_of_the_others_and_is_followed_again() {
     // It can take a while until the members are connected to each other again.
     first.provoke(|line| line.contains("\"location\":\"n2\""), |attempt| set(&cluster.members[1], "back", attempt));
     for follower in [&mut first, &mut both] {
-        follower.end();
+        follower.terminate();
         assert!(!follower.seen.iter().any(|line| line.contains(r#""type":"gap""#)), "{:#?}", follower.seen);
         for lost in ["n1: connection lost", "may be missing"] {
-            assert!(!follower.has_told(lost), "{:?}", follower.told);
+            assert!(!follower.has_notice(lost), "{:?}", follower.notices);
         }
         let once: BTreeSet<_> = follower.seen.iter().collect();
         assert_eq!(once.len(), follower.seen.len(), "{:#?}", follower.seen);
@@ -122,16 +121,20 @@ fn a_member_that_joins_is_followed_and_one_that_is_removed_is_not() {
     cluster.members[2].client(&["profile", "create", "three"]);
     follower.wait_for(is_own("n3"));
 
-    follower.told.clear();
+    follower.notices.clear();
     cluster.members[0].client(&["cluster", "remove", "n2", "--yes"]);
     follower.wait_for_notice("prod/n2: is not in the cluster any more");
     cluster.members[0].client(&["profile", "create", "four"]);
     follower.wait_for(|line| line.contains("/1.0/profiles/four"));
     follower.read_for(SETTLE);
-    follower.end();
-    println!("{:#?}", follower.told);
-    let told = follower.told.iter().filter(|line| line.contains("prod/n2"));
-    assert!(told.clone().all(|line| !line.contains("hint") && !line.contains("certificate")), "{:#?}", follower.told);
+    follower.terminate();
+    println!("{:#?}", follower.notices);
+    let told = follower.notices.iter().filter(|line| line.contains("prod/n2"));
+    assert!(
+        told.clone().all(|line| !line.contains("hint") && !line.contains("certificate")),
+        "{:#?}",
+        follower.notices
+    );
     assert!(!follower.seen.iter().any(|line| line.contains(r#""type":"gap""#)));
 }
 
@@ -239,8 +242,8 @@ fn wait_until_online(victim: &Server, name: &str, other: &Server) {
 fn kill_and_restart(cluster: &mut Cluster, victim: usize, mut followers: [(&mut Follower, &str); 2]) -> Outage {
     let name = format!("n{}", victim + 1);
     for (follower, _) in &mut followers {
-        follower.has_told("");
-        follower.told.clear();
+        follower.has_notice("");
+        follower.notices.clear();
     }
     let (since, since_utc) = (Instant::now(), Utc::now());
     cluster.members[victim].kill();
@@ -320,7 +323,7 @@ fn killing_members_of_a_cluster_loses_and_doubles_nothing() {
     });
     std::thread::sleep(2 * SETTLE);
     for follower in recordings.iter_mut().chain([&mut members, &mut whole]) {
-        follower.end();
+        follower.terminate();
     }
 
     let deeds = deeds.into_inner().unwrap();

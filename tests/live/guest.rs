@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::server::{Kind, Server};
 use super::{alone, text};
-use crate::support::follower::Follower;
-use crate::support::program::finish;
+use crate::support::program::{Follower, finish};
 
 /// Follows the guest socket in a container, while the container's configuration is changed from outside.
 fn guest(kind: Kind) {
@@ -35,7 +34,7 @@ fn guest(kind: Kind) {
     device(&["add", name, "null2", "unix-char", "path=/dev/null2", "source=/dev/null"]);
     device(&["override", name, "root", "size=1GiB"]);
     device(&["remove", name, "null2"]);
-    assert_eq!(devices.wait(), Some(0), "{:?}", devices.told);
+    assert_eq!(devices.wait(), Some(0), "{:?}", devices.notices);
 
     // A guest that is subscribed already goes on when the server takes the socket away, others find none.
     all.wait_for(|line| line.contains("removed"));
@@ -45,7 +44,7 @@ fn guest(kind: Kind) {
     assert!(late.stderr.contains("there is no such socket"), "{}", late.stderr);
     set("user.x", "2");
     set("user.y", "say \"é\"");
-    assert_eq!(all.wait(), Some(0), "{:?}", all.told);
+    assert_eq!(all.wait(), Some(0), "{:?}", all.notices);
 
     let metadata = |follower: &Follower, types: &[&str]| -> Vec<Value> {
         let events = follower.events().into_iter();

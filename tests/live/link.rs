@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::alone;
 use super::server::{Client, Kind, PASSWORD, Server};
 use crate::reconnect::{gaps, length};
-use crate::support::follower::Follower;
+use crate::support::program::Follower;
 
 /// A client, a server and a router between them, each in its own network namespace. The addresses are reserved for
 /// documentation (RFC 5737).
@@ -116,7 +116,7 @@ fn a_dead_line_is_noticed_by_its_silence_and_followed_again_when_it_lives() {
     let faults: [(&str, [Change; 2], Duration); 2] =
         [("cut", [Link::cut, Link::mend], minute), ("unplugged", [Link::unplug, Link::plug], Duration::ZERO)];
     for (fault, [cut, mend], down) in faults {
-        follower.told.clear();
+        follower.notices.clear();
         cut(&link);
         let begun = Instant::now();
         server.client(&["profile", "create", &format!("while-{fault}")]);
@@ -130,13 +130,13 @@ fn a_dead_line_is_noticed_by_its_silence_and_followed_again_when_it_lives() {
         let back = begun.elapsed();
         server.client(&["profile", "create", &format!("after-{fault}")]);
         follower.wait_for(about(&format!("after-{fault}")));
-        let tried: Vec<_> = follower.told.iter().filter(|line| line.ends_with("; trying again")).collect();
+        let tried: Vec<_> = follower.notices.iter().filter(|line| line.ends_with("; trying again")).collect();
         let gap = gaps(follower.seen.iter().map(String::as_str)).pop().unwrap();
         println!("{fault} for {dead:.1?}: noticed after {noticed:.1?}, back after {back:.1?}; {tried:#?}");
         assert!(length(&gap) >= dead, "{gap}");
         assert_eq!(gap["metadata"]["reason"], "no sign of life for 30 s");
     }
-    follower.end();
+    follower.terminate();
     let seen: Vec<_> = follower.events();
     let seen: Vec<_> = seen
         .iter()

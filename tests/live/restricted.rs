@@ -2,8 +2,7 @@
 
 use super::server::{Client, Kind, Server};
 use super::{alone, text};
-use crate::support::follower::Follower;
-use crate::support::program::finish;
+use crate::support::program::{Follower, finish};
 
 #[test]
 #[ignore = "needs LXD and Incus: run by CI"]
@@ -58,7 +57,7 @@ fn a_restricted_certificate_follows_what_it_may_and_is_told_what_it_may_not() {
                             server.client(&["profile", "set", "default", "user.x", &attempt, "--project", "web"]);
                         },
                     );
-                    follower.end();
+                    follower.terminate();
                     assert!(follower.events().iter().all(|event| text(event, "/project") != "other"));
                 }
                 Some((refusal, hint)) => {

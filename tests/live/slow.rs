@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::alone;
 use super::server::{Kind, Server};
-use crate::support::follower::Follower;
+use crate::support::program::Follower;
 
 /// The speeds of the slow readers, in bytes per second.
 const READERS: [u32; 5] = [4_000, 6_000, 12_000, 20_000, 25_000];
@@ -107,12 +107,12 @@ impl Reader {
 
     /// Ends lxmon; returns a description of missing or duplicated events or of a lost connection, if any.
     fn fault(&mut self, requests: u32) -> Option<String> {
-        self.follower.end();
+        self.follower.terminate();
         self.read_lines(Duration::ZERO);
         let once: BTreeSet<_> = self.numbers.iter().copied().collect();
         let missing: Vec<_> = (0..requests).filter(|number| !once.contains(number)).collect();
         let doubled = self.numbers.len() - once.len();
-        let said = &self.follower.told;
+        let said = &self.follower.notices;
         let said_so = said.iter().any(|line| line.contains("connection lost") || line.contains("dropped"));
         let report = format!("{}: {} events, {doubled} repeated, missing: {missing:?}", self.name, self.numbers.len());
         println!("{report}");

@@ -2,8 +2,7 @@
 
 use super::alone;
 use super::server::{Kind, Server};
-use crate::support::follower::Follower;
-use crate::support::program::finish;
+use crate::support::program::{Follower, finish};
 
 /// The project that Incus creates for the user `nobody` at the first connection.
 const PROJECT: &str = "user-65534";
@@ -21,7 +20,7 @@ fn ordinary_user(kind: Kind) {
     server.client(&["profile", "create", "hidden"]);
     server.client(&["profile", "create", "shown", "--project", PROJECT]);
     for follower in [&mut own, &mut all] {
-        assert_eq!(follower.wait(), Some(0), "{:?}", follower.told);
+        assert_eq!(follower.wait(), Some(0), "{:?}", follower.notices);
         assert_eq!(follower.events()[0]["metadata"]["source"], format!("/1.0/profiles/shown?project={PROJECT}"));
     }
 

@@ -3,7 +3,6 @@
 
 pub(crate) mod arbitrary;
 pub(crate) mod claims;
-pub(crate) mod follower;
 pub(crate) mod machine;
 pub(crate) mod oidc;
 pub(crate) mod program;
