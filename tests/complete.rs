@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::support::program::{PATIENCE, finish, lxmon};
+use crate::support::program::{Follower, PATIENCE, finish, lxmon, terminal};
 use crate::support::standin::{Connection, StandIn};
 
 fn offered(words: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
@@ -166,7 +165,7 @@ const HOPELESS: &[&str] = &[
 /// A shell on its own terminal, in an empty directory. It uses lxmon's completion, but its `lxmon` command is a script
 /// that records its arguments.
 struct Shell {
-    child: Child,
+    _process: Follower,
     terminal: File,
     directory: TempDir,
     projects: Arc<Mutex<Vec<String>>>,
@@ -210,11 +209,7 @@ impl Shell {
         );
         fs::write(at("home/fish/config.fish"), fish).unwrap();
 
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let other = ptsname(&terminal, Vec::new()).unwrap();
-        let other = File::options().read(true).write(true).open(other.to_str().unwrap()).unwrap();
+        let (terminal, other) = terminal();
         let mut command = Command::new("setsid");
         command.args(["--ctty", name]);
         if name == "bash" {
@@ -225,9 +220,9 @@ impl Shell {
         command.env_clear().env("PATH", path).env("HOME", at("home")).env("ZDOTDIR", at("home"));
         command.env("XDG_CONFIG_HOME", at("home")).env("TERM", "dumb").env("LANG", "C.UTF-8").current_dir(at("empty"));
         command.env("LXD_CONF", at("conf")).env("LXD_SOCKET", stand_in.socket());
-        command.stdin(other.try_clone().unwrap()).stdout(other.try_clone().unwrap()).stderr(other);
-        let child = command.spawn().unwrap();
-        let mut shell = Self { child, terminal: terminal.into(), directory, projects, _stand_in: stand_in };
+        let streams = [other.try_clone().unwrap(), other.try_clone().unwrap(), other].map(Stdio::from);
+        let process = Follower::start_with(command, streams);
+        let mut shell = Self { _process: process, terminal, directory, projects, _stand_in: stand_in };
         shell.wait_for("READY>");
         Some(shell)
     }
@@ -298,8 +293,6 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.terminal.write_all(b"\x03exit\r");
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Whole screens: the help, and the session of the demonstration on terminals of several widths. `cargo insta review`,
 //! or `INSTA_UPDATE=always cargo test screens`, accepts a change.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -9,11 +8,10 @@ use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::Surface;
 use lxmon::render::pretty::{Options, Pretty, TimeStyle};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::support::program::{lxmon, run};
+use crate::support::program::{Follower, lxmon, run, terminal};
 
 /// The session, as `lxmon --demo --pretty --all-projects --time utc` shows it on a terminal of this width.
 fn session(width: usize, color: bool) -> String {
@@ -65,22 +63,18 @@ fn the_picture_in_the_readme_is_up_to_date() {
 
 /// What the program prints on a terminal with this many columns.
 fn on_a_terminal(columns: u16, options: &[&str]) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
+    let (mut terminal, screen) = terminal();
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let screen = File::options().read(true).write(true).open(name).unwrap();
     let session = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
     let mut command = lxmon(["--replay", session, "--pretty", "--color=never"]);
-    let mut child = command.args(options).stdout(screen).spawn().unwrap();
-    // Closes our copy of the terminal's other end, so that reading ends when the program does.
-    drop(command);
+    command.args(options);
+    // The command goes, and with it our copy of the terminal's other end, so that reading ends when the program does.
+    let running = Follower::start_into(command, screen);
     let mut printed = Vec::new();
     // At the end of a terminal's output, reading fails with EIO.
-    let _ = File::from(terminal).read_to_end(&mut printed);
-    assert!(child.wait().unwrap().success());
+    let _ = terminal.read_to_end(&mut printed);
+    assert_eq!(running.end().status, 0);
     String::from_utf8(printed).unwrap()
 }
 
