@@ -1,14 +1,13 @@
 //! Long streams and slow or stopped readers: no event is lost, duplicated or out of order, and memory does not grow.
 //! The short tests always run. CI runs the long ones; environment variables set their length.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::support::number_in;
-use crate::support::program::lxmon;
+use crate::support::program::{Follower, lxmon};
 use crate::support::standin::{Connection, Limits, QUICK, StandIn, frame, numbered, opcode};
 
 /// The length of a long test: the value of an environment variable, or `usual`.
@@ -65,27 +64,16 @@ fn assert_all(output: impl std::io::Read, events: u64, what: &str) {
     assert_eq!(expected, events, "{what}");
 }
 
-fn start(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Waits for the process to exit; returns its exit status and standard error.
-fn end(mut child: Child) -> (Option<i32>, String) {
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    (child.wait().unwrap().code(), said)
-}
-
 /// Asserts that everything a server sent is printed, however the server ends the connection.
 fn everything_before_the_end(events: u64) {
     for ending in [Ending::Close, Ending::Nothing, Ending::Reset] {
         for format in ["json", "yaml", "logfmt", "pretty"] {
             let server = StandIn::new(streaming(events, ending));
-            let mut child = start(&mut lxmon([&*server.remote(), "-f", format, "--no-reconnect"]));
-            assert_all(child.stdout.take().unwrap(), events, &format!("{format}, {ending:?}"));
-            let (status, said) = end(child);
-            assert_eq!(status, Some(1), "{said}");
-            assert!(said.contains("connection lost"), "{said}");
+            let mut running = Follower::start(lxmon([&*server.remote(), "-f", format, "--no-reconnect"]));
+            assert_all(running.output(), events, &format!("{format}, {ending:?}"));
+            let outcome = running.end();
+            assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+            assert!(outcome.stderr.contains("connection lost"), "{}", outcome.stderr);
         }
     }
 }
@@ -101,46 +89,23 @@ fn a_million_events_before_any_kind_of_end_are_printed_in_every_format() {
     everything_before_the_end(many("LXMON_TEST_EVENTS", 1_000_000));
 }
 
-/// A reader that reads at a constant rate in bytes per second: slow, but never stopped.
-struct Slow<R> {
-    inner: R,
-    rate: f64,
-    begun: Instant,
-    taken: f64,
-}
-
-impl<R: std::io::Read> std::io::Read for Slow<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let due = Duration::from_secs_f64(self.taken / self.rate);
-        std::thread::sleep(due.saturating_sub(self.begun.elapsed()));
-        let most = buffer.len().min(32 << 10);
-        let taken = self.inner.read(&mut buffer[..most])?;
-        #[expect(clippy::cast_precision_loss, reason = "at most 32 KiB")]
-        let more = taken as f64;
-        self.taken += more;
-        Ok(taken)
-    }
-}
-
 /// Asserts that a reader ten times slower than the server loses neither the connection nor an event.
 fn a_slow_reader(events: u64) {
     let server = StandIn::with_limits(Limits::LXD, streaming(events, Ending::Nothing));
     let command = || lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]);
     let begun = Instant::now();
-    let mut child = start(&mut command());
-    assert_all(child.stdout.take().unwrap(), events, "at full speed");
-    end(child);
+    let mut running = Follower::start(command());
+    assert_all(running.output(), events, "at full speed");
+    running.end();
     let full_speed = begun.elapsed();
 
-    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-    let bytes = (events * (numbered(events).len() as u64 + 1)) as f64;
-    let mut child = start(&mut command());
-    let output = child.stdout.take().unwrap();
-    let slow = Slow { inner: output, rate: bytes / full_speed.as_secs_f64() / 10.0, begun: Instant::now(), taken: 0.0 };
-    assert_all(slow, events, "ten times slower");
-    let (status, said) = end(child);
-    assert_eq!(status, Some(1));
-    assert!(!said.contains("dropped"), "{said}");
+    let bytes = events * (numbered(events).len() as u64 + 1);
+    let mut running = Follower::start(command());
+    let rate = u32::try_from(u128::from(bytes) * 100 / full_speed.as_millis()).unwrap();
+    assert_all(running.output_at(rate, Arc::default()), events, "ten times slower");
+    let outcome = running.end();
+    assert_eq!(outcome.status, 1);
+    assert!(!outcome.stderr.contains("dropped"), "{}", outcome.stderr);
     server.assert_never_cut();
 }
 
@@ -161,15 +126,12 @@ fn a_reader_that_takes_a_little_keeps_its_connection_and_loses_nothing() {
             number += 1;
         }
     });
-    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
-    let output = child.stdout.take().unwrap();
-    let lines = BufReader::new(Slow { inner: output, rate: 10_240.0, begun: Instant::now(), taken: 0.0 }).lines();
+    let mut running = Follower::start(lxmon([&*server.remote(), "-f", "json", "--no-reconnect"]));
+    let lines = BufReader::new(running.output_at(10_240, Arc::default())).lines();
     for (number, line) in (0..).zip(lines.take(1500)) {
         assert_eq!(number_in(line.unwrap().as_bytes()), Some(number));
     }
     server.assert_never_cut();
-    child.kill().unwrap();
-    end(child);
 }
 
 /// The server sends 5,000 events a second, and pings. Nobody reads the output until `pause` is over; then all of it is
@@ -196,11 +158,10 @@ fn a_stopped_reader(pause: Duration, limits: Limits, options: &[&str]) -> (u64, 
         connection.end();
     });
     let mut command = lxmon([&*server.remote(), "-f", "json", "--no-reconnect", "--gap-events"]);
-    let mut child = start(command.args(options));
+    let mut running = Follower::start(command.args(options));
     std::thread::sleep(pause);
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let lines = output.lines().map(Result::unwrap).collect();
-    let (_, said) = end(child);
+    let lines = BufReader::new(running.output()).lines().map(Result::unwrap).collect();
+    let said = running.end().stderr;
     server.assert_never_cut();
     (sent.load(Ordering::Relaxed), lines, said)
 }
@@ -263,8 +224,8 @@ fn peak(events: u64, options: &[&str]) -> u64 {
         }
         connection.wait();
     });
-    let mut child = start(lxmon([&*server.remote()]).args(options));
-    let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
+    let mut running = Follower::start(lxmon([&*server.remote()]).args(options));
+    let mut output = BufReader::with_capacity(1 << 20, running.output());
     // This pause is long enough to fill the queues, but too short for lxmon to drop events. With dropped events, the
     // peak would depend on chance.
     std::thread::sleep(Duration::from_millis(100));
@@ -274,12 +235,7 @@ fn peak(events: u64, options: &[&str]) -> u64 {
         assert!(output.read_until(b'\n', &mut line).unwrap() > 0);
         last = number_in(&line).or(last);
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let most = most.trim().trim_end_matches(" kB").parse().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    most
+    running.peak_memory()
 }
 
 #[test]
@@ -311,10 +267,10 @@ fn a_lone_event_appears_when_its_window_is_over() {
         }
         connection.wait();
     });
-    let mut child = start(&mut lxmon([&*server.remote(), "-f", "json", "-n", &EVENTS.to_string()]));
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut running = Follower::start(lxmon([&*server.remote(), "-f", "json", "-n", &EVENTS.to_string()]));
+    let lines = BufReader::new(running.output()).lines();
     let mut taken: Vec<_> = lines.map(|_| told.recv().unwrap().elapsed()).collect();
-    end(child);
+    running.end();
     taken.sort_unstable();
     let (median, worst) = (taken[taken.len() / 2], taken[taken.len() - 1]);
     println!("a lone event takes {median:?}, at most {worst:?}");

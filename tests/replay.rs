@@ -1,20 +1,13 @@
 //! Recorded events instead of a server (`--replay`).
 
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use crate::support::program::{lxmon, run};
+use crate::support::program::{Follower, Outcome, finish_with_input, lxmon, run};
 use crate::support::standin::numbered;
 
-fn replay(recording: &[u8], options: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = lxmon(["--replay", "-", "-f", "json"]);
-    command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // The write fails if the program ends before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(recording);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+fn replay(recording: &[u8], options: &[&str]) -> Outcome {
+    finish_with_input(lxmon(["--replay", "-", "-f", "json"]).args(options), recording)
 }
 
 #[test]
@@ -23,8 +16,8 @@ fn blank_lines_are_allowed_and_bad_ones_are_told_by_their_number() {
     recording.extend_from_slice(b"hello\n{\"no\":\"type\"}\n[1]\n{\"type\":\n\xff\xfe\n");
     recording.extend_from_slice(format!("{}{}\n", "[".repeat(10_000), "]".repeat(10_000)).as_bytes());
     recording.extend_from_slice(numbered(2).as_bytes());
-    let (status, stdout, stderr) = replay(&recording, &[]);
-    assert_eq!(status, Some(0));
+    let Outcome { status, stdout, stderr } = replay(&recording, &[]);
+    assert_eq!(status, 0);
     assert_eq!(stdout, (0..3).map(|number| numbered(number) + "\n").collect::<String>());
     let told: Vec<_> = stderr.lines().collect();
     assert_eq!(told.len(), 6, "{stderr}");
@@ -44,11 +37,11 @@ fn blank_lines_are_allowed_and_bad_ones_are_told_by_their_number() {
 #[test]
 fn what_lxmon_wrote_reads_back_in_every_format() {
     let session = include_str!("../src/source/demo/session.ndjson");
-    let (_, json, _) = replay(session.as_bytes(), &["--sort-window", "0"]);
-    assert_eq!(json, session);
+    let json = replay(session.as_bytes(), &["--sort-window", "0"]);
+    assert_eq!(json.stdout, session);
     // `lxc monitor --format json` writes an empty line after each event.
-    let (_, spaced, stderr) = replay(session.replace('\n', "\n\n").as_bytes(), &["--sort-window", "0"]);
-    assert_eq!((&*spaced, &*stderr), (session, ""));
+    let spaced = replay(session.replace('\n', "\n\n").as_bytes(), &["--sort-window", "0"]);
+    assert_eq!((&*spaced.stdout, &*spaced.stderr), (session, ""));
 }
 
 #[test]
@@ -64,27 +57,24 @@ fn a_file_that_cannot_be_read_is_one_error() {
 fn the_timeout_ends_a_recording_that_does_not() {
     for (options, status) in [(&["--timeout", "300ms"][..], 0), (&["--timeout", "300ms", "-n2"], 124)] {
         let mut command = lxmon(["--replay", "-", "-f", "json"]);
-        let mut child = command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        writeln!(stdin, "{}", numbered(0)).unwrap();
-        let output = child.wait_with_output().unwrap();
-        drop(stdin);
-        assert_eq!(output.status.code(), Some(status));
-        assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), numbered(0));
+        let outcome = replay_open_pipe(command.args(options));
+        assert_eq!((outcome.status, outcome.stdout.trim_end()), (status, &*numbered(0)));
     }
     let demo = run(["--demo", "--timeout", "300ms", "-q"]);
     assert_eq!((demo.status, &*demo.stderr), (0, ""));
 }
 
+/// Runs the command until it ends, with one event in its standard input, which stays open.
+fn replay_open_pipe(command: &mut Command) -> Outcome {
+    let mut running = Follower::start_with(command, [Stdio::piped(), Stdio::piped(), Stdio::piped()]);
+    running.write(format!("{}\n", numbered(0)).as_bytes());
+    running.end()
+}
+
 #[test]
 fn events_come_out_of_a_pipe_that_stays_open() {
-    let mut child =
-        lxmon(["--replay", "-", "-f", "json", "-n1"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    writeln!(stdin, "{}", numbered(0)).unwrap();
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), numbered(0));
+    let outcome = replay_open_pipe(&mut lxmon(["--replay", "-", "-f", "json", "-n1"]));
+    assert_eq!(outcome.stdout.trim_end(), numbered(0));
 }
 
 #[test]
@@ -99,19 +89,18 @@ fn a_recording_that_is_the_output_too_is_refused() {
         (text(&link), "/dev/null".into(), text(&link)),
         ("-".into(), text(&file), "standard input".into()),
     ] {
-        let output = lxmon(["--replay", &*recording, "-f", "json"])
-            .stdin(std::fs::File::open(input).unwrap())
-            .stdout(std::fs::File::options().append(true).open(&file).unwrap())
-            .output()
-            .unwrap();
+        let input = std::fs::File::open(input).unwrap();
+        let output = std::fs::File::options().append(true).open(&file).unwrap();
+        let command = lxmon(["--replay", &*recording, "-f", "json"]);
+        let outcome = Follower::start_with(command, [input.into(), output.into(), Stdio::piped()]).end();
         let wanted =
             format!("lxmon: {name}: it is the output too\nhint: write to another file, and rename it afterwards\n");
-        assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), wanted));
+        assert_eq!((outcome.status, outcome.stderr), (2, wanted));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), numbered(0));
     }
     // A device such as /dev/null may be both the recording and the output.
-    let output = lxmon(["--replay", "/dev/null"]).stdout(std::process::Stdio::null()).output().unwrap();
-    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    let outcome = Follower::start_into(lxmon(["--replay", "/dev/null"]), Stdio::null()).end();
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
 }
 
 /// Lines of a recording of a cluster: member, minute and second of the timestamp.
