@@ -185,8 +185,8 @@ fn an_address_that_does_not_answer_is_waited_for_while_the_next_is_tried_as_well
     refusing.become_one_that(Mode::Refuses);
     let client = cluster(&[silent.url(), refusing.url()]);
     client.pin(&identity);
-    let running = Running::start(&mut follow(&client, &["-n1"]));
-    running.wait_for_stderr(&format!("n1: {}: the server refuses (503)", refusing.url()));
+    let mut running = Follower::start(&mut follow(&client, &["-n1"]));
+    running.wait_for_notice(&format!("n1: {}: the server refuses (503)", refusing.url()));
     // The connection to the first is still there; its end is the last of the two failures.
     silent.cut();
     let outcome = running.end();

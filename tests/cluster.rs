@@ -462,7 +462,7 @@ fn of_several_addresses_of_the_remote_only_the_one_that_has_answered_is_that_of_
     for member in [a, b, c] {
         // Otherwise a member that is lost would be followed at the address of another one.
         let wanted = format!("lxmon: prod/{}: Incus (asked for) at {}", member.name, member.url);
-        assert!(follower.told.contains(&wanted), "{wanted}: {:#?}", follower.told);
+        assert!(follower.notices.contains(&wanted), "{wanted}: {:#?}", follower.notices);
     }
 }
 

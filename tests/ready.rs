@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::{Mutex, mpsc};
 
-use crate::support::program::{Running, finish, lxmon};
+use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{Connection, StandIn, numbered};
 
 /// A shell that runs lxmon with these arguments and redirections.
@@ -33,9 +33,9 @@ fn gated() -> (StandIn, mpsc::Sender<()>) {
 fn the_line_comes_once_all_remotes_are_followed() {
     let [(first, open_first), (second, open_second)] = [gated(), gated()];
     let arguments = [&*first.remote(), &*second.remote(), "--ready-fd=9", "-v", "-n2"];
-    let mut program = Running::start(&mut shell(&arguments, "9>&1 >/dev/null"));
+    let mut program = Follower::start(&mut shell(&arguments, "9>&1 >/dev/null"));
     open_second.send(()).unwrap();
-    program.wait_for_stderr("subscribed after");
+    program.wait_for_notice("subscribed after");
     assert_eq!(program.unread(), 0);
     open_first.send(()).unwrap();
     assert_eq!(program.line(), "ready\n");
