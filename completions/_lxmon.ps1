@@ -57,7 +57,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Follow all members of the remote''s cluster, also those that join later')
             [CompletionResult]::new('--gap-events', '--gap-events', [CompletionResultType]::ParameterName, 'Put a record of type gap into the stream where events were lost')
             [CompletionResult]::new('--fail-on-gap', '--fail-on-gap', [CompletionResultType]::ParameterName, 'Exit 3 on the first gap')
-            [CompletionResult]::new('--demo', '--demo', [CompletionResultType]::ParameterName, 'Follow a built-in stand-in server that plays a recorded session')
+            [CompletionResult]::new('--demo', '--demo', [CompletionResultType]::ParameterName, 'Follow a built-in stand-in server that plays a session of a cluster')
             [CompletionResult]::new('--lxd', '--lxd', [CompletionResultType]::ParameterName, 'Use LXD''s client configuration and sockets')
             [CompletionResult]::new('--incus', '--incus', [CompletionResultType]::ParameterName, 'Use Incus'' client configuration and sockets')
             [CompletionResult]::new('--force-local', '--force-local', [CompletionResultType]::ParameterName, 'Use the local socket')

@@ -54,7 +54,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --cluster 'Follow all members of the remote''s cluster, also those that join later'
             cand --gap-events 'Put a record of type gap into the stream where events were lost'
             cand --fail-on-gap 'Exit 3 on the first gap'
-            cand --demo 'Follow a built-in stand-in server that plays a recorded session'
+            cand --demo 'Follow a built-in stand-in server that plays a session of a cluster'
             cand --lxd 'Use LXD''s client configuration and sockets'
             cand --incus 'Use Incus'' client configuration and sockets'
             cand --force-local 'Use the local socket'

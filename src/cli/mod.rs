@@ -140,7 +140,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["remotes", "demo"], help_heading = "Other sources")]
     pub replay: Option<PathBuf>,
 
-    /// Follow a built-in stand-in server that plays a recorded session
+    /// Follow a built-in stand-in server that plays a session of a cluster
     #[arg(long, conflicts_with = "remotes", help_heading = "Other sources")]
     pub demo: bool,
 

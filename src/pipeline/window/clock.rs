@@ -2,7 +2,7 @@
 
 use super::{MILLISECOND, Time};
 
-/// Clocks that differ by less are treated as equal. A smaller difference cannot be told from the delay of the events.
+/// Clocks that differ by less are treated as equal. A smaller difference cannot be distinguished from the delay of the events.
 pub(super) const AGREEMENT: Time = 10 * MILLISECOND;
 
 /// The same limit while the number of known arrivals is small. It is greater because the sleep of the reading thread

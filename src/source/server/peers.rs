@@ -8,7 +8,7 @@
 //!                  └── followed through n1 ─┴ ...
 //! ```
 //!
-//! A member that has just been started does not send the events of the others yet. It hears of them by the heartbeat of
+//! A member that has just been started does not send the events of the others yet. It learns of them from the heartbeat of
 //! the leader, every 10 s (LXD `lxd/cluster/heartbeat.go`, Incus `internal/server/cluster/heartbeat.go`). Measured on
 //! LXD 5.0.2: after a restart of an ordinary member it took 6.5 s until the last member had its events, and after that
 //! of the leader 15.6 s. So a connection that was made again stands in for others only after [`SETTLE`].

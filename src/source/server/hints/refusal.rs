@@ -337,8 +337,8 @@ mod tests {
             let fault: &Fault = error.downcast_ref().unwrap();
             let text = answer.split_once(' ').unwrap().1.trim_end_matches(" +oidc");
             assert!(fault.to_string().contains(text), "{case}: {fault}");
-            let told = fault.hint_text().unwrap_or_default();
-            assert!(told.starts_with(hint) && told.is_empty() == hint.is_empty(), "{case}: {told}");
+            let given = fault.hint_text().unwrap_or_default();
+            assert!(given.starts_with(hint) && given.is_empty() == hint.is_empty(), "{case}: {given}");
             assert_eq!(fault.is_permanent(), is_permanent, "{case}");
             assert_eq!(fault.is_renewable(), hint.starts_with("log in again"), "{case}");
         }
