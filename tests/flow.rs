@@ -392,7 +392,7 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
         });
         // Reading 5 MB takes longer than twice the timeout.
         scope.spawn(|| {
-            let (output, status, stderr) = follow(800_000, &["--timeout", "2s"]);
+            let (output, status, stderr) = follow(550_000, &["--timeout", "3s"]);
             assert_eq!(status, 0, "{stderr}");
             assert_rest_is_reported(&output, &stderr, EVENTS);
             // At least what the reader read before the timeout is written.
