@@ -1,17 +1,18 @@
 //! Remotes with several addresses.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 
+use crate::support::http::{read_head, send_with_event, switching_protocols};
 use crate::support::program::{Follower, finish, lxmon};
-use crate::support::standin::{frame, numbered, opcode, switching_protocols};
-use crate::support::tls::{Client, Identity, config, params, self_signed};
+use crate::support::standin::numbered;
+use crate::support::tls::{Client, Identity, config, over_tls, params, self_signed};
 
 /// How a server of a cluster answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,20 +58,15 @@ impl Member {
         if mode == Mode::Hangs {
             return Ok(());
         }
-        let session = ServerConnection::new(Arc::clone(tls)).unwrap();
-        let mut stream = StreamOwned::new(session, stream);
-        let mut head = String::new();
-        let mut reader = BufReader::with_capacity(1, &mut stream);
-        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
+        let mut stream = over_tls(tls, stream);
+        let head = read_head(&mut stream);
         if mode == Mode::IsSilent {
             return stream.read(&mut [0]).map(drop);
         }
         if mode == Mode::Refuses {
             return stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
         }
-        stream.write_all(switching_protocols(&head).as_bytes())?;
-        stream.write_all(&frame(true, opcode::TEXT, numbered(number).as_bytes()))?;
-        stream.flush()?;
+        send_with_event(&mut stream, &switching_protocols(&head, ""), &numbered(number))?;
         stream.read(&mut [0]).map(drop)
     }
 

@@ -1,18 +1,19 @@
 //! Members of a cluster that are followed together: no event twice, and no gap while one of them brings the events.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::reconnect::gaps;
+use crate::support::http::{self, is_complete, read_head, switching_protocols, wants_websocket};
 use crate::support::program::{Follower, lxmon, run};
-use crate::support::standin::{Connection, StandIn, about_itself, frame, opcode, switching_protocols, websocket_key};
-use crate::support::tls::{Client, Identity, config, listen, params, self_signed};
+use crate::support::standin::{Connection, StandIn, about_itself, frame, opcode};
+use crate::support::tls::{Client, Identity, config, listen, over_tls, params, self_signed};
 
 /// What a member does next.
 enum Order {
@@ -315,30 +316,21 @@ fn serve(
     members: &Members,
     current: &Mutex<Option<mpsc::Sender<String>>>,
 ) -> std::io::Result<()> {
-    let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), stream);
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if stream.read(&mut byte)? == 0 {
-            return Ok(());
-        }
-        head.extend(byte);
+    let mut stream = over_tls(config, stream);
+    let head = read_head(&mut stream);
+    if !is_complete(&head) {
+        return Ok(());
     }
-    let head = String::from_utf8(head).unwrap();
-    if websocket_key(&head).is_none() {
+    if !wants_websocket(&head) {
         let body = if head.starts_with("GET /1.0/cluster/members?recursion=1 ") {
             listed(members.lock().unwrap().iter())
         } else {
             about_itself(Some("fingerprint of a")).replace("\"n1\"", &format!("\"{name}\""))
         };
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        stream.write_all(http::json("200 OK", "", &body).as_bytes())?;
         return stream.flush();
     }
-    stream.write_all(switching_protocols(&head).as_bytes())?;
+    stream.write_all(switching_protocols(&head, "").as_bytes())?;
     stream.flush()?;
     let (sender, texts) = mpsc::channel();
     current.lock().unwrap().replace(sender);

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::support::http::switching_protocols;
 use crate::support::program::{copy_program, finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn, numbered};
 
@@ -303,10 +304,11 @@ fn what_listens_may_be_no_lxd_at_all() {
         (b"HTTP/1.1 100 Continue\r\n\r\n", "it closes the connection within its answer"),
         (b"HTTP/1.1 OK\r\n\r\n", "it does not answer in HTTP"),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: none\r\n\r\n", "it does not answer in HTTP"),
-        (b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "does not match the key"),
+        (switching_protocols("", "").as_bytes(), "does not match the key"),
     ] {
+        let answer = answer.to_vec();
         let (status, stderr) = refused(move |connection| {
-            connection.write(answer);
+            connection.write(&answer);
             connection.end();
         });
         assert_eq!(status, 1);

@@ -11,13 +11,15 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{RootCertStore, ServerConfig};
 use std::ffi::CString;
 use std::os::fd::AsRawFd as _;
 
 use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{Connection, StandIn, numbered};
-use crate::support::tls::{Authority, Client, TlsServer, config, https, listen, params, self_signed, send_one};
+use crate::support::tls::{
+    Authority, Client, TlsServer, config, https, listen, over_tls, params, self_signed, send_one,
+};
 
 #[test]
 fn client_certificates_of_every_kind_log_in() {
@@ -186,8 +188,7 @@ fn a_hung_mount_costs_its_own_remote_only() {
     let (hang_up, end) = mpsc::channel::<()>();
     let end = std::sync::Mutex::new(end);
     let port = listen("127.0.0.1:0", move |stream| {
-        let session = ServerConnection::new(Arc::clone(&tls)).unwrap();
-        let _ = send_one(&mut StreamOwned::new(session, stream), &mpsc::channel().0);
+        let _ = send_one(&mut over_tls(&tls, stream), &mpsc::channel().0);
         let _ = end.lock().unwrap().recv();
     });
     let (go, wait) = mpsc::channel::<u64>();
@@ -461,7 +462,7 @@ fn a_bearer_token_that_is_refused_has_its_own_hint() {
     let identity = self_signed(&params(&["lxd"]));
     let tls = Arc::new(config(&identity.certificate, &identity.key, &[&rustls::version::TLS13]));
     let port = listen("127.0.0.1:0", move |stream| {
-        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&tls)).unwrap(), stream);
+        let mut stream = over_tls(&tls, stream);
         let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
         let body = r#"{"type":"error","error":"Failed verifying bearer token: token has expired","error_code":403}"#;
         let answer = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{body}", body.len());

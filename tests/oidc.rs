@@ -5,12 +5,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use rustls::{ServerConnection, StreamOwned};
-
+use crate::support::http::{header, json};
 use crate::support::oidc::{Logins, OidcServer, Verdict};
 use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::numbered;
-use crate::support::tls::{Client, config, https, listen, params, self_signed, send_one};
+use crate::support::tls::{Client, config, https, listen, over_tls, params, self_signed, send_one};
 
 /// Puts a saved access token in its place.
 fn save_token(client: &Client, token: &str) {
@@ -38,10 +37,6 @@ fn pair() -> (OidcServer, Client) {
     let client = Client::with(&https(server.port), "    auth_type: oidc\n");
     client.pin(&identity);
     (server, client)
-}
-
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn follow(client: &Client) -> Follower {
@@ -229,7 +224,7 @@ fn incus_gets_the_token_alone_and_is_waited_for_too() {
     let connections = AtomicUsize::new(0);
     let (hearing, requests) = mpsc::channel();
     let port = listen("127.0.0.1:0", move |stream| {
-        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+        let mut stream = over_tls(&config, stream);
         let _ = match connections.fetch_add(1, Ordering::SeqCst) {
             // Incus refuses those that are not logged in with 401 or 403.
             number @ 1..=2 => {
@@ -237,10 +232,7 @@ fn incus_gets_the_token_alone_and_is_waited_for_too() {
                 let mut request = [0; 4096];
                 let _ = std::io::Read::read(&mut stream, &mut request);
                 let body = r#"{"type":"error","error":"not authorized","error_code":403}"#;
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Incus-OIDC-issuer: https://x\r\nContent-Length: {}\r\n\r\n{body}",
-                    body.len()
-                );
+                let answer = json(status, "X-Incus-OIDC-issuer: https://x\r\n", body);
                 std::io::Write::write_all(&mut stream, answer.as_bytes())
             }
             _ => send_one(&mut stream, &hearing),

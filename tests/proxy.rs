@@ -1,11 +1,12 @@
 //! Proxies that `HTTPS_PROXY` names: over HTTP, over TLS, and SOCKS 5.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, mpsc};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::support::http::read_head;
 use crate::support::program::finish;
 use crate::support::standin::numbered;
 use crate::support::tls::{Authority, Client, Identity, TlsServer, config, listen, params, self_signed};
@@ -17,10 +18,7 @@ fn a_proxy_leads_to_the_server_or_says_why_not() {
     let to = server.port;
     let (hearing, asked) = mpsc::channel();
     let proxy = listen("127.0.0.1:0", move |stream| {
-        let mut head = String::new();
-        let mut reader = BufReader::with_capacity(1, &stream);
-        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
-        let _ = hearing.send(head);
+        let _ = hearing.send(read_head(&stream));
         let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
         (&stream).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
         let (mut back, mut there) = (server.try_clone().unwrap(), stream.try_clone().unwrap());

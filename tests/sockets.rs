@@ -1,15 +1,15 @@
 //! Which of the sockets on a machine is followed, and what is said about those that cannot be.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use tempfile::TempDir;
 
+use crate::support::http::{read_head, send_with_event, switching_protocols};
 use crate::support::machine::{Machine, ORDINARY};
 use crate::support::program::{Follower, finish, lxmon};
-use crate::support::standin::{frame, numbered, opcode, read_head, switching_protocols};
+use crate::support::standin::numbered;
 
 #[test]
 fn the_socket_for_ordinary_users_is_used_by_those_who_may_not_use_the_servers() {
@@ -239,8 +239,7 @@ fn a_server_that_accepts_nothing_now_is_waited_for() {
         for stream in listener.incoming().map_while(Result::ok) {
             let head = read_head(&stream);
             if !head.is_empty() {
-                (&stream).write_all(switching_protocols(&head).as_bytes()).unwrap();
-                (&stream).write_all(&frame(true, opcode::TEXT, numbered(0).as_bytes())).unwrap();
+                send_with_event(&stream, &switching_protocols(&head, ""), &numbered(0)).unwrap();
             }
         }
     });

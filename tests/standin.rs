@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use crate::support::standin::{Connection, Limits, StandIn, numbered, read_head};
+use crate::support::http::read_head;
+use crate::support::standin::{Connection, Limits, StandIn, numbered};
 
 /// A client that requests events and has read the head of the response.
 fn client(server: &StandIn) -> UnixStream {

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use rcgen::{KeyPair, date_time_ymd};
 use rustix::process::Signal;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 use tempfile::TempDir;
 
 use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::{frame, numbered, opcode};
-use crate::support::tls::{Authority, Client, TlsServer, answer, config, https, listen, params, self_signed, send_one};
+use crate::support::tls::{
+    Authority, Client, TlsServer, answer, config, https, listen, over_tls, params, self_signed, send_one,
+};
 
 #[test]
 fn the_pinned_certificate_is_taken_whatever_its_name_and_no_other() {
@@ -61,8 +63,7 @@ fn a_reset_takes_nothing_back_that_was_sent() {
     let port = listen("127.0.0.1:0", move |stream| {
         // Without Nagle's algorithm, written data is sent at once.
         stream.set_nodelay(true).unwrap();
-        let session = ServerConnection::new(Arc::clone(&config)).unwrap();
-        let mut stream = StreamOwned::new(session, stream);
+        let mut stream = over_tls(&config, stream);
         send_one(&mut stream, &mpsc::channel().0).unwrap();
         // One write, because the receiver's socket has room for only a few small segments.
         let burst: Vec<_> =
@@ -206,8 +207,7 @@ fn listen_in_turn(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> u
 
 /// Sends an event, then keeps the connection open if `stays`, or else ends it.
 fn serve(config: &Arc<ServerConfig>, stream: TcpStream, stays: bool) {
-    let session = ServerConnection::new(Arc::clone(config)).unwrap();
-    let mut stream = StreamOwned::new(session, stream);
+    let mut stream = over_tls(config, stream);
     let serve = if stays { answer } else { send_one };
     // Fails if the client has rejected the certificate and disconnected.
     let _ = serve(&mut stream, &mpsc::channel().0);
@@ -280,7 +280,7 @@ fn a_server_that_ends_every_connection_soon_is_asked_less_and_less_often() {
     let port = listen_in_turn(move |_, stream| {
         // Fails if the test has already ended.
         let _ = say.send(Instant::now());
-        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+        let mut stream = over_tls(&config, stream);
         let _ = send_one(&mut stream, &mpsc::channel().0);
         // Longer than the first reconnection delay, and far shorter than the longest.
         std::thread::sleep(Duration::from_millis(300));

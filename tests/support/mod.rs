@@ -3,6 +3,7 @@
 
 pub(crate) mod arbitrary;
 pub(crate) mod claims;
+pub(crate) mod http;
 pub(crate) mod machine;
 pub(crate) mod oidc;
 pub(crate) mod program;

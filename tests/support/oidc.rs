@@ -2,15 +2,16 @@
 //! (`lxd/auth/oidc/oidc.go`, `lxd/request/user_agent.go`, `lxd/daemon.go`).
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use rustls::{ServerConnection, StreamOwned};
 
+use super::http::{header, is_complete, json, read_head, send_with_event, switching_protocols};
 use super::program::PATIENCE;
-use super::standin::{frame, numbered, opcode, switching_protocols};
-use super::tls::{Identity, config, listen};
+use super::standin::numbered;
+use super::tls::{Identity, config, listen, over_tls};
 
 /// What the server knows of logins.
 #[derive(Default)]
@@ -37,13 +38,9 @@ pub(crate) enum Verdict {
 impl Logins {
     /// Checks who the request is from. LXD looks at the cookie first.
     pub(crate) fn check(&mut self, head: &str) -> Verdict {
-        let header = |name: &str| {
-            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-            lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-        };
-        let cookie = header("Cookie").and_then(|cookie| cookie.strip_prefix("session="));
-        let token = header("Authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let user_agent = header("User-Agent").unwrap_or_default();
+        let cookie = header(head, "Cookie").and_then(|cookie| cookie.strip_prefix("session="));
+        let token = header(head, "Authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let user_agent = header(head, "User-Agent").unwrap_or_default();
         let failed = |status, error: &str| Verdict::Refused(status, format!("Failed OIDC Authentication: {error}"));
         match (cookie.map(|cookie| self.sessions.get(cookie)), token) {
             (Some(Some(true)), _) => Verdict::Welcome(None),
@@ -115,9 +112,8 @@ impl OidcServer {
         let known = Arc::clone(&logins);
         let port = listen("127.0.0.1:0", move |stream| {
             let connection = stream.try_clone().unwrap();
-            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
             // Fails if the client has disconnected.
-            let _ = serve(&mut StreamOwned::new(session, stream), connection, &known, &hearing);
+            let _ = serve(&mut over_tls(&config, stream), connection, &known, &hearing);
         });
         Self { port, requests, logins }
     }
@@ -146,12 +142,9 @@ fn serve(
     logins: &Mutex<Logins>,
     hearing: &mpsc::Sender<String>,
 ) -> std::io::Result<()> {
-    let mut head = String::new();
-    let mut reader = BufReader::with_capacity(1, &mut *stream);
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(());
-        }
+    let head = read_head(&mut *stream);
+    if !is_complete(&head) {
+        return Ok(());
     }
     let verdict = logins.lock().unwrap().check(&head);
     let _ = hearing.send(head.clone());
@@ -166,11 +159,7 @@ fn serve(
             if head.contains("Cookie: ") {
                 headers += "Set-Cookie: session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure\r\n";
             }
-            let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 {status} Reason\r\nContent-Type: application/json\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
-            )?;
+            stream.write_all(json(&format!("{status} Reason"), &headers, &body).as_bytes())?;
             stream.flush()
         }
         Verdict::Welcome(session) => {
@@ -180,15 +169,10 @@ fn serve(
                 logins.events += 1;
                 numbered(logins.events - 1)
             };
-            let mut answer = switching_protocols(&head);
-            if let Some(session) = session {
-                let cookie =
-                    format!("\r\nSet-Cookie: session={session}; Path=/; HttpOnly; Secure; SameSite=Strict\r\n");
-                answer = answer.replacen("\r\n", &cookie, 1);
-            }
-            stream.write_all(answer.as_bytes())?;
-            stream.write_all(&frame(true, opcode::TEXT, event.as_bytes()))?;
-            stream.flush()?;
+            let cookie = session
+                .map(|session| format!("Set-Cookie: session={session}; Path=/; HttpOnly; Secure; SameSite=Strict\r\n"));
+            let answer = switching_protocols(&head, &cookie.unwrap_or_default());
+            send_with_event(&mut *stream, &answer, &event)?;
             stream.read(&mut [0]).map(drop)
         }
     }

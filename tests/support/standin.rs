@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tempfile::TempDir;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::http::{json, read_head, switching_protocols, wants_websocket};
 
 /// How long the end of a test waits for scripts whose client has left.
 const GRACE: Duration = Duration::from_millis(200);
@@ -246,33 +247,10 @@ impl Drop for StandIn {
     }
 }
 
-/// The response that accepts a WebSocket request.
-pub(crate) fn switching_protocols(request: &str) -> String {
-    let key = websocket_key(request);
-    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
-}
-
-pub(crate) fn read_head(stream: &UnixStream) -> String {
-    let mut head = String::new();
-    let mut reader = BufReader::with_capacity(1, stream);
-    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
-    head
-}
-
-/// The key in the head of a WebSocket request.
-pub(crate) fn websocket_key(head: &str) -> Option<&str> {
-    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
-    headers.find_map(|(name, value)| name.eq_ignore_ascii_case("Sec-WebSocket-Key").then_some(value))
-}
-
 impl Connection {
     /// Accepts the request: from here on the connection is a WebSocket.
     pub(crate) fn accept(&mut self) {
-        self.write(switching_protocols(&self.request).as_bytes());
+        self.write(switching_protocols(&self.request, "").as_bytes());
         self.limited = self.limits.map(|limits| Limited::new(&self.stream, limits, &self.record));
     }
 
@@ -285,31 +263,18 @@ impl Connection {
 
     /// Whether the client requests a WebSocket.
     pub(crate) fn wants_websocket(&self) -> bool {
-        websocket_key(&self.request).is_some()
+        wants_websocket(&self.request)
     }
 
     /// Answers a plain HTTP request, and announces that the connection closes afterwards.
     pub(crate) fn answer(&mut self, body: &str) {
-        let length = body.len();
-        self.write(
-            format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
-                 Content-Length: {length}\r\n\r\n{body}"
-            )
-            .as_bytes(),
-        );
+        self.write(json("200 OK", "Connection: close\r\n", body).as_bytes());
     }
 
     /// Answers with an error, as LXD does.
     pub(crate) fn refuse(&mut self, status: &str, error: &str) {
-        let body = format!(r#"{{"error":"{error}","error_code":{},"type":"error"}}"#, &status[..3]);
-        self.write(
-            format!(
-                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}\n",
-                body.len() + 1
-            )
-            .as_bytes(),
-        );
+        let body = format!("{{\"error\":\"{error}\",\"error_code\":{},\"type\":\"error\"}}\n", &status[..3]);
+        self.write(json(status, "", &body).as_bytes());
     }
 
     /// Writes raw bytes. Returns false, and does not fail, if the client has disconnected.

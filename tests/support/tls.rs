@@ -1,7 +1,7 @@
 //! A TLS server, and a client configuration with one remote.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
@@ -15,8 +15,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
+use crate::support::http::{is_complete, read_head, send_with_event, switching_protocols};
 use crate::support::program::{Outcome, finish, lxmon};
-use crate::support::standin::{frame, numbered, opcode, switching_protocols};
+use crate::support::standin::numbered;
 
 /// A certificate and its private key, both in PEM.
 pub(crate) struct Identity {
@@ -107,12 +108,16 @@ impl TlsServer {
         let config = Arc::new(config);
         let (hearing, requests) = mpsc::channel();
         let port = listen(address, move |stream| {
-            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
             // Fails if the client has rejected the certificate and disconnected.
-            let _ = answer(&mut StreamOwned::new(session, stream), &hearing);
+            let _ = answer(&mut over_tls(&config, stream), &hearing);
         });
         Self { port, requests }
     }
+}
+
+/// The server's side of TLS on a connection. The handshake comes with the first read or write.
+pub(crate) fn over_tls(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+    StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), stream)
 }
 
 /// Listens at this address and calls `serve` with every connection. Returns the port.
@@ -129,23 +134,20 @@ pub(crate) fn listen(address: &str, serve: impl Fn(TcpStream) + Send + Sync + 's
     port
 }
 
+/// Sends one event, and keeps the connection open until the client sends something or disconnects.
 pub(crate) fn answer(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) -> std::io::Result<()> {
     send_one(stream, hearing)?;
     stream.read(&mut [0]).map(drop)
 }
 
+/// Reads a request, reports its head on the channel, and answers with one event.
 pub(crate) fn send_one(stream: &mut (impl Read + Write), hearing: &mpsc::Sender<String>) -> std::io::Result<()> {
-    let mut head = String::new();
-    let mut reader = BufReader::with_capacity(1, &mut *stream);
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(());
-        }
+    let head = read_head(&mut *stream);
+    if !is_complete(&head) {
+        return Ok(());
     }
     let _ = hearing.send(head.clone());
-    stream.write_all(switching_protocols(&head).as_bytes())?;
-    stream.write_all(&frame(true, opcode::TEXT, numbered(0).as_bytes()))?;
-    stream.flush()
+    send_with_event(stream, &switching_protocols(&head, ""), &numbered(0))
 }
 
 /// A client configuration with the remote `n1`.
