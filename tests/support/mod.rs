@@ -1,5 +1,5 @@
-//! Support for the tests: a stand-in server, the program as a process, arbitrary events, and the claims that the fuzz
-//! targets check too.
+//! Support for the tests: servers over unix sockets and TLS, the program as a process, arbitrary events, and the claims
+//! that the fuzz targets check too.
 
 pub(crate) mod arbitrary;
 pub(crate) mod claims;
