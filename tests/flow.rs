@@ -405,7 +405,7 @@ fn at_a_timeout_writing_goes_on_while_the_output_moves_and_the_rest_is_counted()
 fn at_a_signal_the_output_ends_at_a_lines_end_and_the_rest_is_counted() {
     const EVENTS: u64 = 5000;
     let (server, read) = sending(EVENTS);
-    for signal in [Signal::TERM, Signal::INT] {
+    for (signal, _) in crate::signals::ending() {
         let mut running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json"]));
         let mut output = running.output_at(500_000, Arc::default());
         let reading = std::thread::spawn(move || std::io::read_to_string(&mut output).unwrap());
