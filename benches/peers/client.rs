@@ -29,7 +29,8 @@ impl Client {
 
     /// lxmon, and the lxmon of `LXMON_BENCH_OTHER` if that is set.
     pub(crate) fn lxmon(what: &str, options: &[&'static str]) -> impl Iterator<Item = Self> {
-        let arguments = [&["--no-reconnect", "-q"], options].concat();
+        // The events are those of several projects, and the clients print what the server sends, whatever its project.
+        let arguments = [&["--no-reconnect", "-q", "--all-projects"], options].concat();
         let other = std::env::var_os("LXMON_BENCH_OTHER").map(|path| ("other", PathBuf::from(path)));
         let programs = [("lxmon", PathBuf::from(env!("CARGO_BIN_EXE_lxmon")))].into_iter().chain(other);
         programs.map(move |(name, program)| Self {
