@@ -36,7 +36,7 @@ pub(super) const MIN_WINDOW_FOR_NAPS: Duration = Duration::from_millis(25);
 const SOON: Duration = Duration::from_millis(6);
 
 /// The maximum number of batches that wait for the writing thread.
-const WAITING: usize = 4;
+const WAITING: usize = 1;
 
 /// Both steps, and the state that their threads share.
 pub(super) struct Pipeline {
