@@ -46,7 +46,8 @@ impl<'a> Requestor<'a> {
     }
 }
 
-fn without_port(address: &str) -> &str {
+/// The host or address in `HOST:PORT` or `[ADDRESS]:PORT`, without brackets and port.
+pub(crate) fn without_port(address: &str) -> &str {
     if let Some((host, _)) = address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return host;
     }

@@ -29,8 +29,8 @@
 //! (`SILENCE` in `source/server/follow`), so until then its doubles can still come.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::{HashMap, RandomState};
-use std::hash::BuildHasher as _;
+use std::collections::hash_map::{Entry, HashMap, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::event::{Event, Timestamp};
@@ -42,8 +42,37 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How many events are remembered: for a minute at 477 events/s, or for 5.7 s at 5,000 events/s. They take 3 MB.
 const MOST: usize = 28_672;
 
-/// An occurrence of a text: the hash of the text and of how many the connection has sent before, and the timestamp.
-type Key = (u64, i64);
+/// An occurrence of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    /// The keyed hash of the text and of how many the connection has sent before.
+    hash: u64,
+    time: i64,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// The hash of a [`Key`] is known, and is not computed again for each access to the table.
+#[derive(Debug, Default)]
+struct KnownHash(u64);
+
+impl Hasher for KnownHash {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key is one u64");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// A set of connections, as bits by their place in `Dedup::feeds`.
 type Senders = u128;
@@ -52,7 +81,7 @@ type Senders = u128;
 #[derive(Debug, Default)]
 pub(crate) struct Dedup {
     hasher: RandomState,
-    seen: HashMap<Key, Senders>,
+    seen: HashMap<Key, Senders, BuildHasherDefault<KnownHash>>,
     /// The keys of `seen` with their times of arrival, the oldest first.
     order: VecDeque<(Instant, Key)>,
     /// The connections in the order of their first events. Those beyond the number of bits in [`Senders`] are not
@@ -73,22 +102,22 @@ impl Dedup {
         }
         let Timestamp(time) = event.timestamp().unwrap_or(Timestamp(0));
         for before in 0_u32.. {
-            let key = (self.hasher.hash_one((event.text(), before)), time);
-            match self.seen.get_mut(&key) {
-                None => {
-                    if self.order.len() >= MOST {
+            let key = Key { hash: self.hasher.hash_one((event.text(), before)), time };
+            match self.seen.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(sender);
+                    self.order.push_back((arrived, key));
+                    if self.order.len() > MOST {
                         self.forget_oldest();
                     }
-                    self.seen.insert(key, sender);
-                    self.order.push_back((arrived, key));
                     return true;
                 }
-                Some(senders) if *senders & sender == 0 => {
-                    *senders |= sender;
+                Entry::Occupied(mut senders) if *senders.get() & sender == 0 => {
+                    *senders.get_mut() |= sender;
                     return false;
                 }
                 // The same connection has sent this text already.
-                Some(_) => {}
+                Entry::Occupied(_) => {}
             }
         }
         true

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::Host;
 use super::secret::Secret;
+use crate::event::requestor::without_port;
 use crate::report::exit::Fault;
 use crate::system::environment::Environment;
 
@@ -136,17 +137,6 @@ fn is_excepted(host: &Host, no_proxy: &str) -> bool {
             || name == suffix
             || name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.') && !suffix.is_empty())
     })
-}
-
-/// The host, address or network of an exception, without brackets and port.
-fn without_port(rule: &str) -> &str {
-    if let Some((address, _)) = rule.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address;
-    }
-    match rule.split_once(':') {
-        Some((host, port)) if !port.contains(':') => host,
-        _ => rule,
-    }
 }
 
 fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {

@@ -30,7 +30,7 @@ impl Json {
                 text = Cow::Owned(without_remote(&text));
             }
             out.extend_from_slice(b"{\"remote\":");
-            self.push(&serde_json::Value::from(remote).to_string(), out);
+            self.push_name(remote, out);
             let members = text.strip_prefix('{').unwrap_or(&text).trim_ascii_start();
             if !members.starts_with('}') {
                 out.push(b',');
@@ -40,6 +40,16 @@ impl Json {
             self.push_line(event, &text, out);
         }
         out.push(b'\n');
+    }
+
+    /// Appends the name of a remote as a JSON string. Only for a terminal it is built beside the output.
+    fn push_name(&self, remote: &str, out: &mut Vec<u8>) {
+        if self.surface.must_sanitize() {
+            self.push(&serde_json::Value::from(remote).to_string(), out);
+        } else {
+            // Writing a string to a Vec cannot fail.
+            let _ = serde_json::to_writer(out, remote);
+        }
     }
 
     /// Appends `text`, which is the event or its rest after the opening brace, as one line.

@@ -75,8 +75,9 @@ impl Recorder {
 
     /// Adds an event, or a record that lxmon itself has made.
     pub(crate) fn record(&mut self, event: &Event) {
-        let remote = if self.names.len() > 1 { self.name(event.remote()) } else { None };
-        self.json.render(event, remote.as_deref(), &mut self.buffer);
+        let RemoteId(number) = event.remote();
+        let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
+        self.json.render(event, remote.map(String::as_str), &mut self.buffer);
         self.lines.push((self.buffer.len(), event.remote()));
     }
 
