@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use super::{Surface, sanitize};
+use super::{Surface, sanitize, simd};
 use crate::event::json::Tape;
 use crate::event::{Event, REMOTE};
 
@@ -44,7 +44,12 @@ impl Json {
 
     /// Appends the name of a remote as a JSON string. Only for a terminal it is built beside the output.
     fn push_name(&self, remote: &str, out: &mut Vec<u8>) {
-        if self.surface.must_sanitize() {
+        if simd::is_usual(remote.as_bytes()) && !remote.contains(['"', '\\']) {
+            // Nearly all names need no escapes.
+            out.push(b'"');
+            out.extend_from_slice(remote.as_bytes());
+            out.push(b'"');
+        } else if self.surface.must_sanitize() {
             self.push(&serde_json::Value::from(remote).to_string(), out);
         } else {
             // Writing a string to a Vec cannot fail.

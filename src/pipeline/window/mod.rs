@@ -40,6 +40,7 @@ mod clock;
 mod leads;
 mod line;
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use self::clock::{AGREEMENT, Clock, Connection};
@@ -95,9 +96,9 @@ pub(crate) struct Window {
     leads: Leads,
     /// The index of the origin of the last pushed event.
     last_origin: usize,
-    /// Cached result of [`Window::first`], as successive releases are mostly of the same origin. `None` once an item
-    /// has been put into a line: that item may be the earliest, and it may have changed the offsets.
-    leader: Option<Leader>,
+    /// The next event of each origin, the earliest one last. Empty once an item has been put into a line: that item may
+    /// be the earliest of its origin, and it may have changed the offsets.
+    heads: Vec<Head>,
     /// By remote; `None` while no event with a readable timestamp has arrived.
     connections: Vec<Option<Connection>>,
     /// The number of pushed items, which numbers them in the order of arrival.
@@ -131,29 +132,16 @@ struct Origin {
     odd: Option<Odd>,
 }
 
-/// The time line with the next event.
+/// The next event of an origin.
 #[derive(Clone, Copy, Debug)]
-struct Next {
-    /// The corrected time of the line's first event.
+struct Head {
+    /// Its key in its time line.
+    key: Key,
+    /// The same with the corrected time, by which the events of all origins are merged.
     corrected: Key,
     origin: usize,
     is_former: bool,
-    is_due: bool,
 }
-
-/// The time line with the earliest event, and the data to decide whether this is still so after a release.
-#[derive(Clone, Copy, Debug)]
-struct Leader {
-    origin: usize,
-    is_former: bool,
-    /// The difference of a timestamp and its corrected time.
-    correction: Time,
-    /// The earliest corrected time of the other origins.
-    others: Key,
-}
-
-/// A key that is later than those of all events.
-const LAST: Key = (Time::MAX, u64::MAX);
 
 impl Window {
     /// A window of this length. With a length of zero, items are released in the order of arrival. `recording_grows`
@@ -169,7 +157,7 @@ impl Window {
             origins: Vec::new(),
             leads: Leads::default(),
             last_origin: 0,
-            leader: None,
+            heads: Vec::new(),
             connections: Vec::new(),
             pushed: 0,
             start,
@@ -324,7 +312,7 @@ impl Window {
 
     fn put(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
         self.count += 1;
-        self.leader = None;
+        self.heads.clear();
         self.origins[index].current.push(key, arrival, held);
     }
 
@@ -358,7 +346,7 @@ impl Window {
 
     fn put_odd(&mut self, index: usize, odd: Odd, next: Option<Time>) {
         let Odd { time, arrival, number, held: Some(held) } = odd else { return };
-        self.leader = None;
+        self.heads.clear();
         let origin = &self.origins[index];
         let last = origin.current.last;
         let is_late = origin.current.clock.is_some_and(|clock| time < clock.max);
@@ -418,7 +406,7 @@ impl Window {
     /// Releases the next event or gap that is due.
     pub(crate) fn pop(&mut self) -> Option<Held> {
         let first = self.first()?;
-        if self.length == 0 || first.is_due {
+        if self.length == 0 || self.is_due(first) {
             return self.release(first);
         }
         let overdue = self.overdue()?;
@@ -477,57 +465,35 @@ impl Window {
         if origin.former.is_empty() { (false, &origin.current) } else { (true, &origin.former) }
     }
 
-    /// The line with the earliest corrected time.
-    fn first(&mut self) -> Option<Next> {
-        if let Some(leader) = self.leader {
-            let (is_former, line) = self.line(leader.origin);
-            let first = line.first().map(|key| self.next_of(leader.origin, line, key, leader.correction));
-            if let Some(first) = first.filter(|first| first.corrected < leader.others && is_former == leader.is_former)
-            {
-                return Some(first);
-            }
+    /// The head with the earliest corrected time.
+    fn first(&mut self) -> Option<Head> {
+        if self.heads.is_empty() {
+            let mut heads = std::mem::take(&mut self.heads);
+            heads.extend((0..self.origins.len()).filter_map(|index| self.head(index)));
+            heads.sort_unstable_by_key(|head| Reverse(head.corrected));
+            self.heads = heads;
         }
-        let mut first: Option<Next> = None;
-        let mut others = LAST;
-        for (index, line, key) in self.lines() {
-            let next = self.next_of(index, line, key, self.correction(index, line));
-            match first {
-                Some(known) if known.corrected <= next.corrected => others = others.min(next.corrected),
-                known => {
-                    others = known.map_or(others, |known| known.corrected);
-                    first = Some(next);
-                }
-            }
+        self.heads.last().copied()
+    }
+
+    /// The head with the earliest corrected time among those that are overdue.
+    fn overdue(&self) -> Option<Head> {
+        self.heads.iter().rev().find(|head| self.line(head.origin).1.is_overdue(head.key)).copied()
+    }
+
+    /// The next event of the origin.
+    fn head(&self, origin: usize) -> Option<Head> {
+        let (is_former, line) = self.line(origin);
+        let key = line.first()?;
+        let corrected = (key.0.saturating_sub(self.correction(origin, line)), key.1);
+        Some(Head { key, corrected, origin, is_former })
+    }
+
+    fn is_due(&self, head: Head) -> bool {
+        if self.is_recording {
+            return head.corrected.0 <= self.recorded_now.saturating_sub(self.length) || self.recording_rests();
         }
-        let Next { origin, is_former, .. } = first?;
-        let correction = self.correction(origin, self.line(origin).1);
-        self.leader = Some(Leader { origin, is_former, correction, others });
-        first
-    }
-
-    /// The line with the earliest corrected time among those whose first event is overdue.
-    fn overdue(&self) -> Option<Next> {
-        let overdue = self.lines().filter(|(_, line, key)| line.is_overdue(*key));
-        let nexts = overdue.map(|(index, line, key)| self.next_of(index, line, key, self.correction(index, line)));
-        nexts.min_by_key(|next| next.corrected)
-    }
-
-    /// For each origin with held events: its index, the line with its next event, and the key of that event.
-    fn lines(&self) -> impl Iterator<Item = (usize, &Line, Key)> {
-        (0..self.origins.len()).filter_map(|index| {
-            let (_, line) = self.line(index);
-            Some((index, line, line.first()?))
-        })
-    }
-
-    fn next_of(&self, origin: usize, line: &Line, key: Key, correction: Time) -> Next {
-        let corrected = (key.0.saturating_sub(correction), key.1);
-        let is_due = if self.is_recording {
-            corrected.0 <= self.recorded_now.saturating_sub(self.length) || self.recording_rests()
-        } else {
-            line.is_due(key, self.length)
-        };
-        Next { corrected, origin, is_former: self.line(origin).0, is_due }
+        self.line(head.origin).1.is_due(head.key, self.length)
     }
 
     /// The difference that is subtracted from the timestamps of a line to get local times.
@@ -538,12 +504,20 @@ impl Window {
         if agrees { self.system_offset } else { offset }
     }
 
-    fn release(&mut self, next: Next) -> Option<Held> {
-        let origin = &mut self.origins[next.origin];
-        let held = if next.is_former { origin.former.pop() } else { origin.current.pop() }?;
+    /// Releases the event, and replaces it in `heads` by the next one of its origin.
+    fn release(&mut self, first: Head) -> Option<Held> {
+        let origin = &mut self.origins[first.origin];
+        let held = if first.is_former { origin.former.pop() } else { origin.current.pop() }?;
         self.count -= 1;
         if let Held::Event(event) = &held {
             self.tape_bytes -= event.size_beside_text();
+        }
+        if let Some(place) = self.heads.iter().rposition(|other| other.origin == first.origin) {
+            self.heads.remove(place);
+        }
+        if let Some(next) = self.head(first.origin) {
+            let place = self.heads.partition_point(|other| other.corrected > next.corrected);
+            self.heads.insert(place, next);
         }
         Some(held)
     }
