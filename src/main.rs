@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use lxmon::cli::{Cli, complete};
 use lxmon::report::exit::Exit;
 use lxmon::report::notice;
@@ -13,7 +11,7 @@ use lxmon::{run, show};
 fn main() -> ExitCode {
     // If a shell asks for completions, this prints them and exits.
     complete::answer();
-    let exit = match Cli::try_parse() {
+    let exit = match Cli::of_words(std::env::args_os()) {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
         // Help and version are not errors. They are printed here because clap's own print ignores write errors.
         Err(shown) if !shown.use_stderr() => show(&shown).unwrap_or_else(|error| notice::fail(&error)),

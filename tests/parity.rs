@@ -14,6 +14,7 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
     // The pattern has no `..`, so that a new option breaks the compilation here; then add it below.
     let Cli {
         remotes: _,
+        command: _,
         types: _,
         actions: _,
         instances: _,
@@ -31,6 +32,7 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         no_trunc: _,
         count: _,
         timeout: _,
+        fail_fast: _,
         retry: _,
         no_reconnect: _,
         cluster: _,
@@ -70,6 +72,7 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         ("no-trunc", &["--no-trunc"]),
         ("count", &["--count=3"]),
         ("timeout", &["--timeout=10s"]),
+        ("fail-fast", &["--fail-fast"]),
         ("retry", &["--retry"]),
         ("no-reconnect", &["--no-reconnect"]),
         ("cluster", &["--cluster"]),

@@ -6,11 +6,13 @@ pub(crate) mod generate;
 mod shells;
 mod values;
 
+use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum, ValueHint};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
 use self::values::{LevelParser, parse_count, parse_duration, parse_pattern, parse_size, parse_type};
 use crate::event::Level;
@@ -24,7 +26,7 @@ use crate::render::pretty::TimeStyle;
     name = "lxmon",
     version,
     max_term_width = 100,
-    override_usage = "lxmon [OPTIONS] [REMOTE:]...",
+    override_usage = "lxmon [OPTIONS] [REMOTE:]... [-- COMMAND [ARG]...]",
     after_help = "Values of one option are alternatives, different options must all hold, and a value that starts \
                   with '!' excludes.\nThe man page has examples, exit statuses and the files that are read: \
                   lxmon --man | man -l -"
@@ -33,6 +35,10 @@ pub struct Cli {
     /// Names from the client configuration, or unix:PATH of a socket [default: the default remote]
     #[arg(value_name = "REMOTE:", value_hint = ValueHint::Other)]
     pub remotes: Vec<String>,
+
+    /// Run COMMAND once every subscription is live, and exit with its status
+    #[arg(last = true, num_args = 1.., value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments, conflicts_with_all = ["replay", "demo", "list_actions"])]
+    pub command: Vec<OsString>,
 
     /// Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_type, help_heading = "Select")]
@@ -101,6 +107,10 @@ pub struct Cli {
     /// Exit after this time: with status 124 if --count is given, else with 0
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Stop")]
     pub timeout: Option<Duration>,
+
+    /// Exit 4 at the first failure about what --instance, --project and --location select, printed or not
+    #[arg(long, help_heading = "Stop")]
+    pub fail_fast: bool,
 
     /// Keep trying although the first connection fails
     #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay")]
@@ -185,6 +195,23 @@ pub struct Cli {
     pub man: bool,
 }
 
+impl Cli {
+    /// Parses the words of the command line, of which the first is the name of the program.
+    ///
+    /// # Errors
+    /// They are not understood, or ask for the help or the version.
+    pub fn of_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<_> = words.into_iter().collect();
+        let cli = Self::try_parse_from(&words)?;
+        // clap accepts this.
+        if cli.command.is_empty() && words.last().is_some_and(|word| word == "--") {
+            let what = "nothing follows the '--': write a command behind it, such as: lxmon -- lxc start c1";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, what));
+        }
+        Ok(cli)
+    }
+}
+
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
@@ -198,8 +225,6 @@ pub enum When {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

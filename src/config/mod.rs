@@ -3,8 +3,10 @@
 
 mod doubts;
 
+use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::ValueEnum as _;
@@ -57,6 +59,8 @@ pub(crate) struct Config {
     pub record: Option<PathBuf>,
     /// `--ready-fd`
     pub ready: Option<Ready>,
+    /// `-- COMMAND`
+    pub command: Option<CommandLine>,
 }
 
 /// What ends the output, and which records other than events it contains.
@@ -68,6 +72,17 @@ pub(crate) struct Limits {
     pub gap_events: bool,
     /// Whether the first gap ends the program.
     pub fail_on_gap: bool,
+}
+
+/// The value of `-- COMMAND`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    /// The program.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// The number of a descriptor that it must not inherit (`--ready-fd`).
+    pub withheld: Option<i32>,
 }
 
 impl Config {
@@ -101,7 +116,7 @@ impl Config {
             utf8: speaks_utf8(environment),
         };
         let filter = Filter::new(&selection(cli, &source));
-        let live = Live::new(source.remote_names().len());
+        let live = Rc::new(Live::new(source.remote_names().len()));
         Ok(Self {
             source,
             connecting: Connecting {
@@ -121,8 +136,19 @@ impl Config {
             buffer: cli.buffer,
             record: cli.record.clone(),
             ready,
+            command: command(cli)?,
         })
     }
+}
+
+/// The command of `-- COMMAND`.
+fn command(cli: &Cli) -> Result<Option<CommandLine>, Fault> {
+    let Some((program, arguments)) = cli.command.split_first() else { return Ok(None) };
+    if program.is_empty() {
+        return Err(Fault::usage("-- COMMAND: the name of the command is empty")
+            .hint("write the command behind `--`: lxmon -- lxc start c1"));
+    }
+    Ok(Some(CommandLine { program: program.clone(), arguments: arguments.to_vec(), withheld: cli.ready_fd }))
 }
 
 fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
@@ -215,14 +241,19 @@ fn selection(cli: &Cli, source: &Source) -> Selection {
         remote_projects,
         loglevel: cli.loglevel,
         failed: cli.failed,
+        fail_fast: cli.fail_fast,
         expects_all_log_lines: asks_for_logs && wants_all_levels && remotes.len() == 1 && !cli.cluster,
     }
 }
 
 /// The event types to request. Exclusions and globs cannot be requested. Only lifecycle events have an action, so a
 /// positive action pattern needs no other type. `--failed` requests no type: log lines are for privileged users, and a
-/// server refuses a request for a type that is not permitted, but sends all permitted types if none is named.
+/// server refuses a request for a type that is not permitted, but sends all permitted types if none is named. The same
+/// holds for `--fail-fast`, whatever types are printed.
 fn types(cli: &Cli) -> Vec<String> {
+    if cli.fail_fast {
+        return Vec::new();
+    }
     let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).cloned().collect();
     let asks_for_actions = cli.actions.iter().any(|action| !excludes(action));
     if types.iter().any(|kind| is_glob(kind)) {

@@ -59,6 +59,18 @@ pub enum Type {
     Other,
 }
 
+/// What becomes of an event that passed the selection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// It is printed.
+    #[default]
+    Printed,
+    /// It is a failure that ends the program (`--fail-fast`), and it is printed.
+    PrintedLast,
+    /// It is a failure that ends the program, and it is not printed.
+    Last,
+}
+
 /// One event, ready to be filtered, ordered and rendered.
 #[derive(Debug)]
 pub struct Event {
@@ -66,6 +78,7 @@ pub struct Event {
     tape: Tape,
     remote: RemoteId,
     of_type: Type,
+    fate: Fate,
     timestamp: Option<Timestamp>,
     envelope: Envelope,
 }
@@ -130,7 +143,8 @@ impl Event {
     pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
         match Envelope::read(&message, &mut tape) {
             Ok((event_type, envelope)) => {
-                let mut event = Self { message, tape, remote, of_type: event_type, timestamp: None, envelope };
+                let fate = Fate::default();
+                let mut event = Self { message, tape, remote, of_type: event_type, fate, timestamp: None, envelope };
                 event.timestamp = event.timestamp_text().and_then(|text| Timestamp::parse(&text.cow()));
                 Ok(event)
             }
@@ -153,6 +167,17 @@ impl Event {
     pub fn into_tape(mut self) -> Tape {
         self.tape.trim();
         self.tape
+    }
+
+    /// What becomes of the event.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Decides what becomes of the event.
+    pub fn set_fate(&mut self, fate: Fate) {
+        self.fate = fate;
     }
 
     /// Approximate memory use of the event, in bytes.

@@ -12,7 +12,7 @@ pub(crate) use self::patterns::{Patterns, split_exclusion};
 pub use self::patterns::{excludes, is_glob};
 use self::predicates::Predicate;
 use self::requestors::Requestors;
-use crate::event::{Event, Level};
+use crate::event::{Event, Fate, Level};
 
 /// The values of the options that select events. An event must satisfy each option that has values.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +37,25 @@ pub struct Selection {
     pub loglevel: Option<Level>,
     /// `--failed`
     pub failed: bool,
+    /// `--fail-fast`
+    pub fail_fast: bool,
     /// Whether the log lines of one cluster member may be taken for those of all members.
     pub expects_all_log_lines: bool,
+}
+
+impl Selection {
+    /// The failures that end the program with `--fail-fast`: those about the selected instances, projects and cluster
+    /// members, whatever the other options leave out.
+    fn of_failures(&self) -> Self {
+        Self {
+            instances: self.instances.clone(),
+            locations: self.locations.clone(),
+            projects: self.projects.clone(),
+            remote_projects: self.remote_projects.clone(),
+            failed: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// The conditions of a selection, all of which an event must meet.
@@ -46,6 +63,8 @@ pub struct Selection {
 pub struct Filter {
     predicates: Vec<Predicate>,
     instances: Option<Instances>,
+    /// The failures that end the program, with `--fail-fast`.
+    failures: Option<Box<Self>>,
     /// Whether to say so once if the server turns out to be a cluster member, which sends few log lines of others.
     doubts_members: bool,
 }
@@ -73,8 +92,24 @@ impl Filter {
         Self {
             predicates: predicates.into_iter().flatten().collect(),
             instances: (!selection.instances.is_empty()).then(|| Instances::new(&selection.instances)),
+            failures: selection.fail_fast.then(|| Box::new(Self::new(&selection.of_failures()))),
             doubts_members: selection.expects_all_log_lines,
         }
+    }
+
+    /// Whether the event is printed or ends the program, and records in it which. Events must come in the order of
+    /// arrival.
+    #[must_use]
+    pub fn decides(&mut self, event: &mut Event) -> bool {
+        let is_printed = self.admits(event);
+        let Some(failures) = &mut self.failures else { return is_printed };
+        let is_last = failures.admits(event);
+        event.set_fate(match (is_printed, is_last) {
+            (true, true) => Fate::PrintedLast,
+            (false, true) => Fate::Last,
+            (_, false) => Fate::Printed,
+        });
+        is_printed || is_last
     }
 
     /// Whether the event meets all conditions. Events must come in the order of arrival: an instance that was selected

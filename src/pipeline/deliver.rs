@@ -3,13 +3,16 @@
 
 use std::io;
 use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::prepare::{Batch, Prepared};
 use crate::config::Limits;
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
-use crate::event::{Event, RemoteId};
+use crate::event::{Event, Fate, RemoteId};
 use crate::report::exit::{Exit, Fault};
+use crate::report::failure;
 use crate::report::malformed::Skipped;
 use crate::sink::Sink;
 use crate::sink::stdout::Flushed;
@@ -48,6 +51,11 @@ pub(crate) struct Deliver {
     limits: Limits,
     /// The number of events that are still to be rendered, with `--count`.
     events_left: Option<NonZeroU64>,
+    /// Whether events count and failures end the program: with `-- COMMAND`, once it is started. What happened before is
+    /// not its effect.
+    has_begun: Arc<AtomicBool>,
+    /// The failure that ends the program, with `--fail-fast`.
+    failure: Option<Fault>,
     /// Set once nothing more is to be rendered: the outcome as soon as the rendered text is written.
     end: Option<Outcome>,
 }
@@ -57,6 +65,8 @@ pub(crate) struct Deliver {
 pub(crate) enum Stop {
     /// The output has ended.
     Ended(Outcome),
+    /// A failure ends the program, with `--fail-fast`.
+    Failure(Fault),
     /// Writing failed.
     Failed(io::Error),
 }
@@ -65,10 +75,11 @@ impl Stop {
     /// The outcome.
     ///
     /// # Errors
-    /// Writing failed.
+    /// Writing failed, or a failure ends the program.
     pub(crate) fn into_outcome(self) -> anyhow::Result<Outcome> {
         match self {
             Self::Ended(outcome) => Ok(outcome),
+            Self::Failure(failure) => Err(failure.into()),
             Self::Failed(error) => Err(Fault::failed(format!("writing to standard output: {error}")).into()),
         }
     }
@@ -84,10 +95,13 @@ impl From<io::Error> for Stop {
 }
 
 impl Deliver {
-    /// Creates the step. The sinks are written in this order. `names` are the names of the remotes.
+    /// Creates the step. The sinks are written in this order. `names` are the names of the remotes. Events count, and
+    /// failures end the program, while `has_begun` is set.
     #[must_use]
-    pub(crate) fn new(sinks: Vec<Sink>, names: Vec<String>, limits: Limits) -> Self {
-        Self { sinks, skipped: Skipped::new(names.clone()), names, limits, events_left: limits.count, end: None }
+    pub(crate) fn new(sinks: Vec<Sink>, names: Vec<String>, limits: Limits, has_begun: Arc<AtomicBool>) -> Self {
+        let skipped = Skipped::new(names.clone());
+        let (events_left, failure, end) = (limits.count, None, None);
+        Self { sinks, skipped, names, limits, events_left, has_begun, failure, end }
     }
 
     /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
@@ -98,7 +112,7 @@ impl Deliver {
     pub(crate) fn render(&mut self, batch: &mut Batch, may_wait: bool) -> Result<(), Stop> {
         let Batch { prepared, tapes } = batch;
         for one in prepared.drain(..) {
-            if self.end.is_some() {
+            if self.has_enough() {
                 continue;
             }
             match one {
@@ -115,7 +129,7 @@ impl Deliver {
                 }
                 Prepared::Binary(remote, count) => self.skipped.binary(remote, count),
             }
-            if may_wait && (self.end.is_some() || self.sinks.iter().any(Sink::is_full)) {
+            if may_wait && (self.has_enough() || self.sinks.iter().any(Sink::is_full)) {
                 self.flush()?;
             }
         }
@@ -134,7 +148,17 @@ impl Deliver {
                 self.end = self.end.filter(|end| *end != Outcome::Count);
             }
         }
-        self.end.map_or(Ok(()), |end| Err(Stop::Ended(end)))
+        self.stop().map_or(Ok(()), Err)
+    }
+
+    /// Whether nothing more is to be rendered.
+    fn has_enough(&self) -> bool {
+        self.end.is_some() || self.failure.is_some()
+    }
+
+    /// Why nothing more is to be rendered.
+    fn stop(&mut self) -> Option<Stop> {
+        self.failure.take().map(Stop::Failure).or(self.end.map(Stop::Ended))
     }
 
     /// Writes as much of the rendered text as the output accepts without blocking.
@@ -148,9 +172,9 @@ impl Deliver {
                 flushed = Flushed::Part;
             }
         }
-        match (flushed, self.end) {
-            (Flushed::All, Some(end)) => Err(Stop::Ended(end)),
-            _ => Ok(flushed),
+        match flushed {
+            Flushed::All => self.stop().map_or(Ok(flushed), Err),
+            Flushed::Part => Ok(flushed),
         }
     }
 
@@ -167,14 +191,22 @@ impl Deliver {
 
     /// Renders the event, and returns its tape.
     fn render_event(&mut self, event: Event) -> Tape {
-        for sink in &mut self.sinks {
-            sink.event(&event);
-        }
-        if let Some(left) = self.events_left {
-            self.events_left = NonZeroU64::new(left.get() - 1);
-            if self.events_left.is_none() {
-                self.end = Some(Outcome::Count);
+        let has_begun = self.has_begun.load(Ordering::Relaxed);
+        if event.fate() != Fate::Last {
+            for sink in &mut self.sinks {
+                sink.event(&event);
             }
+            if let Some(left) = self.events_left.filter(|_| has_begun) {
+                self.events_left = NonZeroU64::new(left.get() - 1);
+                if self.events_left.is_none() {
+                    self.end = Some(Outcome::Count);
+                }
+            }
+        }
+        if event.fate() != Fate::Printed && has_begun {
+            let RemoteId(number) = event.remote();
+            let remote = self.names.get(usize::from(number)).filter(|_| self.names.len() > 1);
+            self.failure = Some(failure::describe(&event, remote.map(String::as_str)));
         }
         event.into_tape()
     }

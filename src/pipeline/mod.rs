@@ -14,6 +14,7 @@
 //! The source rests only for a short time, because servers end slow connections. Then the queue grows up to `--buffer`;
 //! beyond that the newest messages are dropped and counted ([`crate::queue`]).
 
+mod command;
 mod dedup;
 pub(crate) mod deliver;
 pub(crate) mod prepare;
@@ -22,17 +23,19 @@ pub(crate) mod window;
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use log::warn;
+use log::{info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
+use self::command::{Ended, Job};
 use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, Stop};
 use self::prepare::Prepare;
@@ -43,6 +46,7 @@ use crate::event::RemoteId;
 use crate::queue::Queue;
 use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
+use crate::report::notice;
 use crate::report::ready::Ready;
 use crate::sink::printer::Printer;
 use crate::sink::recorder::Recorder;
@@ -50,7 +54,7 @@ use crate::sink::stdout;
 use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
-use crate::system::signals::Signals;
+use crate::system::signals::{Caught, Signals};
 
 /// The limits for writing buffered events after a signal: the total time, and the time for which the output may accept
 /// nothing.
@@ -58,6 +62,10 @@ const AFTER_SIGNAL: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 
 /// The same limits after `--timeout`. The total time is also limited by the timeout itself.
 const AFTER_TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
+
+/// How long the command of `-- COMMAND` can take to end by itself when an error ends the program: it may fail for the
+/// same reason, and print that.
+const BEFORE_TERMINATION: Duration = Duration::from_millis(500);
 
 /// Additional time for a write that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
@@ -70,6 +78,8 @@ enum End {
     Timeout,
     /// A signal was received.
     Signal(i32),
+    /// The command of `-- COMMAND` has ended with this status.
+    Command(u8),
 }
 
 impl End {
@@ -78,21 +88,23 @@ impl End {
     fn time_to_write(&self, timeout: Option<Duration>) -> Option<(Duration, Duration)> {
         let (most, patience) = AFTER_TIMEOUT;
         match self {
-            Self::Source(_) => None,
+            Self::Source(_) | Self::Command(_) => None,
             Self::Signal(_) => Some(AFTER_SIGNAL),
             // At most the length of the timeout itself.
             Self::Timeout => Some((most.min(timeout.unwrap_or(most)), patience)),
         }
     }
 
-    fn into_exit(self, outcome: Outcome, limits: Limits) -> anyhow::Result<Exit> {
+    /// How the program ends. `is_awaited`: something is waited for that had not happened: the number of events of
+    /// `--count`, or the end of the command.
+    fn into_exit(self, outcome: Outcome, is_awaited: bool) -> anyhow::Result<Exit> {
         match (self, outcome) {
             (Self::Signal(signal), _) => Ok(Exit::Signal(signal)),
             (_, Outcome::Count | Outcome::ReaderGone | Outcome::Gap) => Ok(outcome.exit()),
-            // With `--count`, fewer events than requested were received.
-            (Self::Timeout, Outcome::Drained) if limits.count.is_some() => Ok(Exit::Timeout),
+            (Self::Timeout, Outcome::Drained) if is_awaited => Ok(Exit::Timeout),
             (Self::Timeout, Outcome::Drained) => Ok(Exit::Success),
             (Self::Source(outcome), Outcome::Drained) => outcome.map(|()| Exit::Success),
+            (Self::Command(status), Outcome::Drained) => Ok(Exit::Command(status)),
         }
     }
 }
@@ -117,26 +129,150 @@ struct Endings {
     signals: Signals,
     /// `None` if there is no timeout, or if it no longer applies.
     timeout: Option<Pin<Box<Sleep>>>,
+    /// With `-- COMMAND`.
+    job: Option<Job>,
 }
 
 impl Endings {
-    /// Waits for the first of the conditions.
+    /// Waits for the first of the conditions while the source is read. A signal ends the program only when a running
+    /// command has ended.
     async fn next(&mut self) -> Ending {
-        let Self { writer, reader_gone, signals, timeout } = self;
-        let timeout_over = async {
-            match timeout {
-                Some(timeout) => timeout.await,
-                None => std::future::pending().await,
+        loop {
+            let Self { writer, reader_gone, signals, timeout, job } = self;
+            let caught = tokio::select! {
+                biased;
+                stop = writer => return stop.map_or(Ending::WriterDied, Ending::Stopped),
+                () = reader_gone => return Ending::ReaderGone,
+                caught = signals.next() => caught,
+                end = of_job(job) => return Ending::Ended(end),
+                () = timeout_over(timeout) => return Ending::Ended(End::Timeout),
+            };
+            if let Some(signal) = catch(job, caught) {
+                return Ending::Ended(End::Signal(signal));
             }
-        };
+        }
+    }
+
+    /// Waits for the first of the conditions while the source is not read any more. The end of the command is none of
+    /// them.
+    async fn next_of_drain(&mut self) -> Ending {
+        let Self { writer, reader_gone, signals, timeout, job } = self;
         tokio::select! {
             biased;
             stop = writer => stop.map_or(Ending::WriterDied, Ending::Stopped),
             () = reader_gone => Ending::ReaderGone,
-            signal = signals.next() => Ending::Ended(End::Signal(signal)),
-            () = timeout_over => Ending::Ended(End::Timeout),
+            caught = signals.next() => {
+                catch(job, caught);
+                Ending::Ended(End::Signal(caught.number))
+            }
+            () = timeout_over(timeout) => Ending::Ended(End::Timeout),
         }
     }
+
+    /// Waits for the end of a running command, or for a signal that ends the program.
+    async fn end_of_job(&mut self) -> Ended {
+        let Self { signals, job, .. } = self;
+        loop {
+            let caught = tokio::select! {
+                biased;
+                caught = signals.next() => caught,
+                ended = async {
+                    match job {
+                        Some(job) => job.ended().await,
+                        None => std::future::pending().await,
+                    }
+                } => return ended,
+            };
+            if let Some(signal) = catch(job, caught) {
+                return Ended::Signal(signal);
+            }
+        }
+    }
+
+    /// Ends a running command, because the program ends: it gets SIGTERM unless it ends by itself within `before`.
+    /// Returns the signal that ends the program meanwhile.
+    async fn end_job(&mut self, before: Duration) -> Option<i32> {
+        let mut ended = tokio::time::timeout(before, self.end_of_job()).await;
+        if ended.is_err()
+            && let Some(job) = &mut self.job
+        {
+            let until = job.terminate();
+            ended = tokio::time::timeout_at(until, self.end_of_job()).await;
+        }
+        if ended.is_err()
+            && let Some(job) = &mut self.job
+        {
+            job.leave();
+        }
+        match ended {
+            Ok(Ended::Signal(signal)) => Some(signal),
+            _ => None,
+        }
+    }
+
+    /// Determines how the program ends, which is known but for the command: if that is running, waits for its end.
+    async fn settle(&mut self, outcome: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+        let Some(job) = &self.job else { return outcome };
+        if !job.is_running() {
+            return match (outcome, job.status()) {
+                (Ok(Exit::Success), Some(status)) => Ok(Exit::Command(status)),
+                (Ok(Exit::Timeout | Exit::Gap), Some(status @ 1..)) => Ok(Exit::Command(status)),
+                (Ok(Exit::Success), None) => {
+                    Err(Fault::failed("the reader of the output has closed it before the command was started").into())
+                }
+                (outcome, _) => outcome,
+            };
+        }
+        let exit = match outcome {
+            Ok(Exit::Success) => {
+                info!("waiting for the end of the command");
+                let mut timeout = self.timeout.take();
+                tokio::select! {
+                    biased;
+                    ended = self.end_of_job() => {
+                        return Ok(match ended {
+                            Ended::Status(status) => Exit::Command(status),
+                            Ended::Signal(signal) => Exit::Signal(signal),
+                        });
+                    }
+                    () = timeout_over(&mut timeout) => Exit::Timeout,
+                }
+            }
+            Ok(exit) => exit,
+            // Before the command ends, as that can take a while.
+            Err(error) => notice::fail(&error),
+        };
+        let before = match exit {
+            Exit::Timeout => Duration::ZERO,
+            // The command has got the signal.
+            Exit::Signal(_) => {
+                self.end_of_job().await;
+                return Ok(exit);
+            }
+            _ => BEFORE_TERMINATION,
+        };
+        Ok(self.end_job(before).await.map_or(exit, Exit::Signal))
+    }
+}
+
+async fn timeout_over(timeout: &mut Option<Pin<Box<Sleep>>>) {
+    match timeout {
+        Some(timeout) => timeout.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the command ends the program.
+async fn of_job(job: &mut Option<Job>) -> End {
+    match job {
+        Some(job) => job.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Passes a signal on to a running command. Returns the signal if it ends the program now.
+fn catch(job: &mut Option<Job>, caught: Caught) -> Option<i32> {
+    job.as_mut().map_or(Some(caught.number), |job| job.catch(caught))
 }
 
 /// A run of the program.
@@ -183,15 +319,16 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting")?;
     let outcome = runtime.block_on(async {
         let mut run = Run::start(config)?;
-        match run.first_ending().await {
+        let outcome = match run.first_ending().await {
             Ending::Ended(end) => run.drain(end).await,
-            Ending::Stopped(stop) => Ok(stop.into_outcome()?.exit()),
+            Ending::Stopped(stop) => stop.into_outcome().map(Outcome::exit),
             Ending::ReaderGone => {
                 run.pipeline.finish_sinks();
                 Ok(Exit::Success)
             }
             Ending::WriterDied => Err(writer_died()),
-        }
+        };
+        run.endings.settle(outcome).await
     });
     // A thread may be blocked in a read of standard input. The process does not wait for it.
     runtime.shutdown_background();
@@ -214,8 +351,9 @@ impl Run {
             buffer,
             record,
             ready,
+            command,
         } = config;
-        let signals = Signals::new().context("catching signals")?;
+        let signals = Signals::new(command.is_some()).context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
         let queue = Arc::new(Queue::new(buffer, source.is_patient()));
         let window = Window::new(sort_window, source.may_rest());
@@ -232,7 +370,8 @@ impl Run {
         }
         let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
         sinks.push(Sink::Print(printer.context("standard output")?));
-        let deliver = Deliver::new(sinks, names, limits);
+        let has_begun = Arc::new(AtomicBool::new(command.is_none()));
+        let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun));
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
         let endings = Endings {
@@ -240,6 +379,8 @@ impl Run {
             reader_gone: Box::pin(stdout::reader_gone()),
             signals,
             timeout: timeout.map(|timeout| Box::pin(sleep(timeout))),
+            job: command
+                .map(|command| Job::new(command, Rc::clone(&connecting.live), has_begun, limits.count.is_some())),
         };
         Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen, ready })
     }
@@ -288,10 +429,16 @@ impl Run {
     }
 
     /// Writes the queued events within a deadline. The source is no longer read.
-    async fn drain(mut self, mut end: End) -> anyhow::Result<Exit> {
+    async fn drain(&mut self, mut end: End) -> anyhow::Result<Exit> {
         self.report_open_gaps(&end);
+        if let Some(job) = &mut self.endings.job {
+            job.give_up();
+            if let End::Timeout = end {
+                job.terminate();
+            }
+        }
         let outcome = loop {
-            if !matches!(end, End::Source(_)) {
+            if !matches!(end, End::Source(_) | End::Command(_)) {
                 self.endings.timeout = None;
             }
             let time_to_write = end.time_to_write(self.timeout);
@@ -306,10 +453,12 @@ impl Run {
             };
             let ending = tokio::select! {
                 biased;
-                ending = self.endings.next() => ending,
+                ending = self.endings.next_of_drain() => ending,
                 () = uninterrupted => break Outcome::Drained,
             };
             match ending {
+                // Whoever sends a signal does not wait for a failure.
+                Ending::Stopped(Stop::Failure(_)) if matches!(end, End::Signal(_)) => break Outcome::Drained,
                 Ending::Stopped(stop) => break stop.into_outcome()?,
                 Ending::ReaderGone => break Outcome::ReaderGone,
                 Ending::WriterDied => return Err(writer_died()),
@@ -326,7 +475,8 @@ impl Run {
         if outcome != Outcome::ReaderGone {
             report_unwritten(self.flow.unwritten());
         }
-        end.into_exit(outcome, self.limits)
+        let is_unfinished = self.endings.job.as_ref().is_some_and(|job| job.status().is_none());
+        end.into_exit(outcome, self.limits.count.is_some() || is_unfinished)
     }
 
     /// Reports the gaps that have not ended.

@@ -9,7 +9,7 @@ use super::window::{Held, Window};
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::message::{Block, Memory};
-use crate::event::{Event, Malformed, Message, RemoteId};
+use crate::event::{Event, Fate, Malformed, Message, RemoteId};
 use crate::filter::Filter;
 use crate::queue::{Feed, Item};
 
@@ -207,14 +207,18 @@ impl Prepare {
                 continue;
             }
             match Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default()) {
-                Ok(mut event) if self.filter.admits(&event) && is_new(&mut self.dedup, &event, origin) => {
-                    kept += event.message().byte_len();
-                    if self.text_only {
-                        self.tapes.push(event.strip());
+                Ok(mut event) => {
+                    if self.filter.decides(&mut event) && is_new(&mut self.dedup, &event, origin) {
+                        kept += event.message().byte_len();
+                        // The failure that ends the program is described from its parts.
+                        if self.text_only && event.fate() == Fate::Printed {
+                            self.tapes.push(event.strip());
+                        }
+                        self.wanted.push(event);
+                    } else {
+                        self.tapes.push(event.into_tape());
                     }
-                    self.wanted.push(event);
                 }
-                Ok(event) => self.tapes.push(event.into_tape()),
                 Err(rejected) => {
                     let line = first_line.map(|first| first + index as u64);
                     // The message goes into the batch directly, as the window only sorts events.

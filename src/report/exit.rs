@@ -15,8 +15,12 @@ pub enum Exit {
     Usage,
     /// Events were lost, and `--fail-on-gap` was given.
     Gap,
-    /// `--timeout` passed before `--count` was reached.
+    /// A failure, and `--fail-fast` was given.
+    Failure,
+    /// `--timeout` passed before `--count` was reached, or before the command of `-- COMMAND` ended.
     Timeout,
+    /// The status of the command of `-- COMMAND`, as a shell reports it.
+    Command(u8),
     /// A signal ended the program; the process dies by the same signal.
     Signal(i32),
 }
@@ -30,7 +34,9 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Gap => 3,
+            Self::Failure => 4,
             Self::Timeout => 124,
+            Self::Command(status) => status,
             Self::Signal(number) => 128u8.wrapping_add(u8::try_from(number).unwrap_or(0)),
         }
     }
@@ -57,6 +63,16 @@ impl Fault {
     /// The command line, the environment or the configuration is invalid: exit status 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { what: what.into(), hint: None, exit: Exit::Usage, permanent: true, renewable: false }
+    }
+
+    /// What `--fail-fast` ends the program for: exit status 4.
+    pub fn failure(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, ..Self::failed(what) }
+    }
+
+    /// The command of `-- COMMAND` cannot be started: exit status 127 if there is no such program, else 126.
+    pub fn command(what: impl Into<String>, is_found: bool) -> Self {
+        Self { exit: Exit::Command(if is_found { 126 } else { 127 }), ..Self::failed(what) }
     }
 
     /// Adds a hint: what the user can do about it, preferably a command.

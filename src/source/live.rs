@@ -22,14 +22,16 @@ impl Live {
     pub(super) fn report(&self) {
         self.missing.set(self.missing.get().saturating_sub(1));
         if self.missing.get() == 0 {
-            self.all.notify_one();
+            self.all.notify_waiters();
         }
     }
 
-    /// Waits until all remotes are followed.
+    /// Waits until all remotes are followed. Several can wait.
     pub(crate) async fn all(&self) {
+        // It is woken by a report from here on, although it is not polled yet.
+        let all = self.all.notified();
         if self.missing.get() > 0 {
-            self.all.notified().await;
+            all.await;
         }
     }
 }

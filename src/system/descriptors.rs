@@ -1,7 +1,7 @@
 //! The process's file descriptors: whether the standard ones were open at the start, and whether more can be opened.
 
 use std::fs::Metadata;
-use std::io::{self, stderr};
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,11 @@ pub(crate) fn stdout() -> io::Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned()
 }
 
+/// A duplicate of standard error.
+pub(crate) fn stderr() -> io::Result<OwnedFd> {
+    io::stderr().as_fd().try_clone_to_owned()
+}
+
 /// Whether standard output was closed when the program started.
 pub(crate) fn stdout_was_closed() -> bool {
     STDOUT_CLOSED.load(Ordering::Relaxed)
@@ -49,6 +54,6 @@ const NEEDED: usize = 16;
 /// # Errors
 /// The limit of open files leaves too few.
 pub(crate) fn check_supply() -> io::Result<()> {
-    let descriptors: io::Result<Vec<OwnedFd>> = (0..NEEDED).map(|_| stderr().as_fd().try_clone_to_owned()).collect();
+    let descriptors: io::Result<Vec<OwnedFd>> = (0..NEEDED).map(|_| stderr()).collect();
     descriptors.map(drop)
 }

@@ -3,40 +3,71 @@
 use std::io;
 
 use signal_hook::consts::SIGXFSZ;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::Cause;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGINT, SIGTERM and SIGHUP, except those that were ignored when the program started (`nohup`).
 #[derive(Debug)]
 pub struct Signals {
+    /// Who sent each signal, if this is of interest.
+    origins: Option<SignalsInfo<WithOrigin>>,
+    /// The signals that `origins` has returned and `next` has not, with whether the kernel sent them.
+    known: Vec<(i32, bool)>,
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hang_up: Option<Signal>,
 }
 
+/// A signal that was caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caught {
+    /// Its number.
+    pub number: i32,
+    /// Whether the terminal has sent it, which then has sent it to all processes of the foreground process group (tty
+    /// Ctrl-C, hang-up). Always false without `with_origins`.
+    pub is_from_terminal: bool,
+}
+
 impl Signals {
-    /// Catches the signals from now on.
-    pub fn new() -> io::Result<Self> {
+    /// Catches the signals from now on. `with_origins`: it is of interest who sends them.
+    ///
+    /// # Errors
+    /// The signals cannot be caught: no descriptor is available.
+    pub fn new(with_origins: bool) -> io::Result<Self> {
         // With SIGXFSZ caught, a write beyond the file size limit (`ulimit -f`) fails instead of killing the process.
         let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
         let ignored = ignored();
-        let caught = |kind: SignalKind| {
-            let bit = 1u64 << (kind.as_raw_value() - 1);
-            (ignored & bit == 0).then(|| signal(kind)).transpose()
-        };
-        Ok(Self {
-            interrupt: caught(SignalKind::interrupt())?,
-            terminate: caught(SignalKind::terminate())?,
-            hang_up: caught(SignalKind::hangup())?,
-        })
+        let is_caught = |kind: &SignalKind| ignored & (1u64 << (kind.as_raw_value() - 1)) == 0;
+        let ending = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        // Before the others: a signal wakes the program only when its origin is known, as the handlers of a signal run
+        // in the order of their registration.
+        let numbers = ending.iter().filter(|kind| is_caught(kind)).map(SignalKind::as_raw_value);
+        let origins = with_origins.then(|| SignalsInfo::new(numbers)).transpose()?;
+        let [interrupt, terminate, hang_up] = ending.map(|kind| is_caught(&kind).then(|| signal(kind)).transpose());
+        Ok(Self { origins, known: Vec::new(), interrupt: interrupt?, terminate: terminate?, hang_up: hang_up? })
     }
 
-    /// Waits for the next signal and returns its number.
-    pub async fn next(&mut self) -> i32 {
-        tokio::select! {
-            () = arrival(self.interrupt.as_mut()) => SignalKind::interrupt().as_raw_value(),
-            () = arrival(self.terminate.as_mut()) => SignalKind::terminate().as_raw_value(),
-            () = arrival(self.hang_up.as_mut()) => SignalKind::hangup().as_raw_value(),
+    /// Waits for the next signal. Cancel safe.
+    pub async fn next(&mut self) -> Caught {
+        let number = tokio::select! {
+            () = arrival(self.interrupt.as_mut()) => SignalKind::interrupt(),
+            () = arrival(self.terminate.as_mut()) => SignalKind::terminate(),
+            () = arrival(self.hang_up.as_mut()) => SignalKind::hangup(),
         }
+        .as_raw_value();
+        Caught { number, is_from_terminal: self.is_from_terminal(number) }
+    }
+
+    /// Whether the kernel has sent the last signal of this number. The kernel sends these signals only for a terminal.
+    fn is_from_terminal(&mut self, number: i32) -> bool {
+        if let Some(origins) = &mut self.origins {
+            self.known.extend(origins.pending().map(|origin| (origin.signal, origin.cause == Cause::Kernel)));
+        }
+        let last = self.known.iter().rev().find(|(known, _)| *known == number).copied();
+        self.known.retain(|(known, _)| *known != number);
+        last.is_some_and(|(_, is_from_kernel)| is_from_kernel)
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Connecting {
     /// Reports that the machine was suspended.
     pub resumed: Resumed,
     /// Reports that all remotes are followed.
-    pub live: Live,
+    pub live: Rc<Live>,
 }
 
 /// Follows all remotes at once, with `cluster` all members of their clusters. The failure of one is reported and does not
