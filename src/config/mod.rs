@@ -116,7 +116,7 @@ impl Config {
             utf8: speaks_utf8(environment),
         };
         let filter = Filter::new(&selection(cli, &source));
-        let live = Rc::new(Live::new(source.remote_names().len()));
+        let live = Rc::new(Live::new(source.remote_names().len(), ready.is_some() || !cli.command.is_empty()));
         Ok(Self {
             source,
             connecting: Connecting {

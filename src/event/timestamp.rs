@@ -4,6 +4,8 @@
 //! slower: all of decoding, this included, takes 377 ns per event (`benches/README.md`). All other forms are parsed by
 //! chrono, which is also the reference in the tests.
 
+use std::time::Duration;
+
 use chrono::DateTime;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -15,6 +17,12 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         usual(text.as_bytes()).or_else(|| DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()).map(Self)
+    }
+
+    /// The time that is later by `duration`, or the latest possible one.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
 

@@ -274,27 +274,29 @@ fn shell_status(status: ExitStatus) -> u8 {
 
 /// The error of a command that cannot be started, with the status that a shell would give.
 fn unstarted(program: &OsStr, error: &io::Error) -> Fault {
-    let name = program.display();
-    let text = program.to_string_lossy();
+    let name = &*program.to_string_lossy();
     let path = Path::new(program);
     if error.kind() == ErrorKind::NotFound {
-        if text.contains('/') && path.exists() {
-            return Fault::command(format!("{name}: the interpreter that its first line names is not found"), true)
-                .hint(format!("see the first line: head -n1 {name}"));
+        if name.contains('/') && path.exists() {
+            return Fault::command(
+                format!("cannot start {name:?}: the interpreter that its first line names is not found"),
+                true,
+            )
+            .hint(format!("see the first line: head -n1 {name}"));
         }
-        let fault = Fault::command(format!("{name}: command not found"), false);
-        return if text.ends_with(':') {
+        let fault = Fault::command(format!("cannot start {name:?}: there is no such command"), false);
+        return if name.ends_with(':') {
             fault.hint(format!("remotes stand before the `--`: lxmon {name} -- COMMAND"))
-        } else if text.contains(char::is_whitespace) {
+        } else if name.contains(char::is_whitespace) {
             fault.hint("write the command and each argument as a word of its own, or: -- sh -c 'COMMAND'")
         } else {
             fault.hint("what follows `--` is a program and its arguments; for a shell's command: -- sh -c 'COMMAND'")
         };
     }
-    let fault = Fault::command(format!("{name}: cannot be executed: {error}"), true);
+    let fault = Fault::command(format!("cannot start {name:?}: {error}"), true);
     match error.kind() {
         ErrorKind::PermissionDenied if path.is_dir() => {
-            Fault::command(format!("{name}: cannot be executed: it is a directory"), true).hint("name a program in it")
+            Fault::command(format!("cannot start {name:?}: it is a directory"), true).hint("name a program in it")
         }
         ErrorKind::PermissionDenied if path.metadata().is_ok_and(|file| file.permissions().mode() & 0o111 == 0) => {
             fault.hint(format!("make it executable: chmod +x {name}; or run it with its interpreter: -- sh {name}"))

@@ -5,12 +5,15 @@ use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::prepare::{Batch, Prepared};
 use crate::config::Limits;
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
-use crate::event::{Event, Fate, RemoteId};
+use crate::event::{Event, Fate, RemoteId, Timestamp};
 use crate::report::exit::{Exit, Fault};
 use crate::report::failure;
 use crate::report::malformed::Skipped;
@@ -55,9 +58,24 @@ pub(crate) struct Deliver {
     /// not its effect.
     has_begun: Arc<AtomicBool>,
     /// The failure that ends the program, with `--fail-fast`.
-    failure: Option<Fault>,
+    failure: Option<Failed>,
+    /// Notified when a log line is that failure.
+    has_failed: Arc<Notify>,
     /// Set once nothing more is to be rendered: the outcome as soon as the rendered text is written.
     end: Option<Outcome>,
+}
+
+/// How long after a log line the operation is waited for that fails for the same reason. The servers log first, and only
+/// the operation says why (LXD 5.0.2: `Failed starting container`).
+pub(super) const REASON: Duration = Duration::from_millis(500);
+
+/// The failure that ends the program.
+struct Failed {
+    fault: Fault,
+    /// Whether it ends the program now.
+    is_last: bool,
+    /// If not: the last time of an event that can say more.
+    until: Option<Timestamp>,
 }
 
 /// Why this step stops.
@@ -96,12 +114,19 @@ impl From<io::Error> for Stop {
 
 impl Deliver {
     /// Creates the step. The sinks are written in this order. `names` are the names of the remotes. Events count, and
-    /// failures end the program, while `has_begun` is set.
+    /// failures end the program, while `has_begun` is set. `has_failed` is notified of a failure that ends the program
+    /// after [`REASON`].
     #[must_use]
-    pub(crate) fn new(sinks: Vec<Sink>, names: Vec<String>, limits: Limits, has_begun: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(
+        sinks: Vec<Sink>,
+        names: Vec<String>,
+        limits: Limits,
+        has_begun: Arc<AtomicBool>,
+        has_failed: Arc<Notify>,
+    ) -> Self {
         let skipped = Skipped::new(names.clone());
         let (events_left, failure, end) = (limits.count, None, None);
-        Self { sinks, skipped, names, limits, events_left, has_begun, failure, end }
+        Self { sinks, skipped, names, limits, events_left, has_begun, failure, has_failed, end }
     }
 
     /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
@@ -153,12 +178,18 @@ impl Deliver {
 
     /// Whether nothing more is to be rendered.
     fn has_enough(&self) -> bool {
-        self.end.is_some() || self.failure.is_some()
+        self.end.is_some() || self.failure.as_ref().is_some_and(|failed| failed.is_last)
     }
 
     /// Why nothing more is to be rendered.
     fn stop(&mut self) -> Option<Stop> {
-        self.failure.take().map(Stop::Failure).or(self.end.map(Stop::Ended))
+        if self.has_enough() { Some(self.last_stop()) } else { None }
+    }
+
+    /// Why nothing more is rendered once there are no more events.
+    pub(crate) fn last_stop(&mut self) -> Stop {
+        let failed = self.failure.take().map(|failed| Stop::Failure(failed.fault));
+        failed.unwrap_or(Stop::Ended(self.end.unwrap_or(Outcome::Drained)))
     }
 
     /// Writes as much of the rendered text as the output accepts without blocking.
@@ -192,6 +223,12 @@ impl Deliver {
     /// Renders the event, and returns its tape.
     fn render_event(&mut self, event: Event) -> Tape {
         let has_begun = self.has_begun.load(Ordering::Relaxed);
+        if let Some(failed) = &mut self.failure
+            && failed.until.zip(event.timestamp()).is_some_and(|(until, time)| time > until)
+        {
+            failed.is_last = true;
+            return event.into_tape();
+        }
         if event.fate() != Fate::Last {
             for sink in &mut self.sinks {
                 sink.event(&event);
@@ -204,11 +241,25 @@ impl Deliver {
             }
         }
         if event.fate() != Fate::Printed && has_begun {
-            let RemoteId(number) = event.remote();
-            let remote = self.names.get(usize::from(number)).filter(|_| self.names.len() > 1);
-            self.failure = Some(failure::describe(&event, remote.map(String::as_str)));
+            self.fail(&event);
         }
         event.into_tape()
+    }
+
+    /// Ends the program because of the failure that the event reports. After a log line, an operation may say more.
+    fn fail(&mut self, event: &Event) {
+        let is_last = event.operation().is_some();
+        if self.failure.is_some() && !is_last {
+            return;
+        }
+        let RemoteId(number) = event.remote();
+        let remote = self.names.get(usize::from(number)).filter(|_| self.names.len() > 1);
+        let fault = failure::describe(event, remote.map(String::as_str));
+        let until = event.timestamp().map(|time| time.after(REASON));
+        self.failure = Some(Failed { fault, is_last, until });
+        if !is_last {
+            self.has_failed.notify_one();
+        }
     }
 
     fn render_gap(&mut self, gap: &Gap) {

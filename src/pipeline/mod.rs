@@ -32,12 +32,12 @@ use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::{info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use self::command::{Ended, Job};
 use self::dedup::Dedup;
-use self::deliver::{Deliver, Outcome, Stop};
+use self::deliver::{Deliver, Outcome, REASON, Stop};
 use self::prepare::Prepare;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
@@ -80,6 +80,8 @@ enum End {
     Signal(i32),
     /// The command of `-- COMMAND` has ended with this status.
     Command(u8),
+    /// A failure ends the program (`--fail-fast`), and no other event has said more about it.
+    Failure,
 }
 
 impl End {
@@ -88,7 +90,7 @@ impl End {
     fn time_to_write(&self, timeout: Option<Duration>) -> Option<(Duration, Duration)> {
         let (most, patience) = AFTER_TIMEOUT;
         match self {
-            Self::Source(_) | Self::Command(_) => None,
+            Self::Source(_) | Self::Command(_) | Self::Failure => None,
             Self::Signal(_) => Some(AFTER_SIGNAL),
             // At most the length of the timeout itself.
             Self::Timeout => Some((most.min(timeout.unwrap_or(most)), patience)),
@@ -105,6 +107,7 @@ impl End {
             (Self::Timeout, Outcome::Drained) => Ok(Exit::Success),
             (Self::Source(outcome), Outcome::Drained) => outcome.map(|()| Exit::Success),
             (Self::Command(status), Outcome::Drained) => Ok(Exit::Command(status)),
+            (Self::Failure, Outcome::Drained) => Ok(Exit::Failure),
         }
     }
 }
@@ -131,6 +134,32 @@ struct Endings {
     timeout: Option<Pin<Box<Sleep>>>,
     /// With `-- COMMAND`.
     job: Option<Job>,
+    failing: Failing,
+}
+
+/// Whether a log line was the failure that ends the program (`--fail-fast`).
+enum Failing {
+    /// Not yet.
+    No(Arc<Notify>),
+    /// It was, and ends the program then.
+    Until(Instant),
+    /// It has ended the program.
+    Over,
+}
+
+impl Failing {
+    /// Waits until it ends the program. Cancel safe.
+    async fn over(&mut self) {
+        if let Self::No(has_failed) = self {
+            has_failed.notified().await;
+            *self = Self::Until(Instant::now() + REASON);
+        }
+        match self {
+            Self::Until(until) => sleep_until(*until).await,
+            _ => std::future::pending().await,
+        }
+        *self = Self::Over;
+    }
 }
 
 impl Endings {
@@ -138,13 +167,14 @@ impl Endings {
     /// command has ended.
     async fn next(&mut self) -> Ending {
         loop {
-            let Self { writer, reader_gone, signals, timeout, job } = self;
+            let Self { writer, reader_gone, signals, timeout, job, failing } = self;
             let caught = tokio::select! {
                 biased;
                 stop = writer => return stop.map_or(Ending::WriterDied, Ending::Stopped),
                 () = reader_gone => return Ending::ReaderGone,
                 caught = signals.next() => caught,
                 end = of_job(job) => return Ending::Ended(end),
+                () = failing.over() => return Ending::Ended(End::Failure),
                 () = timeout_over(timeout) => return Ending::Ended(End::Timeout),
             };
             if let Some(signal) = catch(job, caught) {
@@ -156,7 +186,7 @@ impl Endings {
     /// Waits for the first of the conditions while the source is not read any more. The end of the command is none of
     /// them.
     async fn next_of_drain(&mut self) -> Ending {
-        let Self { writer, reader_gone, signals, timeout, job } = self;
+        let Self { writer, reader_gone, signals, timeout, job, .. } = self;
         tokio::select! {
             biased;
             stop = writer => stop.map_or(Ending::WriterDied, Ending::Stopped),
@@ -371,7 +401,8 @@ impl Run {
         let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
         sinks.push(Sink::Print(printer.context("standard output")?));
         let has_begun = Arc::new(AtomicBool::new(command.is_none()));
-        let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun));
+        let has_failed = Arc::new(Notify::new());
+        let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun), Arc::clone(&has_failed));
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
         let endings = Endings {
@@ -381,6 +412,7 @@ impl Run {
             timeout: timeout.map(|timeout| Box::pin(sleep(timeout))),
             job: command
                 .map(|command| Job::new(command, Rc::clone(&connecting.live), has_begun, limits.count.is_some())),
+            failing: Failing::No(has_failed),
         };
         Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen, ready })
     }
@@ -438,7 +470,7 @@ impl Run {
             }
         }
         let outcome = loop {
-            if !matches!(end, End::Source(_) | End::Command(_)) {
+            if matches!(end, End::Timeout | End::Signal(_)) {
                 self.endings.timeout = None;
             }
             let time_to_write = end.time_to_write(self.timeout);

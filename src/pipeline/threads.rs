@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::deliver::{Deliver, Outcome, Stop};
+use super::deliver::{Deliver, Stop};
 use super::prepare::{Batch, Prepare};
 use crate::queue::{CaughtUp, Queue};
 use crate::report::exit::Fault;
@@ -193,8 +193,9 @@ impl Pipeline {
             let _ = used.try_send(batch);
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
-        lock(&self.deliver).finish();
-        Stop::Ended(Outcome::Drained)
+        let mut deliver = lock(&self.deliver);
+        deliver.finish();
+        deliver.last_stop()
     }
 
     /// The task on the reading thread: runs the steps when an item was queued or an event is due, until the output

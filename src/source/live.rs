@@ -9,13 +9,20 @@ use tokio::sync::Notify;
 pub(crate) struct Live {
     missing: Cell<usize>,
     all: Notify,
+    is_awaited: bool,
 }
 
 impl Live {
-    /// For this number of remotes.
+    /// For this number of remotes. `is_awaited`: [`Live::all`] is called.
     #[must_use]
-    pub(crate) fn new(remotes: usize) -> Self {
-        Self { missing: Cell::new(remotes), all: Notify::new() }
+    pub(crate) fn new(remotes: usize, is_awaited: bool) -> Self {
+        Self { missing: Cell::new(remotes), all: Notify::new(), is_awaited }
+    }
+
+    /// Whether somebody waits until all remotes are followed.
+    #[must_use]
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited
     }
 
     /// Reports that one more remote is followed. To be called once for each.

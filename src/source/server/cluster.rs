@@ -277,7 +277,7 @@ impl Cluster<'_> {
             view,
             changes: Notify::new(),
             connections: listed.len(),
-            starts: Starts::new(listed.len(), None),
+            starts: self.starts.of_members(listed.len()),
             members: RefCell::default(),
         };
         let (asked, mut lists) = mpsc::unbounded_channel();

@@ -125,6 +125,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
         }
     }
 
+    /// Asks the server for a sign of life, and waits for it: whatever it sends. Then it has begun to serve the
+    /// subscription, and does not only have answered the request. Nothing is lost: messages are left for
+    /// [`Subscription::read`]. To be called before that. Cancel safe.
+    pub(crate) async fn confirm(&mut self) {
+        self.ping();
+        // Reading shows an error again.
+        let _ = poll_fn(|context| self.socket.get_mut().poll_fill(context)).await;
+    }
+
     /// The time since the last received byte.
     pub(crate) fn silence(&self) -> Duration {
         self.socket.get_ref().last_byte.elapsed()

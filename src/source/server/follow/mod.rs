@@ -33,6 +33,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// connection counts as lost. LXD and Incus ping every 10 s.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// How long a server is waited for that does not confirm a subscription. One that answers pings does so at once.
+const CONFIRM: Duration = Duration::from_millis(250);
+
 /// After this time without any event a possible reason is named.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -81,6 +84,8 @@ pub(crate) struct Conduct {
 pub(crate) struct Starts<'a> {
     /// Where each server is reported once it is followed; `None` for the members of a cluster, which is reported itself.
     live: Option<&'a Live>,
+    /// Whether somebody waits until all servers are followed, who may act then.
+    is_awaited: bool,
     pending: Cell<usize>,
     any_live: Cell<bool>,
     all_ended: Notify,
@@ -90,7 +95,14 @@ impl<'a> Starts<'a> {
     /// For this number of servers. Each is reported to `live` once it is followed.
     #[must_use]
     pub(crate) fn new(servers: usize, live: Option<&'a Live>) -> Self {
-        Self { live, pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
+        let is_awaited = live.is_some_and(Live::is_awaited);
+        Self { live, is_awaited, pending: Cell::new(servers), any_live: Cell::new(false), all_ended: Notify::new() }
+    }
+
+    /// For this number of members of a cluster that is one of these servers.
+    #[must_use]
+    pub(super) fn of_members(&self, members: usize) -> Starts<'static> {
+        Starts { is_awaited: self.is_awaited, ..Starts::new(members, None) }
     }
 
     pub(super) fn report(&self, is_live: bool) {
@@ -166,6 +178,9 @@ impl Follow<'_> {
                 subscription
             }
         };
+        if self.starts.is_awaited {
+            let _ = timeout(CONFIRM, subscription.confirm()).await;
+        }
         self.starts.follow();
         let mut last_message = String::new();
         let mut quiet = self.may_leave_out().then(Moment::now);
