@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use crate::event::RemoteId;
 use crate::event::gap::{End, Gap, timestamp_of};
 use crate::event::message::{Block, Memory};
+use crate::event::state::Kind;
 use crate::system::clock::Moment;
 use crate::system::clock::local_now;
 
@@ -82,6 +83,26 @@ pub(crate) enum Item {
     Gap(Gap),
     /// The first remote is a member of the same cluster as the second one.
     Joined(RemoteId, RemoteId),
+    /// A step of the question for the present state of a remote, taken at this time.
+    State(RemoteId, Stage, Instant),
+}
+
+/// A step of the question for the present state of a remote (`--state`).
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// What is asked for another remote is true of this one, as both are members of one cluster.
+    Same(RemoteId),
+    /// The question is about to be sent. Events that arrive from here on can be newer than the answer.
+    Asked,
+    /// The answer: a state event for each instance or each running operation.
+    Answer {
+        /// What it is about.
+        kind: Kind,
+        /// The events.
+        block: Arc<Block>,
+        /// When the question was sent, as the events have it.
+        asked: String,
+    },
 }
 
 /// The queue.
@@ -443,8 +464,10 @@ impl Item {
     /// The memory of the messages in it, in bytes.
     fn size(&self) -> usize {
         match self {
-            Self::Messages { block, .. } | Self::Lines(_, block) => block.size(),
-            Self::Binary(..) | Self::Gap(_) | Self::Joined(..) => 0,
+            Self::Messages { block, .. } | Self::Lines(_, block) | Self::State(_, Stage::Answer { block, .. }, _) => {
+                block.size()
+            }
+            Self::Binary(..) | Self::Gap(_) | Self::Joined(..) | Self::State(..) => 0,
         }
     }
 }

@@ -37,6 +37,7 @@ mod shapes;
 mod signals;
 mod sockets;
 mod standin;
+mod state;
 mod stderr;
 mod stream;
 mod support;

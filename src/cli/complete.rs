@@ -15,6 +15,7 @@ use super::shells::{Line, Shell, is_plain};
 use crate::event::Type;
 use crate::event::catalogue::ACTIONS;
 use crate::event::entity::Entity;
+use crate::filter::Named;
 use crate::remote::{self, Flavour, Wanted};
 use crate::source::server::attempt::{Attempt, Turn};
 use crate::source::server::dial::dial;
@@ -60,9 +61,11 @@ fn types() -> Vec<CompletionCandidate> {
     Type::KNOWN.iter().map(|kind| CompletionCandidate::new(kind.name()).help(Some(kind.meaning().into()))).collect()
 }
 
-/// The lifecycle actions with their meanings.
+/// The lifecycle actions with their meanings, and the states.
 fn actions() -> Vec<CompletionCandidate> {
-    ACTIONS.iter().map(|action| CompletionCandidate::new(action.name).help(Some(action.meaning.into()))).collect()
+    let actions = ACTIONS.iter().map(|action| (action.name, action.meaning));
+    let states = Named::ALL.into_iter().map(|named| (named.name(), named.meaning()));
+    actions.chain(states).map(|(name, meaning)| CompletionCandidate::new(name).help(Some(meaning.into()))).collect()
 }
 
 /// The projects of the first remote on the command line, else of the default remote. Empty if the server does not

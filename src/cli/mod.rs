@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
-use self::values::{LevelParser, parse_count, parse_duration, parse_pattern, parse_size, parse_type};
+use self::values::{LevelParser, parse_action, parse_count, parse_duration, parse_pattern, parse_size, parse_type};
 use crate::event::Level;
 use crate::render::Format;
 use crate::render::pretty::TimeStyle;
@@ -44,8 +44,9 @@ pub struct Cli {
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_type, help_heading = "Select")]
     pub types: Vec<String>,
 
-    /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only
-    #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
+    /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only. @running and
+    /// @stopped: also what is so already (--state)
+    #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_action, help_heading = "Select")]
     pub actions: Vec<String>,
 
     /// Events about these instances
@@ -123,6 +124,10 @@ pub struct Cli {
     /// Follow all members of the remote's cluster, also those that join later
     #[arg(long, conflicts_with_all = ["replay", "demo", "force_local"], help_heading = "Stay")]
     pub cluster: bool,
+
+    /// First the present state: an event of type state for each instance and running operation; after a gap, what differs
+    #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay")]
+    pub state: bool,
 
     // Of 1,375,475 events of servers under load, 49 arrived later than this default, and all but one in a thousand
     // arrived within 5 ms (docs/soak.md).

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::event::{Level, Type};
-use crate::filter::split_exclusion;
+use crate::filter::{Named, names_state, split_exclusion};
 
 /// Parses log levels: the names of logrus, and `warn`.
 #[derive(Clone)]
@@ -41,6 +41,15 @@ pub(super) fn parse_pattern(text: &str) -> Result<String, String> {
         "!" => Err("there is no pattern after the '!' that excludes".to_owned()),
         _ => Ok(text.to_owned()),
     }
+}
+
+/// Accepts any pattern for an action, and of the names that begin with `@` those of states.
+pub(super) fn parse_action(text: &str) -> Result<String, String> {
+    let pattern = parse_pattern(text)?;
+    if names_state(&pattern) && Named::of(&pattern).is_none() {
+        return Err(format!("no such state; the states are {}", Named::ALL.map(Named::name).join(" and ")));
+    }
+    Ok(pattern)
 }
 
 /// Parses an event type: one that is known by its name, its short name or the plural of one of them becomes the name

@@ -4,7 +4,7 @@ use super::{Config, projects};
 use crate::cli::{Cli, actions};
 use crate::event::Type;
 use crate::event::catalogue::{self, Action, Where};
-use crate::filter::{excludes, is_glob, split_exclusion};
+use crate::filter::{Named, excludes, is_glob, names_state, split_exclusion};
 use crate::remote::{Flavour, Remote};
 use crate::report::suggest;
 use crate::source::Source;
@@ -19,7 +19,7 @@ pub(crate) fn doubts(cli: &Cli, config: &Config) -> Vec<String> {
     };
     let mut doubts = Vec::new();
     doubts.extend(cli.types.iter().filter_map(|kind| unknown_type(kind)));
-    for glob in &cli.actions {
+    for glob in cli.actions.iter().filter(|action| !names_state(action)) {
         let (excludes, glob) = split_exclusion(glob);
         let known: Vec<_> = catalogue::matching(glob).collect();
         if known.is_empty() {
@@ -30,6 +30,7 @@ pub(crate) fn doubts(cli: &Cli, config: &Config) -> Vec<String> {
         }
     }
     doubts.extend(never_failed(cli));
+    doubts.extend(never_state(cli));
     doubts
 }
 
@@ -81,6 +82,15 @@ fn project_events(glob: &str, known: &[&Action], cli: &Cli, remotes: &[Remote]) 
             "the events of a project are sent in that project, so {glob:?} shows only those of the project \
              {followed:?}; --all-projects shows those of every project"
         )
+    })
+}
+
+/// A state has no action.
+fn never_state(cli: &Cli) -> Option<String> {
+    let mut wanted = cli.actions.iter().filter(|action| !excludes(action)).peekable();
+    (cli.state && wanted.peek().is_some() && !wanted.any(|action| names_state(action))).then(|| {
+        let names = Named::ALL.map(Named::name).join(" and ");
+        format!("--state shows no state with an --action that names none: add -a {names}")
     })
 }
 

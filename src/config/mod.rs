@@ -16,7 +16,7 @@ use unicode_width::UnicodeWidthStr as _;
 pub(crate) use self::doubts::doubts;
 use crate::cli::{Cli, When};
 use crate::event::{Level, Type};
-use crate::filter::{Filter, Selection, excludes, is_glob};
+use crate::filter::{Filter, Selection, excludes, is_glob, names_state};
 use crate::remote::sockets::Socket;
 use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
@@ -25,9 +25,9 @@ use crate::report::ready::Ready;
 use crate::source::Source;
 use crate::source::live::Live;
 use crate::source::replay::Recording;
-use crate::source::server::Connecting;
 use crate::source::server::follow::Conduct;
 use crate::source::server::request::{Projects, Request};
+use crate::source::server::{Connecting, Questions};
 use crate::system::clock::Resumed;
 use crate::system::environment::Environment;
 use crate::system::terminal::Terminal;
@@ -96,6 +96,7 @@ impl Config {
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
+        let state = questions(cli, &source, &request)?;
         for doubt in guest_doubts(&source, &request) {
             warn!("{doubt}");
         }
@@ -125,6 +126,7 @@ impl Config {
                 conduct: Conduct { retry: cli.retry, reconnect: !cli.no_reconnect, fail_on_gap: cli.fail_on_gap },
                 resumed: Resumed::default(),
                 live,
+                state,
             },
             filter,
             format,
@@ -231,7 +233,7 @@ fn selection(cli: &Cli, source: &Source) -> Selection {
     let asks_for_logs = cli.types.iter().any(|kind| kind == Type::Logging.name());
     let wants_all_levels = !cli.failed && cli.loglevel.is_none_or(|level| level < Level::Warning);
     Selection {
-        types: cli.types.clone(),
+        types: shown_types(cli),
         actions: cli.actions.clone(),
         instances: cli.instances.clone(),
         sources: cli.sources.clone(),
@@ -246,20 +248,63 @@ fn selection(cli: &Cli, source: &Source) -> Selection {
     }
 }
 
+/// Whether the present state is asked for: also by an option that selects states.
+fn wants_state(cli: &Cli) -> bool {
+    let names = cli.actions.iter().any(|action| !excludes(action) && names_state(action));
+    cli.state || names || cli.types.iter().any(|kind| kind == Type::State.name())
+}
+
+/// What servers are asked for with `--state`. Of operations, if events of that type are asked for too: without them, an
+/// operation that has begun or ended meanwhile would be unknown.
+///
+/// # Errors
+/// The source is the socket of a guest, which has no instances.
+fn questions(cli: &Cli, source: &Source, request: &Request) -> Result<Option<Questions>, Fault> {
+    let Source::Servers { remotes, .. } = source else { return Ok(None) };
+    if !wants_state(cli) {
+        return Ok(None);
+    }
+    if let Some(remote) = remotes.iter().find(|remote| remote.address.socket() == Some(Socket::Guest)) {
+        let what = format!("{}: --state: a guest cannot ask for the state of instances", remote.name);
+        return Err(Fault::usage(what).hint("run lxmon on the host, or leave out --state, -a @running and -a @stopped"));
+    }
+    let operation = Type::Operation.name();
+    Ok(Some(Questions { operations: request.types.is_empty() || request.types.iter().any(|kind| kind == operation) }))
+}
+
+/// The event types to print: with `--state`, states too.
+fn shown_types(cli: &Cli) -> Vec<String> {
+    let mut types = cli.types.clone();
+    if wants_state(cli) && types.iter().any(|kind| !excludes(kind)) {
+        types.push(Type::State.name().to_owned());
+    }
+    types
+}
+
 /// The event types to request. Exclusions and globs cannot be requested. Only lifecycle events have an action, so a
 /// positive action pattern needs no other type. `--failed` requests no type: log lines are for privileged users, and a
 /// server refuses a request for a type that is not permitted, but sends all permitted types if none is named. The same
-/// holds for `--fail-fast`, whatever types are printed.
+/// holds for `--fail-fast`, whatever types are printed. With `--state`, lifecycle events say what has changed since.
 fn types(cli: &Cli) -> Vec<String> {
     if cli.fail_fast {
         return Vec::new();
     }
+    let [lifecycle, operation, state] = [Type::Lifecycle, Type::Operation, Type::State].map(Type::name);
     let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).cloned().collect();
     let asks_for_actions = cli.actions.iter().any(|action| !excludes(action));
     if types.iter().any(|kind| is_glob(kind)) {
         Vec::new()
     } else if types.is_empty() && asks_for_actions {
-        vec![Type::Lifecycle.name().to_owned()]
+        vec![lifecycle.to_owned()]
+    } else if wants_state(cli) && !types.is_empty() {
+        let mut asked: Vec<_> = types.into_iter().filter(|kind| kind != state).collect();
+        if asked.is_empty() && !asks_for_actions {
+            asked.push(operation.to_owned());
+        }
+        if !asked.iter().any(|kind| kind == lifecycle) {
+            asked.push(lifecycle.to_owned());
+        }
+        asked
     } else {
         types
     }

@@ -13,6 +13,7 @@ pub mod operation;
 pub mod progress;
 pub mod requestor;
 pub mod security;
+pub mod state;
 pub mod timestamp;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub use self::operation::{Operation, Status};
 pub use self::progress::Stages;
 pub use self::requestor::Requestor;
 pub use self::security::Security;
+pub use self::state::State;
 pub use self::timestamp::Timestamp;
 
 use self::json::{Content, JsonError, Span, Tape, Text, Value};
@@ -55,6 +57,8 @@ pub enum Type {
     Config,
     /// A device of the instance has changed (on a guest's socket).
     Device,
+    /// The present state of an instance or operation, which lxmon itself has asked for (`--state`).
+    State,
     /// A type that this program does not know. Such events are printed like any other.
     Other,
 }
@@ -341,6 +345,12 @@ impl Event {
         (self.of_type == Type::Device).then(|| self.metadata()).flatten().map(Device::new)
     }
 
+    /// The metadata of a state event.
+    #[must_use]
+    pub fn state(&self) -> Option<State<'_>> {
+        (self.of_type == Type::State).then(|| self.metadata()).flatten().map(State::new)
+    }
+
     /// Whether the servers say of events of this type who asked for them: lifecycle, operation (LXD 6.6 and 5.21.5 on)
     /// and security events.
     #[must_use]
@@ -404,7 +414,7 @@ impl Envelope {
 
 impl Type {
     /// All types except [`Type::Other`].
-    pub const KNOWN: [Self; 8] = [
+    pub const KNOWN: [Self; 9] = [
         Self::Logging,
         Self::Operation,
         Self::Lifecycle,
@@ -413,6 +423,7 @@ impl Type {
         Self::NetworkAcl,
         Self::Config,
         Self::Device,
+        Self::State,
     ];
 
     fn of(text: Text<'_>) -> Self {
@@ -431,6 +442,7 @@ impl Type {
             Self::NetworkAcl => "network-acl",
             Self::Config => "config",
             Self::Device => "device",
+            Self::State => "state",
             Self::Other => "other",
         }
     }
@@ -447,6 +459,7 @@ impl Type {
             Self::NetworkAcl => "acl",
             Self::Config => "conf",
             Self::Device => "dev",
+            Self::State => "now",
             Self::Other => "",
         }
     }
@@ -472,6 +485,7 @@ impl Type {
             Self::NetworkAcl => "Log lines of network ACLs (Incus)",
             Self::Config => "A configuration key of this instance has changed (in a guest)",
             Self::Device => "A device of this instance has changed (in a guest)",
+            Self::State => "What runs and what does not, asked of the server (--state)",
             Self::Other => "",
         }
     }

@@ -187,6 +187,14 @@ fn each_instance(event: &Event, mut visit: impl FnMut(&str, Option<&str>)) {
         {
             visit(&old_name.cow(), event_project.as_deref());
         }
+    } else if let Some(state) = event.state() {
+        if let Some(operation) = state.operation() {
+            for path in operation.entity_paths() {
+                visit_path(&path.cow());
+            }
+        } else if let Some(name) = state.name() {
+            visit(&name.cow(), event_project.as_deref());
+        }
     } else if let Some(security) = event.security() {
         let paths = [security.request_path().map(|path| path.cow()), security.entity_path()];
         for path in paths.into_iter().flatten() {

@@ -1,5 +1,6 @@
 //! Decides which events are printed. The metadata of an event is read only if an option needs it.
 
+mod actions;
 mod instances;
 mod patterns;
 mod predicates;
@@ -7,6 +8,8 @@ mod requestors;
 
 use log::warn;
 
+use self::actions::Actions;
+pub(crate) use self::actions::{Named, names_state};
 use self::instances::Instances;
 pub(crate) use self::patterns::{Patterns, split_exclusion};
 pub use self::patterns::{excludes, is_glob};
@@ -85,7 +88,7 @@ impl Filter {
                 .then(|| Predicate::RemoteProject(selection.remote_projects.clone())),
             selection.loglevel.map(Predicate::Level),
             selection.failed.then_some(Predicate::Failed),
-            of(&selection.actions, Predicate::Action),
+            (!selection.actions.is_empty()).then(|| Predicate::Action(Actions::new(&selection.actions))),
             of(&selection.sources, Predicate::Source),
             (!selection.requestors.is_empty()).then(|| Predicate::Requestor(Requestors::new(&selection.requestors))),
         ];

@@ -1,5 +1,6 @@
 //! The conditions of a selection: one variant for each option.
 
+use super::actions::Actions;
 use super::patterns::Patterns;
 use super::requestors::Requestors;
 use crate::event::json::Text;
@@ -18,9 +19,9 @@ pub(super) enum Predicate {
     Location(Patterns),
     /// `--loglevel`: the minimum level of log lines and security records.
     Level(Level),
-    /// `--action`: the action of a lifecycle event.
-    Action(Patterns),
-    /// `--source`: the path of the entity that a lifecycle event concerns.
+    /// `--action`: the action of a lifecycle event, or the state of an instance.
+    Action(Actions),
+    /// `--source`: the path of the entity that a lifecycle event concerns, or of the instance that a state is of.
     Source(Patterns),
     /// `--requestor`: the requestor of a lifecycle, operation or security event.
     Requestor(Requestors),
@@ -46,9 +47,7 @@ impl Predicate {
             }
             Self::Location(patterns) => patterns.admit(event.location().map(|location| location.cow())),
             Self::Level(minimum) => level(event) >= *minimum,
-            Self::Action(patterns) => {
-                patterns.admit(event.lifecycle().and_then(|lifecycle| lifecycle.action()).map(|action| action.cow()))
-            }
+            Self::Action(actions) => actions.admit(event),
             Self::Source(patterns) => has_source(event, patterns),
             Self::Requestor(requestors) => requestors.admit(event),
             Self::Failed => event.failure().is_some(),
@@ -77,9 +76,10 @@ fn level(event: &Event) -> Level {
     text.and_then(|level| level.cow().parse().ok()).unwrap_or(Level::Info)
 }
 
-/// Whether the source of a lifecycle event matches, with or without its query.
+/// Whether the source of a lifecycle event, or of a state, matches with or without its query.
 fn has_source(event: &Event, patterns: &Patterns) -> bool {
-    let Some(source) = event.lifecycle().and_then(|lifecycle| lifecycle.source()) else {
+    let of_state = || event.state().and_then(|state| state.source());
+    let Some(source) = event.lifecycle().and_then(|lifecycle| lifecycle.source()).or_else(of_state) else {
         return patterns.admit::<&str>([]);
     };
     let source = source.cow();

@@ -17,6 +17,7 @@
 mod command;
 mod dedup;
 pub(crate) mod deliver;
+mod known;
 pub(crate) mod prepare;
 mod threads;
 pub(crate) mod window;
@@ -38,6 +39,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use self::command::{Ended, Job};
 use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, REASON, Stop};
+use self::known::Known;
 use self::prepare::Prepare;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
@@ -389,8 +391,9 @@ impl Run {
         let window = Window::new(sort_window, source.may_rest());
         // The other half of the memory is for the queue, so that a full window alone never causes dropped messages.
         let dedup = source.follows_several().then(Dedup::default);
+        let known = connecting.state.map(|_| Known::default());
         let memory = Arc::clone(queue.memory());
-        let prepare = Prepare::new(filter, dedup, format == Format::Json, window, buffer / 2, memory);
+        let prepare = Prepare::new(filter, dedup, known, format == Format::Json, window, buffer / 2, memory);
         let renderer = Renderer::new(format, surface, &pretty);
         let names = source.remote_names();
         let reopen = record.is_some().then(Reopen::new).transpose().context("catching signals")?;

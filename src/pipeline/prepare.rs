@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::dedup::Dedup;
+use super::known::{Known, Printed};
 use super::window::{Held, Window};
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::message::{Block, Memory};
 use crate::event::{Event, Fate, Malformed, Message, RemoteId};
 use crate::filter::Filter;
-use crate::queue::{Feed, Item};
+use crate::queue::{Feed, Item, Stage};
 
 /// A batch with this many bytes of text is full.
 const FULL: usize = 64 << 10;
@@ -67,6 +68,8 @@ pub(crate) struct Prepare {
     filter: Filter,
     /// `None` if there is only one connection.
     dedup: Option<Dedup>,
+    /// With `--state`.
+    known: Option<Known>,
     /// Whether events are rendered from their text alone.
     text_only: bool,
     window: Window,
@@ -87,11 +90,13 @@ pub(crate) struct Prepare {
 impl Prepare {
     /// Creates the step. Events that pass `filter` and `dedup` are held in `window`. Their tapes are counted in `memory`, and
     /// events are released early while more than about `max_held` bytes are in use outside of the queue. With
-    /// `text_only`, the tapes of events are reused right after the filter.
+    /// `text_only`, the tapes of events are reused right after the filter. With `known`, the answers of servers become
+    /// state events.
     #[must_use]
     pub(crate) fn new(
         filter: Filter,
         dedup: Option<Dedup>,
+        known: Option<Known>,
         text_only: bool,
         window: Window,
         max_held: usize,
@@ -100,6 +105,7 @@ impl Prepare {
         Self {
             filter,
             dedup,
+            known,
             text_only,
             window,
             max_held,
@@ -135,6 +141,7 @@ impl Prepare {
             Item::Binary(remote, count) => self.batch.prepared.push(Prepared::Binary(remote, count)),
             Item::Gap(gap) => self.window.push_gap(gap),
             Item::Joined(remote, other) => self.window.join(remote, other),
+            Item::State(remote, stage, at) => self.advance_known(remote, &stage, at),
         }
         self.release_due();
         self.release_early(in_use.saturating_sub(self.max_held));
@@ -208,6 +215,10 @@ impl Prepare {
             }
             match Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default()) {
                 Ok(mut event) => {
+                    // Also from events that are not selected.
+                    if let Some(known) = &mut self.known {
+                        known.learn(&event);
+                    }
                     if self.filter.decides(&mut event) && is_new(&mut self.dedup, &event, origin) {
                         kept += event.message().byte_len();
                         // The failure that ends the program is described from its parts.
@@ -231,6 +242,28 @@ impl Prepare {
         }
         if !self.wanted.is_empty() && kept * SPARSE < block.text_len() && !self.window.is_zero() {
             self.copy_wanted(kept);
+        }
+    }
+
+    /// Takes a step of the question for the present state, and puts the selected state events into the window.
+    fn advance_known(&mut self, remote: RemoteId, stage: &Stage, at: Instant) {
+        let Some(known) = &mut self.known else { return };
+        for printed in known.advance(remote, stage) {
+            let message = match (printed, stage) {
+                (Printed::Text(text), _) => Message::from(text),
+                (Printed::Message(index), Stage::Answer { block, .. }) => block.message(index),
+                (Printed::Message(_), _) => continue,
+            };
+            match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
+                Ok(mut event) if self.filter.admits(&event) => {
+                    if self.text_only {
+                        self.tapes.push(event.strip());
+                    }
+                    self.window.push(event, Some(at));
+                }
+                Ok(event) => self.tapes.push(event.into_tape()),
+                Err(rejected) => debug_assert!(false, "a state event is {}", rejected.why),
+            }
         }
     }
 
@@ -303,7 +336,7 @@ mod tests {
     fn what_one_connection_brings_releases_no_event_of_another_that_is_still_to_be_read() {
         let memory = Arc::new(Memory::new(usize::MAX));
         let filter = Filter::default();
-        let mut prepare = Prepare::new(filter, None, false, Window::new(WINDOW, false), usize::MAX, memory);
+        let mut prepare = Prepare::new(filter, None, None, false, Window::new(WINDOW, false), usize::MAX, memory);
         let start = Instant::now();
         prepare.admit(item(1, 1, 1, start), 0);
         prepare.advance(start);

@@ -254,10 +254,14 @@ impl Connection {
         self.limited = self.limits.map(|limits| Limited::new(&self.stream, limits, &self.record));
     }
 
+    /// The path and query of the request.
+    pub(crate) fn target(&self) -> &str {
+        self.request.split_whitespace().nth(1).unwrap_or_default()
+    }
+
     /// The name of the requested project.
     pub(crate) fn project(&self) -> String {
-        let target = self.request.split_whitespace().nth(1).unwrap_or_default();
-        let project = target.split(['?', '&']).find_map(|part| part.strip_prefix("project="));
+        let project = self.target().split(['?', '&']).find_map(|part| part.strip_prefix("project="));
         project.unwrap_or("default").to_owned()
     }
 

@@ -5,6 +5,7 @@ mod columns;
 mod detail;
 mod glyph;
 mod operations;
+mod state;
 
 use std::io::Write as _;
 
@@ -115,6 +116,8 @@ impl Pretty {
             self.setting(setting);
         } else if let Some(device) = event.device() {
             self.device(device);
+        } else if let Some(state) = event.state() {
+            self.state(state);
         } else {
             self.unknown(event);
         }

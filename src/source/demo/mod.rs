@@ -57,6 +57,7 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
         starts: &starts,
         resumed: &connecting.resumed,
         turn: &turn,
+        state: None,
     };
     let session = Rc::default();
     let dial = async |attempt: &Attempt<'_>| dial(attempt, &connecting.environment, &session).await;

@@ -25,6 +25,7 @@ use super::hints::{self, Refused};
 use super::peers::{Name, Peers, View};
 use super::request::Projects;
 use super::session::KnownSession;
+use super::state::{Asker, Due};
 use super::stream::Dialed;
 use super::{Connecting, http};
 use crate::event::RemoteId;
@@ -131,11 +132,13 @@ pub(super) async fn watch_view(site: Site<'_>, feed: Feed, peers: &Peers, queue:
             match ask::<Server>(site, "/1.0").await {
                 Ok(server) => {
                     peers.set_view(feed, server.view(site), queue);
+                    peers.set_asked(feed);
                     break;
                 }
                 // What was known before is most likely still true.
                 Err(error) => info!("{}: cannot ask whether it is in a cluster: {error:#}", site.remote.name),
             }
+            peers.set_asked(feed);
             sleep(ASK_AGAIN).await;
         }
     }
@@ -165,6 +168,8 @@ pub(super) struct Cluster<'a> {
     /// The outcomes of the first attempts to connect to all remotes.
     pub(super) starts: &'a Starts<'a>,
     pub(super) conduct: Conduct,
+    /// When the present state is to be asked for.
+    pub(super) due: &'a Due,
 }
 
 impl Cluster<'_> {
@@ -265,8 +270,19 @@ impl Cluster<'_> {
             connections: 1,
             starts: self.starts,
             resumed,
+            state: self.site.connecting.state.map(|_| self.due),
         };
-        follow.run(async |attempt: &Attempt<'_>| dial(attempt, environment, self.site.session).await).await
+        let asker = self.asker();
+        tokio::select! {
+            biased;
+            outcome = follow.run(async |attempt: &Attempt<'_>| dial(attempt, environment, self.site.session).await) => outcome,
+            () = asker.run(|| self.site.remote.only(self.site.turn.number())) => unreachable!("it never ends"),
+        }
+    }
+
+    /// Asks for the present state, if that is wanted: of all members at once.
+    fn asker(&self) -> Asker<'_> {
+        Asker { site: self.site, remote: self.id, due: self.due, queue: self.queue, groups: None }
     }
 
     /// Follows the members. `own_name` is the name of the one that the remote leads to, with the address `own`.
@@ -292,6 +308,9 @@ impl Cluster<'_> {
             }
         };
         tokio::pin!(asking);
+        let asker = self.asker();
+        let asking_for_state = asker.run(|| self.answering(&shared));
+        tokio::pin!(asking_for_state);
         let mut followed = FuturesUnordered::new();
         let mut dropping = FuturesUnordered::new();
         // Errors of members that may have left the cluster: the next list decides.
@@ -340,6 +359,7 @@ impl Cluster<'_> {
                     }
                 }
                 () = &mut asking => unreachable!("it asks for ever"),
+                () = &mut asking_for_state => unreachable!("it never ends"),
             }
         }
     }
@@ -435,6 +455,7 @@ impl Cluster<'_> {
             connections: shared.connections,
             starts: &shared.starts,
             resumed,
+            state: self.site.connecting.state.map(|_| self.due),
         };
         let dial = async |attempt: &Attempt<'_>| dial(attempt, environment, self.site.session).await;
         let outcome = tokio::select! {

@@ -21,6 +21,7 @@ use hyper::rt::ReadBufCursor;
 use hyper::{Method, Request, StatusCode};
 use log::debug;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -172,6 +173,37 @@ pub(crate) async fn get<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(body)
 }
 
+/// Gets a document from a server, and sends it to `pieces` as it arrives, until nobody receives it any more. `limit` is
+/// the maximum size of the answer in bytes, head included; `patience` is how long the server may send nothing.
+///
+/// # Errors
+/// [`Refusal`], [`NotAServer`], or an [`io::Error`].
+pub(super) async fn get_in_pieces<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+    target: &str,
+    identity: &Identity,
+    limit: usize,
+    patience: Duration,
+    pieces: mpsc::Sender<Bytes>,
+) -> anyhow::Result<()> {
+    let silent = || NoAnswer::Io(io::ErrorKind::TimedOut.into());
+    let request = request(Method::GET, target, host, identity.headers()).header(header::CONNECTION, "close");
+    let answer = timeout(patience, Answer::to(request, stream, limit)).await;
+    let mut answer = answer.map_err(|_| silent().of_server())??.map_err(NoAnswer::of_server)?;
+    identity.receive(&answer.head.headers);
+    if !answer.head.status.is_success() {
+        return Err(answer.refusal().await.into());
+    }
+    loop {
+        let piece = timeout(patience, answer.piece()).await.unwrap_or_else(|_| Err(silent()));
+        let Some(piece) = piece.map_err(NoAnswer::of_server)? else { return Ok(()) };
+        if pieces.send(piece).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
 /// Asks a proxy for a tunnel to `host` (RFC 9110, section 9.3.6).
 ///
 /// # Errors
@@ -285,15 +317,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
 
     /// Appends the body to `body`, as much of it as arrives.
     async fn read_body(&mut self, body: &mut Vec<u8>) -> Result<(), NoAnswer> {
+        while let Some(piece) = self.piece().await? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(())
+    }
+
+    /// The next piece of the body; `None` at its end.
+    async fn piece(&mut self) -> Result<Option<Bytes>, NoAnswer> {
         loop {
             let frame = poll_fn(|context| {
                 self.driver.poll(context);
                 Pin::new(&mut self.body).poll_frame(context)
             });
             match frame.await {
-                None => return Ok(()),
-                // Trailers are ignored.
-                Some(Ok(frame)) => body.extend(frame.into_data().ok().into_iter().flatten()),
+                None => return Ok(None),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => return Ok(Some(piece)),
+                    // Trailers are ignored.
+                    Err(_) => {}
+                },
                 Some(Err(_)) => return Err(NoAnswer::Garbage("it closes the connection within its answer")),
             }
         }

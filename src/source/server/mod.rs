@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod session;
+pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod subscription;
 mod tcp;
@@ -28,6 +29,7 @@ use self::follow::{Conduct, Follow, Starts};
 use self::peers::{Name, Peers};
 use self::request::Request;
 use self::session::KnownSession;
+use self::state::{Asker, Due, Groups};
 use crate::event::RemoteId;
 use crate::queue::{Feed, Queue};
 use crate::remote::Remote;
@@ -50,6 +52,15 @@ pub(crate) struct Connecting {
     pub resumed: Resumed,
     /// Reports that all remotes are followed.
     pub live: Rc<Live>,
+    /// With `--state`: what is asked.
+    pub state: Option<Questions>,
+}
+
+/// What servers are asked for with `--state`: the present state of their instances, and of more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Questions {
+    /// Also of the running operations.
+    pub operations: bool,
 }
 
 /// Follows all remotes at once, with `cluster` all members of their clusters. The failure of one is reported and does not
@@ -60,12 +71,13 @@ pub(super) async fn follow_all(
     connecting: &Connecting,
     queue: &Queue,
 ) -> anyhow::Result<()> {
-    let Connecting { environment, request, conduct, resumed, live } = connecting;
+    let Connecting { environment, request, conduct, resumed, live, state } = connecting;
     let (starts, peers) = (&Starts::new(remotes.len(), Some(live)), &Peers::default());
     // With several remotes, one that fails at the start is retried like one that is lost later.
     let of_several = Conduct { retry: conduct.retry || (remotes.len() > 1 && conduct.reconnect), ..*conduct };
     let names: Vec<_> = remotes.iter().map(|remote| Name::new(remote.name.clone())).collect();
     let turns: Vec<_> = remotes.iter().map(|_| Turn::default()).collect();
+    let dues: Vec<_> = remotes.iter().map(|_| Due::default()).collect();
     let follow = |number: u16| {
         let index = usize::from(number);
         Follow {
@@ -81,6 +93,7 @@ pub(super) async fn follow_all(
             connections: remotes.len(),
             starts,
             resumed,
+            state: state.map(|_| &dues[index]),
         }
     };
     let sessions: Vec<Rc<KnownSession>> = remotes.iter().map(|_| Rc::default()).collect();
@@ -94,22 +107,36 @@ pub(super) async fn follow_all(
         session: session(follow.feed),
         connecting,
     };
+    let groups = &Groups::new(peers);
+    let ask = async |follow: &Follow<'_>, groups| {
+        // Nothing is ever due without `--state`.
+        let Feed { remote, .. } = follow.feed;
+        let asker = Asker { site: site(follow), remote, due: &dues[usize::from(remote.0)], queue, groups };
+        asker.run(|| follow.remote.only(follow.turn.number())).await;
+    };
     if let ([remote], false) = (remotes, cluster) {
         let follow = follow(0);
-        return run(follow).await.with_context(|| remote.name.clone());
+        let outcome = tokio::select! {
+            biased;
+            outcome = run(follow) => outcome,
+            () = ask(&follow, None), if state.is_some() => unreachable!("it never ends"),
+        };
+        return outcome.with_context(|| remote.name.clone());
     }
     let follow_one = async |number: u16| {
         let follow = follow(number);
         let Follow { remote, name, feed, .. } = follow;
         let outcome = if cluster {
             let id = RemoteId(number);
-            Cluster { site: site(&follow), id, queue, peers, starts, conduct: of_several }.follow().await
+            let due = &dues[usize::from(number)];
+            Cluster { site: site(&follow), id, queue, peers, starts, conduct: of_several, due }.follow().await
         } else {
             peers.add(feed, name.clone(), None, false);
             tokio::select! {
                 biased;
                 outcome = run(follow) => outcome,
                 () = cluster::watch_view(site(&follow), feed, peers, queue) => unreachable!("it never ends"),
+                () = ask(&follow, Some(groups)), if state.is_some() => unreachable!("it never ends"),
             }
         };
         (follow, outcome.with_context(|| remote.name.clone()))

@@ -73,7 +73,7 @@ pub(crate) struct View {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     peers: RefCell<Vec<Peer>>,
-    /// Notified when a connection was made.
+    /// Notified when a connection was made, or a server was asked for its cluster.
     connected: Notify,
 }
 
@@ -88,6 +88,8 @@ struct Peer {
     state: State,
     /// The number of times that the connection was made.
     connections: u64,
+    /// Whether the server was asked for its cluster, with whatever success.
+    is_asked: bool,
 }
 
 #[derive(Debug)]
@@ -110,7 +112,15 @@ impl Peers {
     /// Adds a connection, which is not made yet. `view` is its view, if that is known; `is_new` says whether the server
     /// has joined its cluster just now.
     pub(crate) fn add(&self, feed: Feed, name: Name, view: Option<View>, is_new: bool) {
-        self.peers.borrow_mut().push(Peer { feed, name, view, is_new, state: State::Away, connections: 0 });
+        self.peers.borrow_mut().push(Peer {
+            feed,
+            name,
+            view,
+            is_new,
+            state: State::Away,
+            connections: 0,
+            is_asked: false,
+        });
     }
 
     /// Removes a connection that is not followed any more. The outages for which it stood in become gaps if no other
@@ -135,6 +145,34 @@ impl Peers {
         let other = peers.iter().filter(is_same).map(|peer| peer.feed.remote).find(|remote| *remote != feed.remote);
         if let Some(other) = other {
             queue.push_always(Item::Joined(feed.remote, other));
+        }
+    }
+
+    /// The server was asked for its cluster, with whatever success.
+    pub(crate) fn set_asked(&self, feed: Feed) {
+        if let Some(peer) = self.peers.borrow_mut().iter_mut().find(|peer| peer.feed == feed) {
+            peer.is_asked = true;
+        }
+        self.connected.notify_waiters();
+    }
+
+    /// Waits until the server was asked for its cluster. Returns the first remote with the same view: that of the feed, or
+    /// another one.
+    pub(crate) async fn group(&self, feed: Feed) -> RemoteId {
+        loop {
+            // Created before the check, so that a change after the check wakes it.
+            let changed = self.connected.notified();
+            let group = {
+                let peers = self.peers.borrow();
+                let Some(peer) = peers.iter().find(|peer| peer.feed == feed) else { return feed.remote };
+                let is_same = |other: &&Peer| peer.view.is_some() && other.view == peer.view;
+                let first = peers.iter().find(is_same).map_or(feed.remote, |other| other.feed.remote);
+                peer.is_asked.then_some(first)
+            };
+            match group {
+                Some(group) => return group,
+                None => changed.await,
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::event::Type;
+use crate::event::state::Kind;
 
 /// The characters that are escaped in a query value: all except the unreserved ones (RFC 3986, section 2.3) and the
 /// comma that separates types.
@@ -53,13 +54,34 @@ impl Request {
         if !self.types.is_empty() {
             add("type", &self.types.join(","));
         }
+        self.add_project(default_project, add);
+        target
+    }
+
+    /// The path and query of the question for the present state, likewise. No other form of the query that all servers
+    /// know names the status of an instance.
+    #[must_use]
+    pub(crate) fn state_target(&self, kind: Kind, prefix: &str, default_project: Option<&str>) -> String {
+        let what = match kind {
+            Kind::Instance => "instances",
+            Kind::Operation => "operations",
+        };
+        let mut target = format!("{prefix}/1.0/{what}?recursion=1");
+        self.add_project(default_project, |name, value| {
+            target.extend(["&", name, "="]);
+            target.extend(utf8_percent_encode(value, ESCAPED));
+        });
+        target
+    }
+
+    /// Adds the parameter that names the projects.
+    fn add_project(&self, default_project: Option<&str>, mut add: impl FnMut(&str, &str)) {
         match (&self.projects, default_project) {
             (Projects::All, _) => add("all-projects", "true"),
             (Projects::One(project), _) => add("project", project),
             (Projects::Default, Some(project)) => add("project", project),
             (Projects::Default, None) => {}
         }
-        target
     }
 }
 
@@ -82,6 +104,14 @@ mod tests {
             (request(&["a b&c"], Projects::One("ü/?".into())), None, "/1.0/events?type=a%20b%26c&project=%C3%BC%2F%3F"),
         ] {
             assert_eq!(request.target("", default_project), target);
+        }
+        for (projects, default_project, target) in [
+            (Projects::Default, None, "/p/1.0/instances?recursion=1"),
+            (Projects::Default, Some("web"), "/p/1.0/instances?recursion=1&project=web"),
+            (Projects::One("a&b".into()), Some("web"), "/p/1.0/instances?recursion=1&project=a%26b"),
+            (Projects::All, Some("web"), "/p/1.0/instances?recursion=1&all-projects=true"),
+        ] {
+            assert_eq!(request(&["x"], projects).state_target(Kind::Instance, "/p", default_project), target);
         }
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Received {
     pub block: Block,
     /// The number of messages that are not text. No known server sends any.
     pub binary: u64,
+    /// Whether there was a ping.
+    pub has_ping: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
@@ -110,7 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
                         return Poll::Ready(Ok(true));
                     }
                 }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Ping(_)) => received.has_ping = true,
+                Ok(Message::Pong(_) | Message::Frame(_)) => {}
                 Ok(Message::Close(frame)) => return Poll::Ready(Err(closed(frame.as_ref()))),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     match self.socket.get_mut().poll_fill(context) {
@@ -151,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
 
 impl Received {
     fn is_empty(&self) -> bool {
-        self.block.is_empty() && self.binary == 0
+        self.block.is_empty() && self.binary == 0 && !self.has_ping
     }
 }
 

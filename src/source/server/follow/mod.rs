@@ -14,6 +14,7 @@ use super::hints::{self, Refused};
 use super::http;
 use super::peers::{Name, Peers, SOON};
 use super::request::Request;
+use super::state::Due;
 use super::stream::Dialed;
 use super::subscription::{Lost, Received, Subscription};
 use crate::event::gap::{Gap, timestamp_of};
@@ -66,6 +67,8 @@ pub(crate) struct Follow<'a> {
     pub resumed: &'a Resumed,
     /// Which of its addresses to try first.
     pub turn: &'a Turn,
+    /// With `--state`: where to report that the present state is to be asked for.
+    pub state: Option<&'a Due>,
 }
 
 /// What happens when a server cannot be followed.
@@ -182,6 +185,9 @@ impl Follow<'_> {
             let _ = timeout(CONFIRM, subscription.confirm()).await;
         }
         self.starts.follow();
+        if let Some(state) = self.state {
+            state.begin();
+        }
         let mut last_message = String::new();
         let mut quiet = self.may_leave_out().then(Moment::now);
         loop {
@@ -235,8 +241,13 @@ impl Follow<'_> {
                 let seconds = since.elapsed().as_secs_f64();
                 let what = format!("followed again after {seconds:.1} s");
                 self.report_covered(&what, "its own log messages of that time are missing");
-            } else if let Some(gap) = self.queue.close_gap(self.feed) {
-                warn!("{name}: {gap}");
+            } else {
+                if let Some(gap) = self.queue.close_gap(self.feed) {
+                    warn!("{name}: {gap}");
+                }
+                if let Some(state) = self.state {
+                    state.reconnect();
+                }
             }
         }
     }
@@ -347,6 +358,7 @@ impl Follow<'_> {
         let mut received = Received::default();
         let mut next_message = String::new();
         let mut is_dropping = self.queue.is_dropping(self.feed);
+        let mut unheard = self.state;
         let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
         tokio::pin!(check, resumed);
         loop {
@@ -386,6 +398,10 @@ impl Follow<'_> {
                     }
                 }
             };
+            let is_heard = std::mem::take(&mut received.has_ping) || received.block.len() > 0;
+            if let Some(state) = unheard.take_if(|_| is_heard) {
+                state.hear();
+            }
             if let binary @ 1.. = std::mem::take(&mut received.binary) {
                 self.queue.push_always(Item::Binary(self.feed.remote, binary));
             }
@@ -416,6 +432,9 @@ impl Follow<'_> {
     fn report_dropped(&self, gap: Option<Gap>) {
         if let Some(gap) = gap {
             warn!("{}: {gap}", self.name);
+            if let Some(state) = self.state {
+                state.miss();
+            }
         }
     }
 

@@ -100,6 +100,7 @@ async fn follow_into<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         starts: &starts,
         resumed: &resumed,
         turn: &Turn::default(),
+        state: None,
     };
     let outcome = timeout(time, follow.run(dial)).await.ok();
     (outcome, std::iter::from_fn(|| queue.take()).collect())
@@ -348,6 +349,7 @@ async fn connections_that_have_much_to_send_are_read_in_turn() {
             starts: &starts,
             resumed: &resumed,
             turn: &turns[usize::from(number)],
+            state: None,
         };
         let dial = async |_: &Attempt<'_>| {
             // The pipe is large enough for everything that is sent.

@@ -126,7 +126,9 @@ impl Refused<'_> {
         let at = if self.https().is_some() { format!(" {name}:") } else { String::new() };
         Some(match cause {
             Cause::UnknownType => {
-                let known: Vec<_> = Type::KNOWN.into_iter().map(Type::name).collect();
+                // No server sends states.
+                let known = Type::KNOWN.into_iter().filter(|kind| *kind != Type::State);
+                let known: Vec<_> = known.map(Type::name).collect();
                 format!("known types: {}; not every server has all of them", known.join(", "))
             }
             Cause::NoProject => format!("`{client} project list{at}` shows the projects"),
