@@ -100,8 +100,8 @@ pub(crate) enum Stage {
         kind: Kind,
         /// The events.
         block: Arc<Block>,
-        /// When the question was sent, as the events have it.
-        asked: String,
+        /// When it had come, as the events have it.
+        at: String,
     },
 }
 

@@ -324,6 +324,9 @@ fn serve(
     if !wants_websocket(&head) {
         let body = if head.starts_with("GET /1.0/cluster/members?recursion=1 ") {
             listed(members.lock().unwrap().iter())
+        } else if head.starts_with("GET /1.0/instances?") {
+            // The instance has the name of the member that was asked.
+            json!({"metadata": [{"name": name, "project": "default", "location": "a", "status": "Running"}]}).to_string()
         } else {
             about_itself(Some("fingerprint of a")).replace("\"n1\"", &format!("\"{name}\""))
         };
@@ -410,6 +413,30 @@ fn all_members_of_the_cluster_are_followed_also_those_that_come_and_none_that_ha
         follower.notices
     );
     assert_eq!(follower.terminate(), wanted);
+}
+
+#[test]
+fn the_state_of_a_cluster_is_asked_of_one_member_and_again_when_all_were_lost() {
+    let ([a, b], _, client) = cluster(["a", "b"]);
+    let mut follower = Follower::start(lxmon_of(&client, &["-t", "lifecycle", "--state"]));
+    let is_state = |line: &str| line.contains(r#""type":"state""#);
+    for name in ["a", "b"] {
+        follower.wait_for_notice(&format!("prod/{name}: subscribed after"));
+    }
+    follower.wait_for(is_state);
+    // One member is lost, which is no gap.
+    a.end();
+    follower.wait_for_notice("prod/a: followed again after ");
+    b.send(&event("b", 1));
+    follower.wait_for(|seen| seen == event("b", 1));
+    let asked = |follower: &Follower| follower.notices.iter().filter(|line| line.contains("asked for the")).count();
+    assert_eq!((follower.seen.iter().filter(|line| is_state(line)).count(), asked(&follower)), (1, 1));
+    // The one that is left has not been followed for half a minute, so all are lost.
+    b.end();
+    follower.wait_for_notice("may be missing");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while asked(&follower) < 2 && follower.see_notice(deadline) {}
+    assert!(asked(&follower) > 1, "{:?}", follower.notices);
 }
 
 #[test]

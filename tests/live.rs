@@ -7,6 +7,7 @@ mod link;
 mod restricted;
 mod server;
 mod slow;
+mod state;
 mod users;
 
 use std::collections::BTreeMap;

@@ -90,6 +90,23 @@ const DESCRIPTION: &[&str] = &[
      are received again or lxmon exits, and one where events were dropped. Its metadata: remote; last_event, the \
      server's timestamp of the last event before the gap; since, until, seconds; reason; dropped, the number of events \
      that were received and dropped.",
+    "With --state the server is asked for the present state once its events come, and the stream gets an event of type state \
+     for each instance of the followed projects and each running operation that is selected. Its metadata: kind, which is \
+     instance or operation; name and source of an instance, in the form of lifecycle events; id, description, created_at \
+     and resources of an operation; status, as the server names it; changed. Its timestamp is when the answer had come, by \
+     the local clock. Operations are asked for if -t selects them or nothing, or only state, and no -a is given; -t need \
+     not name the type state, and -t state alone asks for the state too. lifecycle events are then asked for, whatever -t \
+     selects. A cluster is asked once. Each answer has all that the server knows of an instance, some kilobytes, whatever \
+     -i selects.",
+    "What is known is the last answer, changed by the events that have come since, printed or not. After a gap, also one of \
+     dropped events, the same is asked again, and what differs comes with \"changed\":true: a status that differs, an \
+     instance that is new or gone (status Deleted), an operation that is new or not running any more (status Ended). A \
+     state in an answer that contradicts an event which came after the question is not printed: the event is newer, or \
+     another one is on its way. So a state is never older than an event before it. A server that refuses the question is \
+     followed on, and a notice says so.",
+    "-a @running matches an instance that runs: its state (Running, or Ready, which a guest can report), and the actions \
+     instance-started, -restarted and -resumed; -a @stopped its state Stopped, and instance-stopped and -shutdown. Both \
+     ask for the state as --state does. Other values of -a match no state.",
     "With --record the selected events are also appended to a file, which is made readable only for its owner. Each write \
      has whole lines. Events that cannot be written, because the disk is full, are counted; once writing is possible \
      again, the file gets a record of type gap in their place. SIGUSR1 opens the file again, for logrotate(8): \
@@ -137,6 +154,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "lxmon -n1 -a instance-started -i c1 --timeout 60s",
         "Wait until c1 has started; status 124 if it has not within a minute.",
+    ),
+    (
+        "lxmon -n1 -a @running -i c1 --timeout 60s",
+        "Wait until c1 runs: it ends at once if c1 runs already.",
     ),
     ("lxmon -A --failed -p", "What fails, in every project."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),

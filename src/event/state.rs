@@ -85,7 +85,7 @@ impl<'a> State<'a> {
 pub(crate) struct Record {
     #[serde(rename = "type")]
     event_type: Cow<'static, str>,
-    /// When the server was asked, by the local clock: RFC 3339.
+    /// When the server had answered, by the local clock: RFC 3339.
     pub timestamp: String,
     /// The project; `None` for an operation whose project the server does not name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,7 +141,7 @@ pub(crate) struct Running {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<BTreeMap<String, Option<Vec<String>>>>,
     /// What it works on by the names of LXD 6.8 and later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub metadata: Option<Entities>,
 }
 
@@ -156,8 +156,13 @@ pub(crate) struct Entities {
     pub original_entity_url: Option<String>,
 }
 
+/// Whether none of the paths is there.
+fn is_empty(entities: &Option<Entities>) -> bool {
+    entities.as_ref().is_none_or(|entities| *entities == Entities::default())
+}
+
 impl Record {
-    /// The state of something when the server was asked.
+    /// The state of something when the server had answered.
     pub(crate) fn new(timestamp: String, project: Option<String>, location: Option<String>, subject: Subject) -> Self {
         let metadata = Metadata { subject, changed: false };
         Self { event_type: Cow::Borrowed("state"), timestamp, project, location, metadata }

@@ -112,6 +112,46 @@ fn each_option_takes_alternatives_and_exclusions() {
     }
 }
 
+#[test]
+fn named_states_are_those_of_instances_and_the_actions_that_lead_to_them() {
+    let state = |kind: &str, status: &str| {
+        format!(r#"{{"type":"state","metadata":{{"kind":"{kind}","name":"c1","status":"{status}","id":"7"}}}}"#)
+    };
+    let action = |action: &str| lifecycle(action, "c1", "", "default");
+    let events = [
+        ("running", state("instance", "Running")),
+        ("ready", state("instance", "Ready")),
+        ("stopped", state("instance", "Stopped")),
+        ("frozen", state("instance", "Frozen")),
+        ("deleted", state("instance", "Deleted")),
+        ("operation", state("operation", "Running")),
+        ("started", action("instance-started")),
+        ("restarted", action("container-restarted")),
+        ("resumed", action("virtual-machine-resumed")),
+        ("guest ready", action("instance-ready")),
+        ("stop", action("instance-stopped")),
+        ("shutdown", action("instance-shutdown")),
+        ("paused", action("instance-paused")),
+        ("log", LOG.into()),
+    ];
+    for (options, names) in [
+        ("-a @running", &["running", "ready", "started", "restarted", "resumed"][..]),
+        ("-a @stopped", &["stopped", "stop", "shutdown"]),
+        ("-a @stopped,instance-paused", &["stopped", "stop", "shutdown", "paused"]),
+        ("-a @running,!container-*", &["running", "ready", "started", "resumed"]),
+        ("-a *,!@running", &["guest ready", "stop", "shutdown", "paused"]),
+        // Without a name of a state, a state has no action.
+        ("-a *-started", &["started"]),
+        ("-a *", &["started", "restarted", "resumed", "guest ready", "stop", "shutdown", "paused"]),
+        (
+            "-a !@running,!@stopped",
+            &["frozen", "deleted", "operation", "guest ready", "paused", "log"],
+        ),
+    ] {
+        assert_eq!(passing_of(options, &events), names, "{options}");
+    }
+}
+
 /// The names of the events that a filter lets pass, which gets them one after the other.
 fn passing_of<'n>(options: &str, events: &[(&'n str, String)]) -> Vec<&'n str> {
     let mut filter = Filter::new(&selection(options));

@@ -116,7 +116,7 @@ impl Known {
                 self.remote(remote).forget_events();
                 Vec::new()
             }
-            Stage::Answer { kind, block, asked } => self.remote(remote).compare(*kind, block, asked),
+            Stage::Answer { kind, block, at } => self.remote(remote).compare(*kind, block, at),
         }
     }
 
@@ -298,7 +298,7 @@ impl Remote {
     }
 
     /// Compares an answer with what is known. Afterwards, the answer is known.
-    fn compare(&mut self, kind: Kind, block: &Block, asked: &str) -> Vec<Printed> {
+    fn compare(&mut self, kind: Kind, block: &Block, at: &str) -> Vec<Printed> {
         let is_first = !std::mem::replace(&mut self.has_answer[kind as usize], true);
         let mut printed = Vec::new();
         let mut key = String::new();
@@ -331,7 +331,7 @@ impl Remote {
         });
         gone.sort_unstable();
         for mut record in gone.iter().filter_map(|(_, record)| Record::parse(record)) {
-            record.set_gone(asked.to_owned());
+            record.set_gone(at.to_owned());
             printed.push(Printed::Text(record.to_text()));
         }
         printed

@@ -24,6 +24,10 @@ fn guest(kind: Kind) {
     let set = |key: &str, value: &str| server.client(&["config", "set", name, &format!("{key}={value}")]);
     let device = |arguments: &[&str]| server.client(&[&["config", "device"], arguments].concat());
 
+    // There are no instances to ask for.
+    let state = finish(&mut lxmon(&["--state"]));
+    assert!(state.stderr.contains("a guest cannot ask for the state of instances"), "{}", state.stderr);
+
     // Without an argument the guest's socket is found.
     let mut all = Follower::subscribed(lxmon(&["-f", "json", "-n7"]));
     let mut devices = Follower::subscribed(lxmon(&[socket, "-f", "json", "-t", "device", "-n3"]));

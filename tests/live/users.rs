@@ -24,6 +24,11 @@ fn ordinary_user(kind: Kind) {
         assert_eq!(follower.events()[0]["metadata"]["source"], format!("/1.0/profiles/shown?project={PROJECT}"));
     }
 
+    let state = finish(&mut lxmon(&["-A", "--state", "-v", "--timeout", "2s"]));
+    for asked in ["0 instances", "0 operations"] {
+        assert!(state.stderr.contains(&format!("asked for the present state: {asked}")), "{}", state.stderr);
+    }
+
     let others = finish(&mut lxmon(&["--project", "default"]));
     assert_eq!(others.status, 1);
     assert!(

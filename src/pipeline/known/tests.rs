@@ -36,7 +36,7 @@ fn answer(kind: Kind, states: &[&str]) -> Stage {
         let record = Record::new("asked".into(), Some(DEFAULT_PROJECT.into()), Some("none".into()), subject);
         block.push(&record.to_text()).unwrap();
     }
-    Stage::Answer { kind, block: block.into(), asked: "asked".into() }
+    Stage::Answer { kind, block: block.into(), at: "asked".into() }
 }
 
 /// What is printed of a stage, as in `c1 Running`; with an asterisk if it is marked as changed.

@@ -189,16 +189,15 @@ impl Asker<'_> {
         let mut is_reported = false;
         loop {
             self.queue.push_always(Item::State(group, Stage::Asked, Instant::now()));
-            let asked = local_now().to_rfc3339_opts(SecondsFormat::Nanos, true);
             let mut missing = Vec::new();
             for kind in kinds {
                 let things = things(kind);
-                match self.answer(&whom(), kind, &asked).await {
-                    Ok(block) => {
+                match self.answer(&whom(), kind).await {
+                    Ok((block, at)) => {
                         info!("{name}: asked for the present state: {} {things}", block.len());
                         self.queue.memory().wait_for_room().await;
                         let block = Arc::new(block.charged_to(self.queue.memory()));
-                        let stage = Stage::Answer { kind, block, asked: asked.clone() };
+                        let stage = Stage::Answer { kind, block, at };
                         self.queue.push_always(Item::State(group, stage, Instant::now()));
                     }
                     Err(error) if is_refused(&error) => {
@@ -223,8 +222,8 @@ impl Asker<'_> {
         }
     }
 
-    /// The state events for the answer of a server.
-    async fn answer(&self, remote: &Remote, kind: Kind, asked: &str) -> anyhow::Result<Block> {
+    /// The state events for the answer of a server, and their timestamp.
+    async fn answer(&self, remote: &Remote, kind: Kind) -> anyhow::Result<(Block, String)> {
         let Site { session, connecting: Connecting { environment, request, .. }, .. } = self.site;
         let turn = Turn::default();
         let attempt = Attempt::new(remote, &turn);
@@ -241,14 +240,25 @@ impl Asker<'_> {
             let target = request.state_target(kind, &prefix, remote.project.as_deref());
             let (pieces, arriving) = mpsc::channel(WAITING);
             let reading = http::get_in_pieces(stream, &host, &target, &identity, LONGEST, PATIENCE, pieces);
-            let answer = Answer { kind, project: project.clone(), asked: asked.to_owned(), block: Block::default() };
+            let answer = Answer { kind, project: project.clone(), records: Vec::new(), size: 0 };
             let parsing = on_a_thread("state", move || answer.parse(arriving));
             let (read, parsed) = tokio::join!(reading, parsing);
             read?;
-            parsed?.with_context(|| format!("the answer to {target}"))
+            let records = parsed?.with_context(|| format!("the answer to {target}"))?;
+            events(records, local_now().to_rfc3339_opts(SecondsFormat::Nanos, true))
         });
         answer.await
     }
+}
+
+/// The events for the states of an answer that has come at this time.
+fn events(records: Vec<Record>, at: String) -> anyhow::Result<(Block, String)> {
+    let mut block = Block::default();
+    for mut record in records {
+        record.timestamp.clone_from(&at);
+        block.push(&record.to_text()).context("no memory for the answer")?;
+    }
+    Ok((block, at))
 }
 
 /// What a question is about, for people.
@@ -273,9 +283,10 @@ struct Answer {
     kind: Kind,
     /// The project that was asked for; `None` for all.
     project: Option<String>,
-    asked: String,
-    /// The state events so far.
-    block: Block,
+    /// The states so far.
+    records: Vec<Record>,
+    /// The size of their events, in bytes.
+    size: usize,
 }
 
 /// An instance in the answer to `GET /1.0/instances?recursion=1`, with the members that are needed.
@@ -292,13 +303,13 @@ struct Listed {
 
 impl Answer {
     /// Parses the answer. Blocks the thread until it has arrived.
-    fn parse(mut self, pieces: mpsc::Receiver<Bytes>) -> anyhow::Result<Block> {
+    fn parse(mut self, pieces: mpsc::Receiver<Bytes>) -> anyhow::Result<Vec<Record>> {
         let body = BufReader::new(Body { pieces, piece: Bytes::new() });
         let mut json = serde_json::Deserializer::from_reader(body);
         if !self.document().deserialize(&mut json)? {
             return Err(serde_json::Error::custom("there is no \"metadata\" in it").into());
         }
-        Ok(self.block)
+        Ok(self.records)
     }
 
     fn document(&mut self) -> Document<'_> {
@@ -331,9 +342,11 @@ impl Answer {
     }
 
     fn add(&mut self, project: Option<String>, location: Option<String>, subject: Subject) -> Result<(), Fault> {
-        let record = Record::new(self.asked.clone(), project, location, subject);
-        if self.block.push(&record.to_text()).is_err() || self.block.text_len() > MOST_KEPT {
-            return Err(Fault::failed(format!("it is too long, after {} {}", self.block.len(), things(self.kind))));
+        let record = Record::new(String::new(), project, location, subject);
+        self.size += record.to_text().len();
+        self.records.push(record);
+        if self.size > MOST_KEPT {
+            return Err(Fault::failed(format!("it is too long, after {} {}", self.records.len(), things(self.kind))));
         }
         Ok(())
     }
@@ -455,7 +468,8 @@ mod tests {
         }
         drop(sender);
         let project = project.map(str::to_owned);
-        let block = Answer { kind, project, asked: "now".into(), block: Block::default() }.parse(pieces)?;
+        let records = Answer { kind, project, records: Vec::new(), size: 0 }.parse(pieces)?;
+        let (block, _) = events(records, "now".into())?;
         Ok((0..block.len()).map(|index| block.text(index).to_owned()).collect())
     }
 

@@ -398,7 +398,7 @@ impl Follow<'_> {
                     }
                 }
             };
-            let is_heard = std::mem::take(&mut received.has_ping) || received.block.len() > 0;
+            let is_heard = std::mem::take(&mut received.has_ping) || !received.block.is_empty();
             if let Some(state) = unheard.take_if(|_| is_heard) {
                 state.hear();
             }
