@@ -14,7 +14,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
-use self::values::{LevelParser, parse_action, parse_count, parse_duration, parse_pattern, parse_size, parse_type};
+use self::values::{
+    LevelParser, parse_action, parse_command, parse_count, parse_duration, parse_pattern, parse_pause, parse_size, parse_type,
+};
 use crate::event::Level;
 use crate::render::Format;
 use crate::render::pretty::TimeStyle;
@@ -146,6 +148,14 @@ pub struct Cli {
     /// Exit 3 on the first gap
     #[arg(long, help_heading = "Stay")]
     pub fail_on_gap: bool,
+
+    /// Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f
+    #[arg(long, value_name = "COMMAND", value_parser = parse_command, value_hint = ValueHint::CommandString, help_heading = "Act")]
+    pub exec: Option<String>,
+
+    /// Run the command of --exec once for all events up to a pause that long
+    #[arg(long, value_name = "DURATION", value_parser = parse_pause, requires = "exec", help_heading = "Act")]
+    pub debounce: Option<Duration>,
 
     /// Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Act")]

@@ -99,6 +99,23 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(expected()) } else { Ok(total) }
 }
 
+/// Parses the length of a pause, which is longer than 0.
+pub(super) fn parse_pause(text: &str) -> Result<Duration, String> {
+    let pause = parse_duration(text)?;
+    if pause.is_zero() {
+        return Err("expected a duration longer than 0; without the option, the command runs for each event".to_owned());
+    }
+    Ok(pause)
+}
+
+/// Accepts any command that is not blank.
+pub(super) fn parse_command(text: &str) -> Result<String, String> {
+    if text.trim_ascii().is_empty() {
+        return Err("expected a command for the shell, such as 'echo \"$LXMON_INSTANCE\"'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Parses `64MiB`, `512KiB`, `1GiB`, or a number of bytes.
 pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     const EXPECTED: &str = "expected a size such as 512KiB or 64MiB";

@@ -22,6 +22,7 @@ use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
 use crate::report::exit::Fault;
 use crate::report::ready::Ready;
+use crate::sink::exec::Reaction;
 use crate::source::Source;
 use crate::source::live::Live;
 use crate::source::replay::Recording;
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub buffer: usize,
     /// The value of `--record`.
     pub record: Option<PathBuf>,
+    /// `--exec`
+    pub exec: Option<Reaction>,
     /// `--ready-fd`
     pub ready: Option<Ready>,
     /// `-- COMMAND`
@@ -137,6 +140,7 @@ impl Config {
             sort_window: cli.sort_window,
             buffer: cli.buffer,
             record: cli.record.clone(),
+            exec: reaction(cli),
             ready,
             command: command(cli)?,
         })
@@ -218,6 +222,13 @@ fn format(cli: &Cli, environment: &Environment) -> Result<Format, Fault> {
                 .hint(format!("formats: {}", names.join(", ")))
         }),
     }
+}
+
+/// What `--exec` asks for. Events are printed besides only if the command line asks for a format: whether they are must
+/// not depend on the environment, as the command of a script writes to standard output if they are not.
+fn reaction(cli: &Cli) -> Option<Reaction> {
+    let owns_stdout = cli.format.is_none() && !cli.pretty;
+    cli.exec.clone().map(|command| Reaction { command, debounce: cli.debounce, owns_stdout })
 }
 
 /// The selection of events by the command line.

@@ -167,7 +167,7 @@ enum Change {
 /// The instance is named in the source of a lifecycle event, the paths of an operation, the request or the name of a
 /// security event, or the context of a log line. An event about a snapshot or backup concerns its instance. An instance
 /// that is renamed has two names.
-fn each_instance(event: &Event, mut visit: impl FnMut(&str, Option<&str>)) {
+pub(crate) fn each_instance(event: &Event, mut visit: impl FnMut(&str, Option<&str>)) {
     let event_project = event.project().map(|project| project.cow());
     let mut visit_path = |path: &str| {
         let entity = Entity::parse(path);

@@ -11,6 +11,7 @@ use log::warn;
 use self::actions::Actions;
 pub(crate) use self::actions::{Named, names_state};
 use self::instances::Instances;
+pub(crate) use self::instances::each_instance;
 pub(crate) use self::patterns::{Patterns, split_exclusion};
 pub use self::patterns::{excludes, is_glob};
 use self::predicates::Predicate;

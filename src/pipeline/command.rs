@@ -20,7 +20,7 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use log::{info, warn};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::time::{Instant, sleep_until};
 
 use super::End;
@@ -28,7 +28,7 @@ use crate::config::CommandLine;
 use crate::report::exit::Fault;
 use crate::source::live::Live;
 use crate::system::descriptors;
-use crate::system::signals::Caught;
+use crate::system::signals::{Caught, keep_statuses_of_children};
 
 /// How long events are followed after the end of the command: what is on its way arrives within this time.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
@@ -204,9 +204,7 @@ impl Caught {
 
 impl Running {
     fn start(command: &CommandLine) -> anyhow::Result<Self> {
-        // If the program was started with SIGCHLD ignored, the kernel would discard the status of the command. A signal
-        // with a handler is not ignored.
-        let _ = signal(SignalKind::child())?;
+        keep_statuses_of_children()?;
         let mut prepared = std::process::Command::new(&command.program);
         prepared.args(&command.arguments).stdout(Stdio::from(descriptors::stderr()?));
         for name in OF_SERVICE {

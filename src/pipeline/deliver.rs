@@ -46,7 +46,8 @@ impl Outcome {
 
 /// The sinks, and what decides when they have got enough.
 pub(crate) struct Deliver {
-    /// In the order in which they are written. Standard output is the last one, because its failure ends the program.
+    /// In the order in which they are written. Standard output comes after the file, because its failure ends the program,
+    /// and before the command, which a recording waits for.
     sinks: Vec<Sink>,
     skipped: Skipped,
     /// The remotes' names.

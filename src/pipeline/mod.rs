@@ -19,6 +19,7 @@ mod dedup;
 pub(crate) mod deliver;
 mod known;
 pub(crate) mod prepare;
+mod reactions;
 mod threads;
 pub(crate) mod window;
 
@@ -50,6 +51,7 @@ use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
 use crate::report::notice;
 use crate::report::ready::Ready;
+use crate::sink::exec::{Exec, Reactions, Remotes};
 use crate::sink::printer::Printer;
 use crate::sink::recorder::Recorder;
 use crate::sink::stdout;
@@ -317,13 +319,16 @@ struct Run {
     pipeline: Arc<Pipeline>,
     flow: Arc<Flow>,
     endings: Endings,
-    /// With `--record`.
-    reopen: Option<Reopen>,
+    /// SIGUSR1.
+    reopen: Reopen,
+    /// With `--exec`.
+    reactions: Option<Reactions>,
     /// With `--ready-fd`, until it is written to.
     ready: Option<Ready>,
 }
 
-/// SIGUSR1, after which the file of `--record` is opened again.
+/// SIGUSR1, after which the file of `--record` is opened again. It is caught without `--record` too, because log rotation
+/// sends it to all processes of this name.
 struct Reopen {
     signal: Signal,
     is_asked: Arc<AtomicBool>,
@@ -360,7 +365,11 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
             }
             Ending::WriterDied => Err(writer_died()),
         };
-        run.endings.settle(outcome).await
+        let outcome = run.endings.settle(outcome).await;
+        match &mut run.reactions {
+            Some(reactions) => reactions::end(reactions, &mut run.endings.signals, outcome).await,
+            None => outcome,
+        }
     });
     // A thread may be blocked in a read of standard input. The process does not wait for it.
     runtime.shutdown_background();
@@ -382,6 +391,7 @@ impl Run {
             sort_window,
             buffer,
             record,
+            exec,
             ready,
             command,
         } = config;
@@ -393,16 +403,28 @@ impl Run {
         let dedup = source.follows_several().then(Dedup::default);
         let known = connecting.state.map(|_| Known::default());
         let memory = Arc::clone(queue.memory());
-        let prepare = Prepare::new(filter, dedup, known, format == Format::Json, window, buffer / 2, memory);
+        let prints = exec.as_ref().is_none_or(|reaction| !reaction.owns_stdout);
+        // All other sinks need nothing but the text.
+        let text_only = format == Format::Json || !prints;
+        let prepare = Prepare::new(filter, dedup, known, text_only, window, buffer / 2, memory);
         let renderer = Renderer::new(format, surface, &pretty);
         let names = source.remote_names();
-        let reopen = record.is_some().then(Reopen::new).transpose().context("catching signals")?;
+        let reopen = Reopen::new().context("catching signals")?;
         let mut sinks = Vec::new();
-        if let (Some(path), Some(reopen)) = (&record, &reopen) {
+        if let Some(path) = &record {
             sinks.push(Sink::Record(Recorder::open(path, names.clone(), Arc::clone(&reopen.is_asked))?));
         }
-        let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
-        sinks.push(Sink::Print(printer.context("standard output")?));
+        if prints {
+            let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
+            sinks.push(Sink::Print(printer.context("standard output")?));
+        }
+        let mut reactions = None;
+        if let Some(reaction) = &exec {
+            let remotes = Remotes { names: names.clone(), are_recorded: matches!(source, Source::Replay(_)) };
+            let (exec, running) = Exec::start(reaction, remotes, limits.gap_events, source.is_patient(), buffer)?;
+            sinks.push(Sink::Exec(exec));
+            reactions = Some(running);
+        }
         let has_begun = Arc::new(AtomicBool::new(command.is_none()));
         let has_failed = Arc::new(Notify::new());
         let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun), Arc::clone(&has_failed));
@@ -417,7 +439,7 @@ impl Run {
                 .map(|command| Job::new(command, Rc::clone(&connecting.live), has_begun, limits.count.is_some())),
             failing: Failing::No(has_failed),
         };
-        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen, ready })
+        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen, reactions, ready })
     }
 
     /// Reads the source until a condition ends the run.
@@ -432,12 +454,9 @@ impl Run {
             }
         };
         let reopening = async {
-            match reopen {
-                Some(reopen) => loop {
-                    reopen.next().await;
-                    pipeline.flush();
-                },
-                None => std::future::pending::<()>().await,
+            loop {
+                reopen.next().await;
+                pipeline.flush();
             }
         };
         let reporting = async {
@@ -476,6 +495,9 @@ impl Run {
             if matches!(end, End::Timeout | End::Signal(_)) {
                 self.endings.timeout = None;
             }
+            if let (End::Signal(_), Some(reactions)) = (&end, &self.reactions) {
+                reactions.stop();
+            }
             let time_to_write = end.time_to_write(self.timeout);
             if let Some((within, patience)) = time_to_write {
                 self.flow.finish(within, patience);
@@ -502,6 +524,9 @@ impl Run {
                     let is_second = matches!((&end, &another), (End::Signal(_), End::Signal(_)));
                     end = another;
                     if is_second {
+                        if let Some(reactions) = &mut self.reactions {
+                            reactions.hurry();
+                        }
                         break Outcome::Drained;
                     }
                 }

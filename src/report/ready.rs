@@ -19,7 +19,8 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// Takes a duplicate of the descriptor with this number.
+    /// Takes a duplicate of the descriptor with this number, and closes the descriptor itself unless it is a standard one:
+    /// children would inherit it, and whoever reads it would not see its end.
     ///
     /// # Errors
     /// There is no such descriptor, or it cannot be written to.
@@ -36,7 +37,13 @@ impl Ready {
             Ok(flags) if flags & OFlags::ACCMODE == OFlags::RDONLY => {
                 Err(failed("this descriptor is open for reading only".into()))
             }
-            _ => Ok(Self { number, file }),
+            _ => {
+                if number > 2 {
+                    // An error is ignored: it is closed all the same (close(2)).
+                    let _ = nix::unistd::close(number);
+                }
+                Ok(Self { number, file })
+            }
         }
     }
 

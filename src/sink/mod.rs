@@ -1,5 +1,6 @@
 //! Where events go. Only this step writes events.
 
+pub(crate) mod exec;
 pub(crate) mod printer;
 pub(crate) mod recorder;
 pub(crate) mod stdout;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use self::exec::Exec;
 use self::printer::Printer;
 use self::recorder::Recorder;
 use self::stdout::Flushed;
@@ -24,6 +26,8 @@ pub(crate) enum Sink {
     Print(Printer),
     /// `--record`
     Record(Recorder),
+    /// `--exec`
+    Exec(Exec),
 }
 
 impl Sink {
@@ -32,6 +36,7 @@ impl Sink {
         match self {
             Self::Print(printer) => printer.event(event),
             Self::Record(recorder) => recorder.record(event),
+            Self::Exec(exec) => exec.event(event),
         }
     }
 
@@ -40,6 +45,7 @@ impl Sink {
         match self {
             Self::Print(printer) => printer.gap(record),
             Self::Record(recorder) => recorder.record(record),
+            Self::Exec(exec) => exec.gap(record),
         }
     }
 
@@ -49,10 +55,12 @@ impl Sink {
         match self {
             Self::Print(printer) => printer.is_full(),
             Self::Record(recorder) => recorder.is_full(),
+            Self::Exec(exec) => exec.is_full(),
         }
     }
 
-    /// Writes everything. Standard output is waited for until the deadline of its flow.
+    /// Writes everything. Standard output is waited for until the deadline of its flow, and the command of `--exec` if
+    /// the source can wait too.
     ///
     /// # Errors
     /// Standard output is gone (`BrokenPipe`) or broken.
@@ -61,6 +69,10 @@ impl Sink {
             Self::Print(printer) => printer.flush(),
             Self::Record(recorder) => {
                 recorder.flush();
+                Ok(Flushed::All)
+            }
+            Self::Exec(exec) => {
+                exec.flush();
                 Ok(Flushed::All)
             }
         }
@@ -74,6 +86,7 @@ impl Sink {
         match self {
             Self::Print(printer) => printer.try_flush(),
             Self::Record(recorder) => Ok(recorder.try_flush()),
+            Self::Exec(exec) => Ok(exec.try_flush()),
         }
     }
 
@@ -82,6 +95,7 @@ impl Sink {
         match self {
             Self::Print(_) => {}
             Self::Record(recorder) => recorder.finish(),
+            Self::Exec(exec) => exec.finish(),
         }
     }
 }

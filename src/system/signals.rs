@@ -1,8 +1,10 @@
-//! The signals that end the program, and SIGXFSZ, which must not.
+//! The signals that end the program, SIGXFSZ, which must not, and what children inherit.
 
 use std::io;
+use std::sync::Arc;
 
-use signal_hook::consts::SIGXFSZ;
+use nix::sys::signal::SigSet;
+use signal_hook::consts::{SIGCHLD, SIGPIPE, SIGXFSZ};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -84,6 +86,24 @@ fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The signal of a write to a pipe that nobody reads. lxmon ignores it, its children do not.
+pub(crate) const BROKEN_PIPE: i32 = SIGPIPE;
+
+/// Makes sure that the exit statuses of children can be read, and that children can read those of theirs. If SIGCHLD was
+/// ignored when the program started, the system would discard them (wait(2)).
+///
+/// # Errors
+/// The signal cannot be caught.
+pub(crate) fn keep_statuses_of_children() -> io::Result<()> {
+    signal_hook::flag::register(SIGCHLD, Arc::default()).map(drop)
+}
+
+/// Unblocks all signals for this thread and for the children that it starts, which inherit its mask (execve(2)).
+pub(crate) fn unblock_all() {
+    // It cannot fail: the argument is valid (pthread_sigmask(3)).
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 /// Dies by the signal as if it had never been caught, so that shells and supervisors see the cause of death.
