@@ -51,6 +51,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--failed', '--failed', [CompletionResultType]::ParameterName, 'Failures only: operations that failed, commands that returned other than 0, log lines from level error on')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Short for --format=pretty')
             [CompletionResult]::new('--pretty', '--pretty', [CompletionResultType]::ParameterName, 'Short for --format=pretty')
+            [CompletionResult]::new('--redact', '--redact', [CompletionResultType]::ParameterName, 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets')
             [CompletionResult]::new('--no-trunc', '--no-trunc', [CompletionResultType]::ParameterName, 'Never shorten a pretty line to the terminal''s width')
             [CompletionResult]::new('--retry', '--retry', [CompletionResultType]::ParameterName, 'Keep trying although the first connection fails')
             [CompletionResult]::new('--no-reconnect', '--no-reconnect', [CompletionResultType]::ParameterName, 'Exit 1 when the connection is lost')

@@ -48,6 +48,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --failed 'Failures only: operations that failed, commands that returned other than 0, log lines from level error on'
             cand -p 'Short for --format=pretty'
             cand --pretty 'Short for --format=pretty'
+            cand --redact 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets'
             cand --no-trunc 'Never shorten a pretty line to the terminal''s width'
             cand --retry 'Keep trying although the first connection fails'
             cand --no-reconnect 'Exit 1 when the connection is lost'

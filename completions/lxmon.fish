@@ -39,6 +39,7 @@ zsh\t''"
 complete -c lxmon -s A -l all-projects -d 'Events of every project'
 complete -c lxmon -l failed -d 'Failures only: operations that failed, commands that returned other than 0, log lines from level error on'
 complete -c lxmon -s p -l pretty -d 'Short for --format=pretty'
+complete -c lxmon -l redact -d 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets'
 complete -c lxmon -l no-trunc -d 'Never shorten a pretty line to the terminal\'s width'
 complete -c lxmon -l retry -d 'Keep trying although the first connection fails'
 complete -c lxmon -l no-reconnect -d 'Exit 1 when the connection is lost'

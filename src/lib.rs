@@ -1,6 +1,6 @@
 //! lxmon follows the events of LXD and Incus servers.
 //!
-//! Data flows one way: source → queue → event → filter → window → render → sink. `pipeline` connects the steps and
+//! Data flows one way: source → queue → event → filter → transform → window → render → sink. `pipeline` connects the steps and
 //! starts their threads.
 //!
 //! This is a program, not a library: what is public here is used by `main.rs`, the tests, the benchmarks and the fuzz
@@ -18,6 +18,7 @@ pub mod report;
 mod sink;
 mod source;
 pub mod system;
+mod transform;
 
 use std::io::{self, Write as _};
 

@@ -4,6 +4,7 @@
 mod cluster;
 mod guest;
 mod link;
+mod redact;
 mod restricted;
 mod server;
 mod slow;

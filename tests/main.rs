@@ -31,6 +31,7 @@ mod readers;
 mod ready;
 mod reconnect;
 mod record;
+mod redact;
 mod replay;
 mod screens;
 mod shapes;

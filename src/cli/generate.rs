@@ -107,6 +107,13 @@ const DESCRIPTION: &[&str] = &[
     "-a @running matches an instance that runs: its state (Running, or Ready, which a guest can report), and the actions \
      instance-started, -restarted and -resumed; -a @stopped its state Stopped, and instance-stopped and -shutdown. Both \
      ask for the state as --state does. Other values of -a match no state.",
+    "With --redact secrets are replaced with *** in every format, in the file of --record, and in notices. Secret are: \
+     the values of keys whose names end with secret, password, passphrase, token, credentials, access-key, secret-key and \
+     the like, at any depth; the websocket secrets of operations (fds, control, fs, criu); environments; the arguments of \
+     commands, but not the program's name; user.* and cloud-init data of instances; the values of config events. Within \
+     log messages and other texts: such members of JSON, such parameters of addresses (?secret=), tokens in Base64, and \
+     private keys. Names, fingerprints and requestors are shown, and all that is not secret keeps its bytes. Of a \
+     message that is not JSON nothing is shown.",
     "With --record the selected events are also appended to a file, which is made readable only for its owner. Each write \
      has whole lines. Events that cannot be written, because the disk is full, are counted; once writing is possible \
      again, the file gets a record of type gap in their place. SIGUSR1 opens the file again, for logrotate(8): \

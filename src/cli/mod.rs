@@ -99,6 +99,10 @@ pub struct Cli {
     #[arg(long, value_name = "STYLE", default_value = "local", help_heading = "Print")]
     pub time: TimeStyle,
 
+    /// Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets
+    #[arg(long, help_heading = "Print")]
+    pub redact: bool,
+
     /// Never shorten a pretty line to the terminal's width
     #[arg(long, help_heading = "Print")]
     pub no_trunc: bool,

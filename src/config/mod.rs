@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub connecting: Connecting,
     /// Which of the received events are selected.
     pub filter: Filter,
+    /// `--redact`
+    pub redact: bool,
     /// The output format.
     pub format: Format,
     /// The capabilities of standard output.
@@ -132,6 +134,7 @@ impl Config {
                 state,
             },
             filter,
+            redact: cli.redact,
             format,
             surface,
             pretty,

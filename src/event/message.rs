@@ -233,6 +233,16 @@ impl Message {
     }
 }
 
+impl Message {
+    /// A message of its own, whose memory use is added to `memory`.
+    #[must_use]
+    pub fn counted(text: String, memory: &Arc<Memory>) -> Self {
+        let mut block = Block { text, ends: Vec::with_capacity(1), charge: None };
+        block.end_message();
+        Arc::new(block.charged_to(memory)).message(0)
+    }
+}
+
 impl Deref for Message {
     type Target = str;
 

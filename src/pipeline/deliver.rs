@@ -116,7 +116,7 @@ impl From<io::Error> for Stop {
 impl Deliver {
     /// Creates the step. The sinks are written in this order. `names` are the names of the remotes. Events count, and
     /// failures end the program, while `has_begun` is set. `has_failed` is notified of a failure that ends the program
-    /// after [`REASON`].
+    /// after [`REASON`]. With `redact`, nothing of a message that is not an event is shown.
     #[must_use]
     pub(crate) fn new(
         sinks: Vec<Sink>,
@@ -124,8 +124,9 @@ impl Deliver {
         limits: Limits,
         has_begun: Arc<AtomicBool>,
         has_failed: Arc<Notify>,
+        redact: bool,
     ) -> Self {
-        let skipped = Skipped::new(names.clone());
+        let skipped = Skipped::new(names.clone(), redact);
         let (events_left, failure, end) = (limits.count, None, None);
         Self { sinks, skipped, names, limits, events_left, has_begun, failure, has_failed, end }
     }

@@ -59,6 +59,7 @@ use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
 use crate::system::signals::{Caught, Signals};
+use crate::transform::Transform;
 
 /// The limits for writing buffered events after a signal: the total time, and the time for which the output may accept
 /// nothing.
@@ -383,6 +384,7 @@ impl Run {
             source,
             connecting,
             filter,
+            redact,
             format,
             surface,
             pretty,
@@ -406,7 +408,7 @@ impl Run {
         let prints = exec.as_ref().is_none_or(|reaction| !reaction.owns_stdout);
         // All other sinks need nothing but the text.
         let text_only = format == Format::Json || !prints;
-        let prepare = Prepare::new(filter, dedup, known, text_only, window, buffer / 2, memory);
+        let prepare = Prepare::new(filter, dedup, known, Transform::new(redact), text_only, window, buffer / 2, memory);
         let renderer = Renderer::new(format, surface, &pretty);
         let names = source.remote_names();
         let reopen = Reopen::new().context("catching signals")?;
@@ -427,7 +429,7 @@ impl Run {
         }
         let has_begun = Arc::new(AtomicBool::new(command.is_none()));
         let has_failed = Arc::new(Notify::new());
-        let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun), Arc::clone(&has_failed));
+        let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun), Arc::clone(&has_failed), redact);
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
         let endings = Endings {

@@ -13,6 +13,7 @@ use crate::event::message::{Block, Memory};
 use crate::event::{Event, Fate, Malformed, Message, RemoteId};
 use crate::filter::Filter;
 use crate::queue::{Feed, Item, Stage};
+use crate::transform::Transform;
 
 /// A batch with this many bytes of text is full.
 const FULL: usize = 64 << 10;
@@ -70,6 +71,8 @@ pub(crate) struct Prepare {
     dedup: Option<Dedup>,
     /// With `--state`.
     known: Option<Known>,
+    /// `--redact`
+    transform: Option<Transform>,
     /// Whether events are rendered from their text alone.
     text_only: bool,
     window: Window,
@@ -88,7 +91,7 @@ pub(crate) struct Prepare {
 }
 
 impl Prepare {
-    /// Creates the step. Events that pass `filter` and `dedup` are held in `window`. Their tapes are counted in `memory`, and
+    /// Creates the step. Events that pass `filter` and `dedup` are changed by `transform` and held in `window`. Their tapes are counted in `memory`, and
     /// events are released early while more than about `max_held` bytes are in use outside of the queue. With
     /// `text_only`, the tapes of events are reused right after the filter. With `known`, the answers of servers become
     /// state events.
@@ -97,6 +100,7 @@ impl Prepare {
         filter: Filter,
         dedup: Option<Dedup>,
         known: Option<Known>,
+        transform: Option<Transform>,
         text_only: bool,
         window: Window,
         max_held: usize,
@@ -106,6 +110,7 @@ impl Prepare {
             filter,
             dedup,
             known,
+            transform,
             text_only,
             window,
             max_held,
@@ -222,7 +227,7 @@ impl Prepare {
                     if self.filter.decides(&mut event) && is_new(&mut self.dedup, &event, origin) {
                         kept += event.message().byte_len();
                         // The failure that ends the program is described from its parts.
-                        if self.text_only && event.fate() == Fate::Printed {
+                        if self.text_only && self.transform.is_none() && event.fate() == Fate::Printed {
                             self.tapes.push(event.strip());
                         }
                         self.wanted.push(event);
@@ -238,6 +243,14 @@ impl Prepare {
                     self.batch.prepared.push(Prepared::Malformed(remote, line, rejected.why, message));
                     self.tapes.push(rejected.tape);
                 }
+            }
+        }
+        if let Some(transform) = &mut self.transform {
+            transform.apply(&mut self.wanted, &mut self.tapes, &self.memory);
+            kept = self.wanted.iter().map(|event| event.message().byte_len()).sum();
+            if self.text_only {
+                let printed = self.wanted.iter_mut().filter(|event| event.fate() == Fate::Printed);
+                self.tapes.extend(printed.map(Event::strip));
             }
         }
         if !self.wanted.is_empty() && kept * SPARSE < block.text_len() && !self.window.is_zero() {

@@ -13,6 +13,8 @@ const EXCERPT: usize = 60;
 pub(crate) struct Skipped {
     /// The name of each remote, indexed by its number.
     names: Vec<String>,
+    /// Whether nothing of a message is shown (`--redact`): what is no JSON has no keys to find secrets by.
+    hides: bool,
     counts: Vec<(RemoteId, Class, u64)>,
 }
 
@@ -51,19 +53,19 @@ impl Class {
 }
 
 impl Skipped {
-    /// Starts with nothing skipped, for remotes with these names.
+    /// Starts with nothing skipped, for remotes with these names. With `hides`, nothing of a message is shown.
     #[must_use]
-    pub(crate) fn new(names: Vec<String>) -> Self {
-        Self { names, counts: Vec::new() }
+    pub(crate) fn new(names: Vec<String>, hides: bool) -> Self {
+        Self { names, hides, counts: Vec::new() }
     }
 
     /// Counts a message that is not an event. For a recording, each such line is reported with its number instead.
     pub(crate) fn malformed(&mut self, remote: RemoteId, line: Option<u64>, why: Malformed, text: &str) {
-        let excerpt = excerpt(text);
+        let excerpt = if self.hides { String::new() } else { format!(": {}", excerpt(text)) };
         if let Some(number) = line {
-            warn!("{}: line {number}: {why}; skipped: {excerpt}", self.name(remote));
+            warn!("{}: line {number}: {why}; skipped{excerpt}", self.name(remote));
         } else if self.count(remote, Class::of(why), 1) == 1 {
-            warn!("{}: skipped a message that is {why}: {excerpt}", self.name(remote));
+            warn!("{}: skipped a message that is {why}{excerpt}", self.name(remote));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Strings in their escaped form, as in the message, and their decoding.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The kinds of escapes in a string. The value is the greatest kind that occurs; lesser kinds may occur too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +75,32 @@ impl<'a> Text<'a> {
         scratch.clear();
         unescape(self.raw, scratch);
         scratch
+    }
+
+    /// Replaces ranges of the decoded string, which must be in order and without overlaps, by those of `raw`.
+    pub fn raw_ranges(&self, ranges: &mut [Range<usize>]) {
+        if !self.is_escaped() {
+            return;
+        }
+        let (mut raw, mut decoded) = (0, 0);
+        let mut find = |wanted: usize| {
+            while decoded < wanted {
+                let (raw_length, decoded_length) = match self.raw.as_bytes()[raw..] {
+                    [b'\\', b'u', ..] => {
+                        let (character, length) = unescape_unicode(&self.raw[raw..]);
+                        (length, character.len_utf8())
+                    }
+                    [b'\\', ..] => (2, 1),
+                    _ => (1, 1),
+                };
+                raw += raw_length;
+                decoded += decoded_length;
+            }
+            raw
+        };
+        for range in ranges {
+            *range = find(range.start)..find(range.end);
+        }
     }
 
     /// The decoded string. A lone surrogate becomes U+FFFD.

@@ -96,6 +96,12 @@ impl<'a> Value<'a> {
         Text { raw: &self.text[node.start() + 1..node.end() - 1], escapes: node.escapes() }
     }
 
+    /// The whole text that the value is a part of.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// Another value or key of the same text, by its index on the tape.
     #[must_use]
     pub fn at(&self, index: u32) -> Value<'a> {
