@@ -2,12 +2,14 @@
 //! because received events were dropped.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 
 use crate::event::json::Tape;
 use crate::event::{Event, Message, RemoteId};
+use crate::system::duration::{Shown, shown};
 
 /// From which remote, for how long and why events are missing.
 #[derive(Clone, Debug)]
@@ -36,6 +38,13 @@ pub(crate) struct End {
     pub seconds: f64,
     /// Whether events are received again. If not, the gap ends because lxmon exits.
     pub is_over: bool,
+}
+
+impl End {
+    /// The length of the gap as text.
+    fn length(self) -> Shown {
+        shown(Duration::try_from_secs_f64(self.seconds).unwrap_or_default())
+    }
 }
 
 /// The maximum length of a timestamp, in bytes. RFC 3339 with nanoseconds has 35.
@@ -108,18 +117,16 @@ impl fmt::Display for Gap {
         let last = self.last_event_shown();
         match (dropped, self.end) {
             (0, None) => write!(f, "connection lost at {since} ({reason}); events since {last} may be missing"),
-            (0, Some(End { seconds, is_over: true, .. })) => write!(
+            (0, Some(end)) => write!(
                 f,
-                "connection lost at {since} ({reason}); reconnected after {seconds:.1} s; events since {last} may be missing"
-            ),
-            (0, Some(End { seconds, .. })) => write!(
-                f,
-                "connection lost at {since} ({reason}); not reconnected in {seconds:.1} s; events since {last} may be missing"
+                "connection lost at {since} ({reason}); {} {}; events since {last} may be missing",
+                if end.is_over { "reconnected after" } else { "not reconnected in" },
+                end.length()
             ),
             (_, end) => {
-                let seconds = end.map_or(0.0, |end| end.seconds);
+                let length = end.map_or(shown(Duration::ZERO), End::length);
                 let events = if *dropped == 1 { "event" } else { "events" };
-                write!(f, "{dropped} {events} dropped from {since} on, within {seconds:.1} s: {reason}")
+                write!(f, "{dropped} {events} dropped from {since} on, within {length}: {reason}")
             }
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
+pub(crate) mod duration;
 pub mod environment;
 pub mod signals;
 pub(crate) mod terminal;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::stream::Dialed;
 use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
+use crate::system::duration::shown;
 
 /// How long a server that was asked has the answer to itself. Then the next address is tried as well.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -77,7 +78,7 @@ impl<'a> Attempt<'a> {
                 answer
             } else {
                 if !self.order().is_empty() {
-                    let late = anyhow::anyhow!("no answer within {} s", ANSWER.as_secs());
+                    let late = anyhow::anyhow!("no answer within {}", shown(ANSWER));
                     info!("{}: {}; trying its other addresses as well", self.remote.name, self.at(number, &late));
                 }
                 is_late.notify_one();

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::hints;
 use crate::remote::Host;
 use crate::report::exit::Fault;
+use crate::system::duration::shown;
 
 /// The delay before the next address is tried as well: the Connection Attempt Delay of RFC 8305, section 8.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -65,7 +66,7 @@ fn described(failures: Vec<Failure<SocketAddr, io::Error>>) -> String {
     let why = |time: Duration, error: Option<io::Error>| match error {
         Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         Some(error) => error.to_string(),
-        None => format!("no answer within {:.1} s", time.as_secs_f64()),
+        None => format!("no answer within {}", shown(time)),
     };
     let texts = failures.into_iter().map(|(address, time, error)| format!("{address}: {}", why(time, error)));
     texts.collect::<Vec<_>>().join("; ")
@@ -213,7 +214,7 @@ mod tests {
         let texts = |lines: &[&str]| Err(lines.iter().map(ToString::to_string).collect());
         let refused = ["10.0.0.1:0: connection refused", "10.0.0.1:1: connection refused"];
         assert_eq!(winner(&["!", "!"]).await, (texts(&refused), 0));
-        let silent = ["10.0.0.1:0: no answer within 8.0 s", refused[1], "10.0.0.1:2: no answer within 7.8 s"];
+        let silent = ["10.0.0.1:0: no answer within 8 s", refused[1], "10.0.0.1:2: no answer within 7.8 s"];
         assert_eq!(winner(&["-", "!", "-"]).await, (texts(&silent), 8000));
         assert_eq!(winner(&["-"; 100]).await.0.unwrap_err().len(), 32);
         assert_eq!(winner(&[]).await, (Err(vec![]), 0));

@@ -15,6 +15,7 @@ use crate::remote::Host;
 use crate::remote::proxy::{Kind, Proxy};
 use crate::remote::secret::Secret;
 use crate::report::exit::Fault;
+use crate::system::duration::in_seconds;
 
 /// How long a proxy's answer is waited for after the timeout for connecting to it. The whole is shorter than the timeout
 /// for connecting to a server, so that the error names the proxy.
@@ -45,7 +46,7 @@ pub(super) async fn tunnel(
     };
     let stream = timeout_at(end + ANSWER, stream)
         .await
-        .unwrap_or_else(|_| Err(Fault::failed(format!("no answer within {:.0} s", begun.elapsed().as_secs_f64()))));
+        .unwrap_or_else(|_| Err(Fault::failed(format!("no answer within {}", in_seconds(begun.elapsed())))));
     stream.map_err(|fault| hints::of_proxy(&fault, proxy).into())
 }
 

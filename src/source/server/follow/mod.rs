@@ -26,6 +26,7 @@ use crate::report::notice;
 use crate::source::live::Live;
 use crate::system::clock::local_now;
 use crate::system::clock::{Moment, Resumed};
+use crate::system::duration::shown;
 
 /// The timeout for connecting. It does not apply to a server that has accepted the connection and is slow to answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -238,8 +239,7 @@ impl Follow<'_> {
                 }
             };
             if self.peers.connect(self.feed, false) {
-                let seconds = since.elapsed().as_secs_f64();
-                let what = format!("followed again after {seconds:.1} s");
+                let what = format!("followed again after {}", shown(since.elapsed()));
                 self.report_covered(&what, "its own log messages of that time are missing");
             } else {
                 if let Some(gap) = self.queue.close_gap(self.feed) {
@@ -270,12 +270,12 @@ impl Follow<'_> {
         });
         tokio::pin!(opened);
         let name = self.name;
-        let seconds = CONNECT.as_secs();
         let (stream, early) = match timeout(CONNECT, &mut opened).await {
             Ok(outcome) => outcome?,
             Err(_) if attempt.is_accepted.get() => {
                 warn!(
-                    "{name}: the server has accepted the connection and not answered for {seconds} s; waiting for it"
+                    "{name}: the server has accepted the connection and not answered for {}; waiting for it",
+                    shown(CONNECT)
                 );
                 opened.await?
             }
@@ -283,7 +283,7 @@ impl Follow<'_> {
                 return Err(hints::of_silence(CONNECT).into());
             }
         };
-        info!("{name}: subscribed after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+        info!("{name}: subscribed after {}", shown(started.elapsed()));
         Ok(Subscription::new(stream, early.into(), self.connections))
     }
 
@@ -392,7 +392,7 @@ impl Follow<'_> {
                     check.set(sleep(next));
                     resumed.set(self.resumed.wait());
                     if silence >= 2 * SILENCE {
-                        Err(Lost(format!("no sign of life for {} s", silence.as_secs())))
+                        Err(Lost(format!("no sign of life for {}", shown(Duration::from_secs(silence.as_secs())))))
                     } else {
                         continue;
                     }

@@ -16,6 +16,7 @@ pub(super) use self::refusal::Refused;
 pub(super) use self::socket::of_unix_socket;
 use crate::remote::{Address, Https, Remote};
 use crate::report::exit::Fault;
+use crate::system::duration::shown;
 
 /// The server's certificate differs from the pinned one.
 #[derive(Debug)]
@@ -38,8 +39,7 @@ impl std::error::Error for Changed {}
 
 /// There is no answer within this time.
 pub(super) fn of_silence(time: Duration) -> Fault {
-    Fault::failed(format!("no answer within {} s", time.as_secs()))
-        .hint("is it an LXD or Incus server, and does it hang?")
+    Fault::failed(format!("no answer within {}", shown(time))).hint("is it an LXD or Incus server, and does it hang?")
 }
 
 /// The first connection to each remote has failed, for reasons that were reported.
@@ -49,7 +49,7 @@ pub(super) fn of_all_remotes() -> Fault {
 
 /// The client's files cannot be read within this time.
 pub(super) fn of_files(directory: &str, time: Duration) -> Fault {
-    Fault::failed(format!("the client's files in {directory}: no answer within {} s", time.as_secs()))
+    Fault::failed(format!("the client's files in {directory}: no answer within {}", shown(time)))
         .hint("is that directory on a network file system whose server is gone?")
 }
 
