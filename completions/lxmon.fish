@@ -1,5 +1,5 @@
 complete -c lxmon -s t -l type -d 'Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated' -r
-complete -c lxmon -s a -l action -d 'Lifecycle action, such as \'instance-*\'; without --type, asks the server for lifecycle events only' -r
+complete -c lxmon -s a -l action -d 'Lifecycle action, such as \'instance-*\'; without --type, asks the server for lifecycle events only. @running and @stopped: also what is so already (--state)' -r
 complete -c lxmon -s i -l instance -d 'Events about these instances' -r
 complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such as \'/1.0/networks/*\'' -r
 complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, username, or address; \'none\' if nobody did' -r
@@ -27,6 +27,8 @@ complete -c lxmon -s n -l count -d 'Exit 0 after N matching events' -r
 complete -c lxmon -l timeout -d 'Exit after this time: with status 124 if --count is given, else with 0' -r
 complete -c lxmon -l sort-window -d 'Put events back in timestamp order within this window; 0 turns it off' -r
 complete -c lxmon -l buffer -d 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window' -r
+complete -c lxmon -l exec -d 'Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f' -r -f -a "(__fish_complete_command)"
+complete -c lxmon -l debounce -d 'Run the command of --exec once for all events up to a pause that long' -r
 complete -c lxmon -l record -d 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again' -r -F
 complete -c lxmon -l replay -d 'Read events from FILE, or \'-\', in place of a server' -r -F
 complete -c lxmon -l ready-fd -d 'Write the line \'ready\' to file descriptor N once every subscription is live' -r
@@ -41,9 +43,11 @@ complete -c lxmon -l failed -d 'Failures only: operations that failed, commands 
 complete -c lxmon -s p -l pretty -d 'Short for --format=pretty'
 complete -c lxmon -l redact -d 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets'
 complete -c lxmon -l no-trunc -d 'Never shorten a pretty line to the terminal\'s width'
+complete -c lxmon -l fail-fast -d 'Exit 4 at the first failure about what --instance, --project and --location select, printed or not'
 complete -c lxmon -l retry -d 'Keep trying although the first connection fails'
 complete -c lxmon -l no-reconnect -d 'Exit 1 when the connection is lost'
 complete -c lxmon -l cluster -d 'Follow all members of the remote\'s cluster, also those that join later'
+complete -c lxmon -l state -d 'First the present state: an event of type state for each instance and running operation; after a gap, what differs'
 complete -c lxmon -l gap-events -d 'Put a record of type gap into the stream where events were lost'
 complete -c lxmon -l fail-on-gap -d 'Exit 3 on the first gap'
 complete -c lxmon -l demo -d 'Follow a built-in stand-in server that plays a session of a cluster'

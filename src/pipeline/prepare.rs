@@ -349,7 +349,7 @@ mod tests {
     fn what_one_connection_brings_releases_no_event_of_another_that_is_still_to_be_read() {
         let memory = Arc::new(Memory::new(usize::MAX));
         let filter = Filter::default();
-        let mut prepare = Prepare::new(filter, None, None, false, Window::new(WINDOW, false), usize::MAX, memory);
+        let mut prepare = Prepare::new(filter, None, None, None, false, Window::new(WINDOW, false), usize::MAX, memory);
         let start = Instant::now();
         prepare.admit(item(1, 1, 1, start), 0);
         prepare.advance(start);
