@@ -326,7 +326,8 @@ fn serve(
             listed(members.lock().unwrap().iter())
         } else if head.starts_with("GET /1.0/instances?") {
             // The instance has the name of the member that was asked.
-            json!({"metadata": [{"name": name, "project": "default", "location": "a", "status": "Running"}]}).to_string()
+            json!({"metadata": [{"name": name, "project": "default", "location": "a", "status": "Running"}]})
+                .to_string()
         } else {
             about_itself(Some("fingerprint of a")).replace("\"n1\"", &format!("\"{name}\""))
         };

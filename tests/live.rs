@@ -2,6 +2,7 @@
 //! `cargo test --release -- --ignored`.
 
 mod cluster;
+mod cookbook;
 mod guest;
 mod link;
 mod redact;

@@ -87,12 +87,20 @@ fn the_present_state_comes_first_in_every_format_and_asks_for_what_is_selected()
     const OPERATION: &str = r#"{"type":"sync","metadata":{"running":[{"id":"7","class":"websocket","description":"Executing command","status":"Running","status_code":103,"resources":{"instances":["/1.0/instances/c1"]},"metadata":{"fds":{"0":"hidden"}},"location":"none"}],"success":[{"id":"6","status":"Success","status_code":200}]}}"#;
     let server = host(quiet, |connection, _| {
         let is_about_operations = connection.target().contains("/operations");
-        let body = if is_about_operations { OPERATION.into() } else { instances(&[("c1", "Running"), ("c2", "Stopped")]) };
+        let body =
+            if is_about_operations { OPERATION.into() } else { instances(&[("c1", "Running"), ("c2", "Stopped")]) };
         connection.answer(&body);
     });
     let name = server.remote();
     for (options, format, wanted) in [
-        (&["-n3"][..], "json", &[r#""kind":"instance","name":"c2","status":"Stopped","source":"/1.0/instances/c2","changed":false}}"#, r#""metadata":{"kind":"operation","id":"7","description":"Executing command","#][..]),
+        (
+            &["-n3"][..],
+            "json",
+            &[
+                r#""kind":"instance","name":"c2","status":"Stopped","source":"/1.0/instances/c2","changed":false}}"#,
+                r#""metadata":{"kind":"operation","id":"7","description":"Executing command","#,
+            ][..],
+        ),
         (&["-n3"], "yaml", &["  name: c1\n", "type: state\n"]),
         (&["-n3"], "logfmt", &["c1", "Running"]),
         (&["-n3"], "pretty", &["is running", "is stopped", "Executing command"]),
@@ -119,13 +127,23 @@ fn the_present_state_comes_first_in_every_format_and_asks_for_what_is_selected()
         (&["-n2", "-t", "state"], &["events?type=operation,lifecycle", "instances?recursion=1"]),
         (
             &["--state", "-n3", "-A"],
-            &["events?all-projects=true", "instances?recursion=1&all-projects=true", "operations?recursion=1&all-projects=true"],
+            &[
+                "events?all-projects=true",
+                "instances?recursion=1&all-projects=true",
+                "operations?recursion=1&all-projects=true",
+            ],
         ),
-        (&["--state", "-n1", "--project", "web", "-a", "@stopped", "-i", "c2"], &["events?type=lifecycle&project=web", "instances?recursion=1&project=web"]),
+        (
+            &["--state", "-n1", "--project", "web", "-a", "@stopped", "-i", "c2"],
+            &["events?type=lifecycle&project=web", "instances?recursion=1&project=web"],
+        ),
     ] {
         let outcome = run([&[&*name, "--timeout", "50s"], options].concat());
         let asked = targets(&server);
-        assert!(asked.starts_with(&wanted.iter().map(ToString::to_string).collect::<Vec<_>>()), "{options:?}: {asked:?}");
+        assert!(
+            asked.starts_with(&wanted.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            "{options:?}: {asked:?}"
+        );
         assert_eq!(outcome.status, 0, "{options:?}: {}", outcome.stderr);
     }
 }
@@ -155,10 +173,14 @@ fn without_state_no_question_is_asked() {
 }
 
 /// A server that sends these events while it is being asked, and answers only when lxmon has read them.
-fn talks_while_it_is_asked(events: &'static [(&'static str, &'static str)], states: &'static [(&'static str, &'static str)]) -> StandIn {
+fn talks_while_it_is_asked(
+    events: &'static [(&'static str, &'static str)],
+    states: &'static [(&'static str, &'static str)],
+) -> StandIn {
     let (is_asked, asked) = mpsc::channel();
     let (has_told, told) = mpsc::channel();
-    let (is_asked, asked, has_told, told) = (Mutex::new(is_asked), Mutex::new(asked), Mutex::new(has_told), Mutex::new(told));
+    let (is_asked, asked, has_told, told) =
+        (Mutex::new(is_asked), Mutex::new(asked), Mutex::new(has_told), Mutex::new(told));
     host(
         move |connection, _| {
             ping(connection);
@@ -183,7 +205,12 @@ fn talks_while_it_is_asked(events: &'static [(&'static str, &'static str)], stat
 #[test]
 fn an_event_that_comes_before_the_answer_is_newer_and_nobody_waits_in_vain() {
     let server = talks_while_it_is_asked(
-        &[("instance-stopped", "c1"), ("instance-deleted", "c2"), ("instance-started", "c3"), ("instance-updated", "c4")],
+        &[
+            ("instance-stopped", "c1"),
+            ("instance-deleted", "c2"),
+            ("instance-started", "c3"),
+            ("instance-updated", "c4"),
+        ],
         &[("c1", "Running"), ("c2", "Running"), ("c3", "Running"), ("c4", "Running")],
     );
     let mut follower = Follower::start(lxmon([&*server.remote(), "--state", "-f", "json", "-n6"]));

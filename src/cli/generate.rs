@@ -162,10 +162,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "lxmon -n1 -a instance-started -i c1 --timeout 60s",
         "Wait until c1 has started; status 124 if it has not within a minute.",
     ),
-    (
-        "lxmon -n1 -a @running -i c1 --timeout 60s",
-        "Wait until c1 runs: it ends at once if c1 runs already.",
-    ),
+    ("lxmon -n1 -a @running -i c1 --timeout 60s", "Wait until c1 runs: it ends at once if c1 runs already."),
     ("lxmon -A --failed -p", "What fails, in every project."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),

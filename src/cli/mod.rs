@@ -15,7 +15,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
 use self::values::{
-    LevelParser, parse_action, parse_command, parse_count, parse_duration, parse_pattern, parse_pause, parse_size, parse_type,
+    LevelParser, parse_action, parse_command, parse_count, parse_duration, parse_pattern, parse_pause, parse_size,
+    parse_type,
 };
 use crate::event::Level;
 use crate::render::Format;

@@ -143,10 +143,7 @@ fn named_states_are_those_of_instances_and_the_actions_that_lead_to_them() {
         // Without a name of a state, a state has no action.
         ("-a *-started", &["started"]),
         ("-a *", &["started", "restarted", "resumed", "guest ready", "stop", "shutdown", "paused"]),
-        (
-            "-a !@running,!@stopped",
-            &["frozen", "deleted", "operation", "guest ready", "paused", "log"],
-        ),
+        ("-a !@running,!@stopped", &["frozen", "deleted", "operation", "guest ready", "paused", "log"]),
     ] {
         assert_eq!(passing_of(options, &events), names, "{options}");
     }

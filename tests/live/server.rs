@@ -193,7 +193,7 @@ impl Server {
     }
 
     /// The environment variables with which lxmon finds this server.
-    fn environment(&self) -> [(&'static str, PathBuf); 2] {
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
         environment(self.kind, self.directory.path())
     }
 

@@ -169,7 +169,14 @@ fn a_restricted_certificate_gets_the_state_of_what_it_may_see() {
             let mut follower = Follower::subscribed(client.lxmon(&arguments));
             follower.wait_for_notice("asked for the present state: ");
             follower.wait_for(|line| line.contains("c1"));
-            assert_eq!(states(&{ follower.terminate(); follower.events() }), wanted, "{kind:?} {arguments:?}");
+            assert_eq!(
+                states(&{
+                    follower.terminate();
+                    follower.events()
+                }),
+                wanted,
+                "{kind:?} {arguments:?}"
+            );
         }
     }
 }

@@ -131,11 +131,8 @@ impl Runner {
     }
 
     fn command(&self, variables: &[(&'static str, String)]) -> io::Result<Command> {
-        let output = if self.reaction.owns_stdout {
-            Stdio::inherit()
-        } else {
-            stderr().as_fd().try_clone_to_owned()?.into()
-        };
+        let output =
+            if self.reaction.owns_stdout { Stdio::inherit() } else { stderr().as_fd().try_clone_to_owned()?.into() };
         let mut command = Command::new(SHELL);
         // `--`, so that a text that begins with a hyphen is no option.
         command.arg0("sh").args(["-c", "--", &self.reaction.command]).stdin(Stdio::piped()).stdout(output);
