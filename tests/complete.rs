@@ -40,6 +40,16 @@ fn remotes_projects_and_actions() {
     assert_eq!(offered(&["-a", "instance-pau"], &environment), ["instance-paused"]);
     assert_eq!(offered(&["-t", "o"], &environment), ["operation", "ovn"]);
     assert_eq!(offered(&["-t", "log,dev"], &environment), ["log,device"]);
+    // Behind `--`, the first word is a program, and the shell completes the others.
+    let bin = directory.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for (name, mode) in [("lxc-start", 0o755), ("lxc-stop", 0o755), ("lxc-notes", 0o644), ("other", 0o755)] {
+        std::fs::write(bin.join(name), "").unwrap();
+        std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let path = [("PATH", bin.to_str().unwrap())];
+    assert_eq!(offered(&["-n1", "--", "lxc-"], &path), ["lxc-start", "lxc-stop"]);
+    assert_eq!(offered(&["--", "lxc-start", "lxc-"], &path), [""; 0]);
     // Without a server, no projects are offered, and that is not an error.
     assert!(offered(&["--project", ""], &[("LXD_SOCKET", "/nonexistent")]).is_empty());
 }

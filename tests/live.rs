@@ -11,6 +11,7 @@ mod server;
 mod slow;
 mod state;
 mod users;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,11 +3,13 @@
 mod addresses;
 mod clients;
 mod cluster;
+mod command;
 mod complete;
 mod corpus;
 mod differential;
 mod doubts;
 mod endurance;
+mod fail_fast;
 mod faults;
 mod flow;
 mod frames;

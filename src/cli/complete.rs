@@ -1,13 +1,16 @@
-//! Dynamic shell completion of remotes, projects and actions.
+//! Dynamic shell completion of remotes, projects, actions and commands.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Command, CommandFactory as _};
+use clap_complete::engine::{PathCompleter, ValueCompleter as _};
 use clap_complete::env::Shells;
-use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
+use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompleteEnv, CompletionCandidate};
 use serde::Deserialize;
 
 use super::Cli;
@@ -43,7 +46,11 @@ pub fn answer() {
 /// The command line with completers for its values.
 fn command(shell: Shell) -> Command {
     Cli::command()
-        .mut_arg("remotes", |arg| arg.add(ArgValueCandidates::new(remotes)))
+        .mut_arg("remotes", |arg| match line(shell).word_of_command() {
+            // clap's engine does not know that no remote stands behind `--`.
+            Some(word) => arg.add(ArgValueCompleter::new(move |begun: &OsStr| commands(word, begun))),
+            None => arg.add(ArgValueCandidates::new(remotes)),
+        })
         .mut_arg("types", |arg| arg.add(ArgValueCandidates::new(types)))
         .mut_arg("actions", |arg| arg.add(ArgValueCandidates::new(actions)))
         .mut_arg("projects", |arg| arg.add(ArgValueCandidates::new(move || projects(shell))))
@@ -82,6 +89,26 @@ fn projects(shell: Shell) -> Vec<CompletionCandidate> {
     names.into_iter().filter(can_be_named).filter_map(candidate).collect()
 }
 
+/// What the word of this number of `-- COMMAND` can be, from 0: the first one a program in a directory of `PATH`, the
+/// others files.
+fn commands(word: usize, begun: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(begun) = begun.to_str().filter(|begun| word == 0 && !begun.contains('/')).map(str::to_owned) else {
+        return PathCompleter::any().complete(begun);
+    };
+    let names = in_time(move || {
+        let directories = std::env::var_os("PATH").unwrap_or_default();
+        let files = std::env::split_paths(&directories).filter_map(|path| path.read_dir().ok()).flatten().flatten();
+        let wanted = files.filter_map(|file| {
+            let name = file.file_name().into_string().ok().filter(|name| name.starts_with(&begun))?;
+            // Of the file that a link leads to.
+            let file = std::fs::metadata(file.path()).ok()?;
+            (file.is_file() && file.permissions().mode() & 0o111 != 0).then_some(name)
+        });
+        wanted.collect::<BTreeSet<_>>()
+    });
+    names.unwrap_or_default().into_iter().filter_map(candidate).collect()
+}
+
 /// A candidate for this name, unless it looks like an option or has characters that are not visible.
 fn candidate(name: String) -> Option<CompletionCandidate> {
     let is_name = !matches!(&*name, "" | ":") && !name.starts_with('-') && is_plain(&name);
@@ -97,9 +124,12 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Opti
 
 /// The options and arguments that have been typed so far. Errors are ignored, as the command line is incomplete.
 fn typed(shell: Shell) -> ArgMatches {
-    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
-    let line = Line::typed(shell, words);
-    Cli::command().ignore_errors(true).try_get_matches_from(line.words).unwrap_or_default()
+    Cli::command().ignore_errors(true).try_get_matches_from(line(shell).words).unwrap_or_default()
+}
+
+/// The command line that is being typed.
+fn line(shell: Shell) -> Line {
+    Line::typed(shell, std::env::args_os().skip_while(|word| word != "--").skip(1).collect())
 }
 
 async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {

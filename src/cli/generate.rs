@@ -131,6 +131,26 @@ const DESCRIPTION: &[&str] = &[
     "--failed does not ask the server for certain types, because log lines are only for users with rights on the whole \
      server: without --type the server sends the types that are permitted. A cancelled operation has not failed. An \
      operation and those that it has started are judged each by its own events.",
+    "-- COMMAND is started once every subscription is live, so that nothing that it causes is missed. It is no shell's \
+     command line, but a program and its arguments. What it prints goes to standard error, as events own standard \
+     output; it reads lxmon's standard input, and may use the terminal. --count counts the events from its start on.",
+    "A command that fails ends lxmon with its status, after half a second in which what is on its way is printed. A command \
+     that succeeds does so too, but with --count lxmon goes on until the number of events is reached. If the number is \
+     reached first, or the reader of the output leaves, lxmon prints nothing more, waits for the command, and exits with \
+     its status. Anything else that ends lxmon before the command has ended also ends the command: when --timeout is \
+     over, it gets SIGTERM; at a failure with --fail-fast, a gap with --fail-on-gap, or a connection that is lost for \
+     good, it gets SIGTERM unless it ends by itself within half a second. It is waited for, but for no longer than 5 \
+     seconds; a notice says if it goes on.",
+    "SIGINT, SIGTERM and SIGHUP that are sent to lxmon are passed on to the command, and lxmon ends by the signal when the \
+     command has ended, after 5 seconds, or at a second signal. The keys of a terminal reach both at once. A command \
+     that goes on for 5 seconds after Ctrl-C has handled it, as interpreters do, and lxmon goes on too.",
+    "--fail-fast judges events about what --instance, --project and --location select, as --failed does, whatever --type, \
+     --action and the other options leave out of the output. So the server is asked for all permitted types. The \
+     failure is printed as an error with its reason, after the events that came before it. If it is a log line, up to half \
+     a second is waited for the operation that fails for the same reason, as only that says why. With -- COMMAND, failures \
+     count from its start on, and until half a second after its end; a failure wins over the status of the command. What \
+     happens first decides between a failure and --count or --timeout; an event that is both the last one of --count and a \
+     failure is a failure.",
 ];
 
 const FORMATS: &[(&str, &str)] = &[
@@ -162,6 +182,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "lxmon -n1 -a instance-started -i c1 --timeout 60s",
         "Wait until c1 has started; status 124 if it has not within a minute.",
     ),
+    (
+        "lxmon -n1 -a instance-started -i c1 --fail-fast --timeout 60s -- lxc start c1",
+        "Start c1 and wait until it has started: nothing is missed in between. Status 4 and the reason if it fails.",
+    ),
+    ("lxmon -p -- lxc launch ubuntu: c1", "Show everything that one command causes."),
     ("lxmon -n1 -a @running -i c1 --timeout 60s", "Wait until c1 runs: it ends at once if c1 runs already."),
     ("lxmon -A --failed -p", "What fails, in every project."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
@@ -184,7 +209,14 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ),
     ("2", "The command line or the client configuration is invalid."),
     ("3", "A gap, with --fail-on-gap."),
-    ("124", "--timeout passed before --count was reached."),
+    ("4", "A failure, with --fail-fast."),
+    ("124", "--timeout passed before --count was reached, or before the command of -- COMMAND had ended."),
+    ("126", "The command of -- COMMAND cannot be executed."),
+    ("127", "The command of -- COMMAND was not found."),
+    (
+        "the command's",
+        "With -- COMMAND: its status, or 128+N if signal N has killed it, unless lxmon has ended for another reason.",
+    ),
     (
         "128+N",
         "Ended by signal N, as a shell reports it. Waiting events are written first, for at most one second. As the \

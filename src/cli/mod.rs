@@ -36,11 +36,11 @@ use crate::render::pretty::TimeStyle;
 )]
 pub struct Cli {
     /// Names from the client configuration, or unix:PATH of a socket [default: the default remote]
-    #[arg(value_name = "REMOTE:", value_hint = ValueHint::Other)]
+    #[arg(index = 1, value_name = "REMOTE:", value_hint = ValueHint::Other)]
     pub remotes: Vec<String>,
 
     /// Run COMMAND once every subscription is live, and exit with its status
-    #[arg(last = true, num_args = 1.., value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments, conflicts_with_all = ["replay", "demo", "list_actions"])]
+    #[arg(index = 2, last = true, num_args = 1.., value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments, conflicts_with_all = ["replay", "demo", "list_actions"])]
     pub command: Vec<OsString>,
 
     /// Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated

@@ -77,6 +77,12 @@ impl Line {
         }
     }
 
+    /// The number of the word to complete, from 0, within `-- COMMAND`.
+    pub(crate) fn word_of_command(&self) -> Option<usize> {
+        let before = self.words.get(..self.target)?;
+        before.iter().position(|word| word == "--").map(|at| self.target - at - 1)
+    }
+
     /// Joins the words of bash, which also splits words at `:` and `=` (`COMP_WORDBREAKS`), and replaces only
     /// `replaced` of the last one.
     fn of_bash(raw: &[OsString], cursor: usize, replaced: Option<&str>) -> Self {

@@ -98,6 +98,7 @@ impl Config {
     pub(crate) fn new(cli: &Cli, environment: &Environment, terminal: Terminal) -> anyhow::Result<Self> {
         // First, as every number that is not in use now is that of a file that we open.
         let ready = cli.ready_fd.map(Ready::new).transpose()?;
+        let command = command(cli)?;
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
@@ -145,7 +146,7 @@ impl Config {
             record: cli.record.clone(),
             exec: reaction(cli),
             ready,
-            command: command(cli)?,
+            command,
         })
     }
 }
