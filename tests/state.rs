@@ -7,7 +7,7 @@ use std::sync::{Mutex, mpsc};
 use serde_json::{Value, json};
 
 use crate::support::program::{Follower, finish_with_input, lxmon, run};
-use crate::support::standin::{Connection, StandIn, opcode};
+use crate::support::standin::{Connection, StandIn};
 
 /// A server with a script for subscriptions and one for questions, which get their number, from 0.
 fn host(
@@ -333,7 +333,7 @@ fn after_a_gap_what_differs_is_printed_and_nothing_that_the_stream_has_told() {
 #[test]
 fn five_thousand_instances_cost_one_request_each_way_and_little_memory() {
     const INSTANCES: usize = 5000;
-    let filler = "x".repeat(4000);
+    let filler = "x".repeat(4200);
     let listed: Vec<_> = (0..INSTANCES)
         .map(|number| {
             format!(

@@ -156,23 +156,17 @@ impl Peers {
         self.connected.notify_waiters();
     }
 
-    /// Waits until the server was asked for its cluster. Returns the first remote with the same view: that of the feed, or
-    /// another one.
-    pub(crate) async fn group(&self, feed: Feed) -> RemoteId {
+    /// Waits until the server was asked for its cluster, and returns what it has said; `None` if it is in none.
+    pub(crate) async fn view(&self, feed: Feed) -> Option<View> {
         loop {
             // Created before the check, so that a change after the check wakes it.
             let changed = self.connected.notified();
-            let group = {
-                let peers = self.peers.borrow();
-                let Some(peer) = peers.iter().find(|peer| peer.feed == feed) else { return feed.remote };
-                let is_same = |other: &&Peer| peer.view.is_some() && other.view == peer.view;
-                let first = peers.iter().find(is_same).map_or(feed.remote, |other| other.feed.remote);
-                peer.is_asked.then_some(first)
-            };
-            match group {
-                Some(group) => return group,
-                None => changed.await,
+            match self.peers.borrow().iter().find(|peer| peer.feed == feed) {
+                None => return None,
+                Some(peer) if peer.is_asked => return peer.view.clone(),
+                Some(_) => {}
             }
+            changed.await;
         }
     }
 

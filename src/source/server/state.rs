@@ -29,7 +29,7 @@ use super::cluster::Site;
 use super::dial::dial;
 use super::follow::is_permanent;
 use super::http::{self, Refusal};
-use super::peers::Peers;
+use super::peers::{Peers, View};
 use super::request::Projects;
 use super::stream::Dialed;
 use super::tcp::on_a_thread;
@@ -117,23 +117,24 @@ impl Due {
 /// Several remotes, some of which can lead to the same cluster.
 pub(super) struct Groups<'a> {
     peers: &'a Peers,
-    /// The remotes that were asked for themselves, or for all that lead to their cluster.
-    asked: RefCell<Vec<RemoteId>>,
+    /// For each cluster, as it is seen by a login, the first remote of which it was known. It is asked for all.
+    leaders: RefCell<Vec<(View, RemoteId)>>,
 }
 
 impl<'a> Groups<'a> {
     pub(super) fn new(peers: &'a Peers) -> Self {
-        Self { peers, asked: RefCell::default() }
+        Self { peers, leaders: RefCell::default() }
     }
 
-    /// Adds a remote that is asked. Returns whether it is new.
-    fn add(&self, remote: RemoteId) -> bool {
-        let mut asked = self.asked.borrow_mut();
-        let is_new = !asked.contains(&remote);
-        if is_new {
-            asked.push(remote);
-        }
-        is_new
+    /// The remote that is asked for this one and all others that lead to its cluster.
+    async fn leader(&self, remote: RemoteId) -> RemoteId {
+        let Some(view) = self.peers.view(Feed::from(remote)).await else { return remote };
+        let mut leaders = self.leaders.borrow_mut();
+        let known = leaders.iter().find(|(known, _)| *known == view).map(|(_, leader)| *leader);
+        known.unwrap_or_else(|| {
+            leaders.push((view, remote));
+            remote
+        })
     }
 }
 
@@ -153,33 +154,31 @@ impl Asker<'_> {
         let mut is_first = true;
         loop {
             self.due.wait().await;
-            let group = self.group().await;
-            // Another remote has asked the same cluster.
-            let is_known = self.groups.is_some_and(|groups| !groups.add(group)) && is_first;
-            is_first = false;
-            if is_known {
+            let leader = self.leader().await;
+            // At the start, the other remote is asked. After a gap, whichever is followed again first.
+            if std::mem::take(&mut is_first) && leader != self.remote {
                 continue;
             }
             tokio::select! {
                 biased;
                 () = self.due.wait_until(&self.due.is_due) => {}
-                () = self.ask(group, &whom) => {}
+                () = self.ask(leader, &whom) => {}
             }
         }
     }
 
     /// The remote that stands for all that lead to the same cluster.
-    async fn group(&self) -> RemoteId {
+    async fn leader(&self) -> RemoteId {
         let Some(groups) = self.groups else { return self.remote };
-        let group = groups.peers.group(Feed::from(self.remote)).await;
-        if group != self.remote {
-            self.queue.push_always(Item::State(self.remote, Stage::Same(group), Instant::now()));
+        let leader = groups.leader(self.remote).await;
+        if leader != self.remote {
+            self.queue.push_always(Item::State(self.remote, Stage::Same(leader), Instant::now()));
         }
-        group
+        leader
     }
 
     /// Asks until there is an answer or a refusal to each question.
-    async fn ask(&self, group: RemoteId, whom: &impl Fn() -> Remote) {
+    async fn ask(&self, leader: RemoteId, whom: &impl Fn() -> Remote) {
         let Site { remote: Remote { name, address, .. }, connecting, .. } = self.site;
         let mut backoff = Backoff::new(matches!(address, Address::Unix(_)));
         let mut kinds = vec![Kind::Instance];
@@ -188,7 +187,7 @@ impl Asker<'_> {
         }
         let mut is_reported = false;
         loop {
-            self.queue.push_always(Item::State(group, Stage::Asked, Instant::now()));
+            self.queue.push_always(Item::State(leader, Stage::Asked, Instant::now()));
             let mut missing = Vec::new();
             for kind in kinds {
                 let things = things(kind);
@@ -198,7 +197,7 @@ impl Asker<'_> {
                         self.queue.memory().wait_for_room().await;
                         let block = Arc::new(block.charged_to(self.queue.memory()));
                         let stage = Stage::Answer { kind, block, at };
-                        self.queue.push_always(Item::State(group, stage, Instant::now()));
+                        self.queue.push_always(Item::State(leader, stage, Instant::now()));
                     }
                     Err(error) if is_refused(&error) => {
                         warn!("{name}: the present state of its {things} cannot be had, so it is not shown: {error:#}");
