@@ -10,6 +10,7 @@ mod differential;
 mod doubts;
 mod endurance;
 mod fail_fast;
+mod exec;
 mod faults;
 mod flow;
 mod frames;

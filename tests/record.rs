@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::program::{Follower, finish, lxmon, run};
+use crate::support::machine::ORDINARY;
+use crate::support::program::{Follower, copy_program, finish, lxmon, run};
 use crate::support::standin::{Connection, StandIn};
 use crate::support::wait_until;
 
@@ -177,4 +178,89 @@ fn of_several_remotes_the_record_names_each() {
     let mut names = [&*one, &two];
     names.sort_unstable();
     assert_eq!(remotes, names);
+}
+
+#[test]
+fn what_is_printed_is_recorded_in_whole_lines_even_if_lxmon_is_killed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events");
+    let server = server(3000);
+    let mut follower = Follower::subscribed(record(&server, &path, &["-f", "json"]));
+    follower.wait_for(|line| line.contains("/c2999\""));
+    follower.signal(Signal::KILL);
+    assert_eq!(follower.wait(), None);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.ends_with('\n'));
+    assert_eq!(lines(&path), (0..3000).map(event).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_signal_of_log_rotation_does_nothing_without_a_record() {
+    let (signalled, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        wait.lock().unwrap().recv().unwrap();
+        connection.event(&event(1));
+        connection.wait();
+    });
+    let mut follower = Follower::subscribed(lxmon([&*server.remote(), "-f", "json"]));
+    follower.signal(Signal::USR1);
+    signalled.send(()).unwrap();
+    follower.wait_for(|line| line.contains("/c1\""));
+    follower.signal(Signal::TERM);
+    assert_eq!(follower.end().status, 143);
+}
+
+#[test]
+fn the_example_for_logrotate_rotates_the_record() {
+    const LOGROTATE: &str = "/usr/sbin/logrotate";
+    if !Path::new(LOGROTATE).exists() || !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: this takes logrotate and root, who owns the directory");
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (path, server) = (at("events.ndjson"), server(3));
+    let mut follower = Follower::subscribed(record(&server, &path, &["-f", "json"]));
+    follower.wait_for(|line| line.contains("/c2\""));
+    let example = include_str!("../docs/lxmon.logrotate");
+    let place = directory.path().to_str().unwrap();
+    let ours = format!("kill -USR1 {}", follower.id());
+    let adapted = example.replace("/var/log/lxmon", place).replace("pkill -USR1 -x lxmon || true", &ours);
+    assert!(adapted.contains(&ours) && adapted.contains(place));
+    fs::write(at("lxmon.logrotate"), adapted).unwrap();
+    let mut rotate = std::process::Command::new(LOGROTATE);
+    let rotated = rotate.arg("--force").arg("--state").arg(at("state")).arg(at("lxmon.logrotate")).output().unwrap();
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    wait_until(|| path.exists());
+    let old = fs::read_to_string(at("events.ndjson.1")).unwrap();
+    assert_eq!((old.lines().count(), lines(&path).len()), (3, 0));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    follower.terminate();
+}
+
+#[test]
+fn a_file_that_may_only_be_read_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["record", "replayed"] {
+        fs::write(at(name), event(0)).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o444)).unwrap();
+    }
+    // Root may write everything.
+    let program = at("lxmon");
+    copy_program(&program);
+    let mut command = std::process::Command::new(&program);
+    if rustix::process::geteuid().is_root() {
+        command = std::process::Command::new("setpriv");
+        command.arg(format!("--reuid={ORDINARY}")).arg(format!("--regid={ORDINARY}")).arg("--clear-groups");
+        command.arg(program);
+    }
+    command.arg("--replay").arg(at("replayed")).arg("--record").arg(at("record"));
+    let outcome = finish(&mut command);
+    assert_eq!((outcome.status, &*outcome.stdout), (1, ""), "{}", outcome.stderr);
+    let hint = "Permission denied\nhint: name a file that you may write\n";
+    assert!(outcome.stderr.ends_with(hint), "{}", outcome.stderr);
 }

@@ -117,7 +117,25 @@ const DESCRIPTION: &[&str] = &[
     "With --record the selected events are also appended to a file, which is made readable only for its owner. Each write \
      has whole lines. Events that cannot be written, because the disk is full, are counted; once writing is possible \
      again, the file gets a record of type gap in their place. SIGUSR1 opens the file again, for logrotate(8): \
-     postrotate pkill -USR1 -x lxmon.",
+     postrotate pkill -USR1 -x lxmon; without --record it does nothing. When lxmon is killed within a write, the system \
+     can cut the last line; the next lxmon that records into the file ends that line first.",
+    "With --exec the selected events are given to a command, which /bin/sh runs: once for each event, in order, one at a \
+     time. Its standard input is the event as --format json prints it. These variables are its parts, as far as it has \
+     them: LXMON_TYPE, LXMON_ACTION, LXMON_SOURCE, LXMON_PROJECT, LXMON_LOCATION, LXMON_INSTANCE (the first one of \
+     several), LXMON_REMOTE, LXMON_TIMESTAMP; LXMON_COUNT is the number of events of the run. Nothing of an event is \
+     ever part of the command's text, so quote the variables as in any script: \"$LXMON_INSTANCE\". A value that has a \
+     NUL or is too long for a variable (128 KiB) is left out, and stands on standard input. Without --format and \
+     --pretty (LXMON_FORMAT does not count) events are not printed, and the command's standard output is that of \
+     lxmon; with one of them it is standard error. A command that fails is reported and ends nothing.",
+    "A slow command of --exec delays neither reading nor printing. Its events wait, in as much memory as --buffer says; \
+     beyond that the newest are dropped, and their number is reported as soon as there is room. A recording or the \
+     demonstration waits instead. When lxmon ends by itself, the command is still run for all events that wait. After a \
+     signal, or when the reader of the command's output is gone, no further command is started: the running one is waited for, at \
+     most 5 s, and the number of the other events is reported. A second signal ends lxmon at once.",
+    "With --debounce the command of --exec is run once for all events that came up to a pause of that length, and for \
+     those that came while it ran once more. All of them are lines of its standard input; the variables are those of the \
+     last. Events that come without a pause wait for at most ten times that length; if they take an eighth of --buffer, \
+     for that length; if they take half of it, no longer.",
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different \
      options must all hold. An event without the field that a pattern asks for does not match, but events that belong \
      to no project pass --project, as they do on the server, unless they are log lines about another project.",
@@ -188,6 +206,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("lxmon -p -- lxc launch ubuntu: c1", "Show everything that one command causes."),
     ("lxmon -n1 -a @running -i c1 --timeout 60s", "Wait until c1 runs: it ends at once if c1 runs already."),
+    ("lxmon -a instance-started --exec 'echo \"$LXMON_INSTANCE has started\"'", "A command for each event."),
+    (
+        "lxmon -A -a 'instance-*' --debounce 2s --exec 'systemctl reload haproxy'",
+        "One command when instances have come and gone, after 2 s in which nothing happened.",
+    ),
     ("lxmon -A --failed -p", "What fails, in every project."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),
@@ -200,7 +223,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     (
         "0",
         "The requested end: --count was reached, or --timeout was over without --count; the end of a recording or of \
-         the demonstration; or the reader of the output closed it.",
+         the demonstration; or the reader of the output closed it. Commands of --exec have no influence.",
     ),
     (
         "1",

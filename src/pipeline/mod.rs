@@ -361,6 +361,10 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
             Ending::Ended(end) => run.drain(end).await,
             Ending::Stopped(stop) => stop.into_outcome().map(Outcome::exit),
             Ending::ReaderGone => {
+                // First, as the writing thread may wait for the command.
+                if let Some(reactions) = &run.reactions {
+                    reactions.finish();
+                }
                 run.pipeline.finish_sinks();
                 Ok(Exit::Success)
             }

@@ -59,7 +59,7 @@ pub(super) async fn end(
             () = reactions.ended() => {}
             // A second signal ends the program at once.
             _ = signals.next() => {}
-            () = sleep(AFTER_SIGNAL) => reactions.report_still_running(),
+            () = sleep(AFTER_SIGNAL) => Reactions::report_still_running(),
         }
     }
     reactions.report_left();

@@ -52,6 +52,10 @@ impl Recorder {
     /// # Errors
     /// The file cannot be written, or it is not a file to append to.
     pub(crate) fn open(path: &Path, names: Vec<String>, reopen: Arc<AtomicBool>) -> Result<Self, Fault> {
+        if path == Path::new("-") {
+            return Err(Fault::usage("--record -: the events are recorded into a file, not printed")
+                .hint("to print JSON lines: --format json; into a file of that name: --record ./-"));
+        }
         let file = open(path)?;
         let output = descriptors::stdout().and_then(|output| File::from(output).metadata());
         let is_output = |output| file.metadata().is_ok_and(|file| descriptors::is_same_file(&file, &output));

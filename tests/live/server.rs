@@ -52,7 +52,7 @@ impl Kind {
     }
 
     /// The name of the client's program, on this machine and in the change-root.
-    fn client(self) -> &'static str {
+    pub(crate) fn client(self) -> &'static str {
         match self {
             Self::Lxd => "lxc",
             Self::Incus | Self::IncusFromSid => "incus",

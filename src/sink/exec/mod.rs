@@ -175,12 +175,12 @@ impl Reactions {
     pub(crate) fn report_wait(&self) {
         match self.waiting.left() {
             0 => warn!("--exec: waiting for the command to end"),
-            left => warn!("--exec: waiting for the command; {} after this run", events(left, "waits", "wait")),
+            left => warn!("--exec: waiting for the command, which is still to be run for {}", events(left)),
         }
     }
 
     /// Reports that the command is still running, and will be when the program has ended.
-    pub(crate) fn report_still_running(&self) {
+    pub(crate) fn report_still_running() {
         warn!("--exec: the command has not ended, and is left running");
     }
 
@@ -188,12 +188,11 @@ impl Reactions {
     pub(crate) fn report_left(&self) {
         let left = self.waiting.left();
         if left > 0 {
-            warn!("--exec: the command was not run for {}", events(left, "that waited", "that waited"));
+            warn!("--exec: the command was not run for {} that waited", events(left));
         }
     }
 }
 
-/// A number of events, with what they do.
-fn events(number: u64, does: &str, they_do: &str) -> String {
-    if number == 1 { format!("1 event {does}") } else { format!("{number} events {they_do}") }
+fn events(number: u64) -> String {
+    if number == 1 { "1 event".to_owned() } else { format!("{number} events") }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::warn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +25,9 @@ const CHUNK: usize = 64 << 10;
 
 /// How long the pipe to the command may accept nothing before it is asked whether the command still runs.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// A signal that ends both the command and lxmon reaches them within this time.
+const SAME_TIME: Duration = Duration::from_millis(100);
 
 /// Variables that are for lxmon alone: its service manager would take a message of the command for one of lxmon
 /// (`sd_notify(3)`, `sd_watchdog_enabled(3)`, `sd_listen_fds(3)`).
@@ -90,14 +93,23 @@ impl Runner {
             Ok(status) => Failure::of(status),
             Err(error) => Some(error.into()),
         };
-        // That is how a command notices that the reader of its output is gone, which ends lxmon too.
-        failure.filter(|failure| !self.reaction.owns_stdout || *failure != Failure::Signal(signals::BROKEN_PIPE))
+        failure.filter(|failure| !self.is_expected(failure))
+    }
+
+    /// Whether the command has failed because the program ends too: the reader of its output is gone, or both have got
+    /// the signal, as from a terminal.
+    fn is_expected(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Signal(signals::BROKEN_PIPE) => self.reaction.owns_stdout,
+            Failure::Signal(_) | Failure::Status(129..) => self.waiting.is_stopped_within(SAME_TIME),
+            _ => false,
+        }
     }
 
     /// The memory of the events is free again.
     fn release(&self) {
         if let Some(dropped) = self.waiting.release() {
-            warn!("--exec: {}, because the command was too slow", events(dropped, "was dropped", "were dropped"));
+            warn!("--exec: {} dropped, because the command was too slow", events(dropped));
         }
     }
 

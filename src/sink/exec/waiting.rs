@@ -240,6 +240,12 @@ impl Waiting {
         self.freed.notify_all();
     }
 
+    /// Waits until the command is not to be run any more, but at most for this time. Returns whether it is so.
+    pub(super) fn is_stopped_within(&self, time: Duration) -> bool {
+        let waited = self.wanted.wait_timeout_while(self.state(), time, |state| state.phase != Phase::Stopped);
+        waited.unwrap_or_else(PoisonError::into_inner).0.phase == Phase::Stopped
+    }
+
     /// The number of events that the command was not run for so far, except those whose number was reported.
     pub(super) fn left(&self) -> u64 {
         let state = self.state();
