@@ -56,6 +56,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--redact', '--redact', [CompletionResultType]::ParameterName, 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets')
             [CompletionResult]::new('--no-trunc', '--no-trunc', [CompletionResultType]::ParameterName, 'Never shorten a pretty line to the terminal''s width')
             [CompletionResult]::new('--fail-fast', '--fail-fast', [CompletionResultType]::ParameterName, 'Exit 4 at the first failure about what --instance, --project and --location select, printed or not')
+            [CompletionResult]::new('--summary', '--summary', [CompletionResultType]::ParameterName, 'At the end, sum up on stderr: how long, actions and operations by count, failures with their reasons, the slowest operations, gaps')
             [CompletionResult]::new('--retry', '--retry', [CompletionResultType]::ParameterName, 'Keep trying although the first connection fails')
             [CompletionResult]::new('--no-reconnect', '--no-reconnect', [CompletionResultType]::ParameterName, 'Exit 1 when the connection is lost')
             [CompletionResult]::new('--cluster', '--cluster', [CompletionResultType]::ParameterName, 'Follow all members of the remote''s cluster, also those that join later')

@@ -53,6 +53,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --redact 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets'
             cand --no-trunc 'Never shorten a pretty line to the terminal''s width'
             cand --fail-fast 'Exit 4 at the first failure about what --instance, --project and --location select, printed or not'
+            cand --summary 'At the end, sum up on stderr: how long, actions and operations by count, failures with their reasons, the slowest operations, gaps'
             cand --retry 'Keep trying although the first connection fails'
             cand --no-reconnect 'Exit 1 when the connection is lost'
             cand --cluster 'Follow all members of the remote''s cluster, also those that join later'

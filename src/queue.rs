@@ -21,6 +21,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::event::RemoteId;
 use crate::event::gap::{End, Gap, timestamp_of};
@@ -113,6 +114,8 @@ pub(crate) struct Queue {
     wanted: Condvar,
     /// Wakes the pipeline's task, which runs on the reading thread.
     filled: Notify,
+    /// Notified when the gap of a lost connection begins or ends.
+    outages: Notify,
     /// Wakes resting readers once the queue is short.
     shortened: Notify,
     memory: Arc<Memory>,
@@ -174,6 +177,7 @@ impl Queue {
             state: Mutex::default(),
             wanted: Condvar::new(),
             filled: Notify::new(),
+            outages: Notify::new(),
             shortened: Notify::new(),
             memory: Arc::new(Memory::new(room)),
             short: small - STEP.min(small / 2),
@@ -303,6 +307,7 @@ impl Queue {
         state.open.push(Open { feed, gap: gap.clone(), since });
         state.add(Item::Gap(gap));
         self.wake(state);
+        self.outages.notify_waiters();
     }
 
     /// For a connection that is made again: queues the record of the whole gap, if there is one, and returns it.
@@ -313,7 +318,20 @@ impl Queue {
         let gap = closed(gap, since, true);
         state.add(Item::Gap(gap.clone()));
         self.wake(state);
+        self.outages.notify_waiters();
         Some(gap)
+    }
+
+    /// The gaps of lost connections that have not ended.
+    #[must_use]
+    pub(crate) fn open_outages(&self) -> Vec<Gap> {
+        let state = self.state();
+        state.open.iter().map(|open| &open.gap).filter(|gap| gap.dropped == 0).cloned().collect()
+    }
+
+    /// Waits until the gap of a lost connection begins or ends, from this call on.
+    pub(crate) fn outage(&self) -> Notified<'_> {
+        self.outages.notified()
     }
 
     /// Ends the queue: closes the gaps that are still open, and returns them. Later items are ignored.

@@ -114,6 +114,17 @@ const DESCRIPTION: &[&str] = &[
      log messages and other texts: such members of JSON, such parameters of addresses (?secret=), tokens in Base64, and \
      private keys. Names, fingerprints and requestors are shown, and all that is not secret keeps its bytes. Of a \
      message that is not JSON nothing is shown.",
+    "With the pretty format on a terminal, a first line on standard error says what is followed, with the versions of the \
+     servers where they answer within a second, and a last one sums up. --summary sums up in full, in every format and \
+     however lxmon ends: the events that were printed by type, lifecycle actions, and operations that have ended, by \
+     count; failures, as --failed knows them, with their reasons; the slowest operations, by the server's clock, without \
+     commands and consoles, which last for as long as they are used; operations that still run, without tokens, which \
+     only wait; gaps. Of each list the 20 most important entries are shown and the others counted. Its time is that of \
+     the run; for a recording, the time between its first and its last event.",
+    "Started by a service manager such as systemd (Type=notify), lxmon notifies it when every subscription is live, sends \
+     as its status what is followed, how many events were printed and which connection is lost, and sends signs of life \
+     from its event loop twice within the time of WatchdogSec. With --retry it waits for a server that does not run yet, \
+     so TimeoutStartSec should be infinity.",
     "With --record the selected events are also appended to a file, which is made readable only for its owner. Each write \
      has whole lines. Events that cannot be written, because the disk is full, are counted; once writing is possible \
      again, the file gets a record of type gap in their place. SIGUSR1 opens the file again, for logrotate(8): \
@@ -277,6 +288,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "NO_COLOR, CLICOLOR_FORCE, TERM",
         "With --color=auto: NO_COLOR disables colours; else CLICOLOR_FORCE enables them even for a pipe; else \
          TERM=dumb disables them.",
+    ),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
+        "Set by a service manager: where it is notified, and how often it expects a sign of life, sd_notify(3). They are \
+         not inherited by commands that lxmon starts.",
     ),
     ("LC_ALL, LC_CTYPE, LANG", "Without a UTF-8 locale, the pretty format uses ASCII glyphs."),
 ];

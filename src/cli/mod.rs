@@ -108,6 +108,11 @@ pub struct Cli {
     #[arg(long, help_heading = "Print")]
     pub no_trunc: bool,
 
+    /// At the end, sum up on stderr: how long, actions and operations by count, failures with their reasons, the
+    /// slowest operations, gaps
+    #[arg(long, help_heading = "Print")]
+    pub summary: bool,
+
     /// Exit 0 after N matching events
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = "Stop")]
     pub count: Option<NonZeroU64>,

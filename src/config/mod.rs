@@ -2,8 +2,10 @@
 //! none.
 
 mod doubts;
+mod followed;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,7 +23,10 @@ use crate::remote::sockets::Socket;
 use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
 use crate::report::exit::Fault;
+use crate::report::followed::Followed;
 use crate::report::ready::Ready;
+use crate::report::service::Service;
+use crate::report::summary::{self, Extent};
 use crate::sink::exec::Reaction;
 use crate::source::Source;
 use crate::source::live::Live;
@@ -31,7 +36,7 @@ use crate::source::server::request::{Projects, Request};
 use crate::source::server::{Connecting, Questions};
 use crate::system::clock::Resumed;
 use crate::system::environment::Environment;
-use crate::system::terminal::Terminal;
+use crate::system::terminal::{self, Terminal};
 
 /// All settings, fixed before the first event.
 #[derive(Debug)]
@@ -66,6 +71,14 @@ pub(crate) struct Config {
     pub ready: Option<Ready>,
     /// `-- COMMAND`
     pub command: Option<CommandLine>,
+    /// What is followed, as text.
+    pub followed: Followed,
+    /// Whether a line says at the start what is followed.
+    pub introduces: bool,
+    /// What is summed up at the end.
+    pub summary: Option<summary::Options>,
+    /// The service manager that has started us.
+    pub service: Option<Service>,
 }
 
 /// What ends the output, and which records other than events it contains.
@@ -123,8 +136,24 @@ impl Config {
             utf8: speaks_utf8(environment),
         };
         let filter = Filter::new(&selection(cli, &source));
-        let live = Rc::new(Live::new(source.remote_names().len(), ready.is_some() || !cli.command.is_empty()));
+        let service = Service::new(environment);
+        let is_awaited = ready.is_some() || service.is_some() || !cli.command.is_empty();
+        let live = Rc::new(Live::new(source.remote_names().len(), is_awaited));
+        // Who reads the events of a pipe, of a file or in a format for programs does not want further lines around them.
+        let has_frame = format == Format::Pretty && !cli.quiet && terminal::is_shared();
+        let is_recording = matches!(source, Source::Replay(_));
+        let stderr = Terminal { is_terminal: std::io::stderr().is_terminal(), width: None };
+        let extent = if cli.summary { Some(Extent::Full) } else { has_frame.then_some(Extent::Line) };
+        let summary = extent.map(|extent| summary::Options {
+            extent,
+            color: stderr.is_terminal && colors(cli.color, environment, stderr),
+            is_recording,
+        });
         Ok(Self {
+            followed: followed::followed(cli, &source),
+            introduces: has_frame && !is_recording,
+            summary,
+            service,
             source,
             connecting: Connecting {
                 environment: environment.clone(),

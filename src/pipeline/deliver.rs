@@ -17,6 +17,7 @@ use crate::event::{Event, Fate, RemoteId, Timestamp};
 use crate::report::exit::{Exit, Fault};
 use crate::report::failure;
 use crate::report::malformed::Skipped;
+use crate::report::summary::Summary;
 use crate::sink::Sink;
 use crate::sink::stdout::Flushed;
 
@@ -50,6 +51,8 @@ pub(crate) struct Deliver {
     /// and before the command, which a recording waits for.
     sinks: Vec<Sink>,
     skipped: Skipped,
+    /// Counts what is printed, if the end of the run shows it.
+    summary: Option<Arc<Summary>>,
     /// The remotes' names.
     names: Vec<String>,
     limits: Limits,
@@ -116,7 +119,8 @@ impl From<io::Error> for Stop {
 impl Deliver {
     /// Creates the step. The sinks are written in this order. `names` are the names of the remotes. Events count, and
     /// failures end the program, while `has_begun` is set. `has_failed` is notified of a failure that ends the program
-    /// after [`REASON`]. With `redact`, nothing of a message that is not an event is shown.
+    /// after [`REASON`]. With `redact`, nothing of a message that is not an event is shown. With a
+    /// `summary`, events must have their tapes.
     #[must_use]
     pub(crate) fn new(
         sinks: Vec<Sink>,
@@ -125,10 +129,11 @@ impl Deliver {
         has_begun: Arc<AtomicBool>,
         has_failed: Arc<Notify>,
         redact: bool,
+        summary: Option<Arc<Summary>>,
     ) -> Self {
         let skipped = Skipped::new(names.clone(), redact);
         let (events_left, failure, end) = (limits.count, None, None);
-        Self { sinks, skipped, names, limits, events_left, has_begun, failure, has_failed, end }
+        Self { sinks, skipped, summary, names, limits, events_left, has_begun, failure, has_failed, end }
     }
 
     /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
@@ -235,6 +240,9 @@ impl Deliver {
             for sink in &mut self.sinks {
                 sink.event(&event);
             }
+            if let Some(summary) = &self.summary {
+                summary.count(&event);
+            }
             if let Some(left) = self.events_left.filter(|_| has_begun) {
                 self.events_left = NonZeroU64::new(left.get() - 1);
                 if self.events_left.is_none() {
@@ -265,6 +273,9 @@ impl Deliver {
     }
 
     fn render_gap(&mut self, gap: &Gap) {
+        if let Some(summary) = &self.summary {
+            summary.count_gap(gap);
+        }
         let RemoteId(number) = gap.remote;
         let name = self.names.get(usize::from(number)).map_or("", String::as_str);
         match Event::decode(gap.to_message(name), gap.remote, Tape::default()) {

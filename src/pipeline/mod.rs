@@ -20,6 +20,7 @@ pub(crate) mod deliver;
 mod known;
 pub(crate) mod prepare;
 mod reactions;
+mod status;
 mod threads;
 pub(crate) mod window;
 
@@ -42,6 +43,7 @@ use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, REASON, Stop};
 use self::known::Known;
 use self::prepare::Prepare;
+use self::status::Status;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
 use crate::config::{Config, Limits};
@@ -49,8 +51,10 @@ use crate::event::RemoteId;
 use crate::queue::Queue;
 use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
+use crate::report::followed::Followed;
 use crate::report::notice;
 use crate::report::ready::Ready;
+use crate::report::summary::Summary;
 use crate::sink::exec::{Exec, Reactions, Remotes};
 use crate::sink::printer::Printer;
 use crate::sink::recorder::Recorder;
@@ -326,6 +330,12 @@ struct Run {
     reactions: Option<Reactions>,
     /// With `--ready-fd`, until it is written to.
     ready: Option<Ready>,
+    /// What is followed, until a line has said so, if one does.
+    introduction: Option<Followed>,
+    /// If the end of the run is summed up.
+    summary: Option<Arc<Summary>>,
+    /// What a service manager is notified of.
+    status: Option<Status>,
 }
 
 /// SIGUSR1, after which the file of `--record` is opened again. It is caught without `--record` too, because log rotation
@@ -357,24 +367,20 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting")?;
     let outcome = runtime.block_on(async {
         let mut run = Run::start(config)?;
-        let outcome = match run.first_ending().await {
-            Ending::Ended(end) => run.drain(end).await,
-            Ending::Stopped(stop) => stop.into_outcome().map(Outcome::exit),
-            Ending::ReaderGone => {
-                // First, as the writing thread may wait for the command.
-                if let Some(reactions) = &run.reactions {
-                    reactions.finish();
-                }
-                run.pipeline.finish_sinks();
-                Ok(Exit::Success)
-            }
-            Ending::WriterDied => Err(writer_died()),
-        };
+        let ending = run.first_ending().await;
+        // If nothing was followed, the error says all that a line could.
+        let is_followed = run.connecting.live.is_any();
+        let summary = run.summary.clone().filter(|summary| summary.is_full() || is_followed);
+        let outcome = run.end(ending).await;
         let outcome = run.endings.settle(outcome).await;
-        match &mut run.reactions {
+        let outcome = match &mut run.reactions {
             Some(reactions) => reactions::end(reactions, &mut run.endings.signals, outcome).await,
             None => outcome,
+        };
+        if let Some(summary) = summary {
+            summary.print();
         }
+        outcome
     });
     // A thread may be blocked in a read of standard input. The process does not wait for it.
     runtime.shutdown_background();
@@ -400,6 +406,10 @@ impl Run {
             exec,
             ready,
             command,
+            followed,
+            introduces,
+            summary,
+            service,
         } = config;
         let signals = Signals::new(command.is_some()).context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
@@ -409,12 +419,14 @@ impl Run {
         let dedup = source.follows_several().then(Dedup::default);
         let known = connecting.state.map(|_| Known::default());
         let memory = Arc::clone(queue.memory());
+        let names = source.remote_names();
+        let summary = summary.map(|options| Arc::new(Summary::new(options, names.clone())));
         let prints = exec.as_ref().is_none_or(|reaction| !reaction.owns_stdout);
-        // All other sinks need nothing but the text.
-        let text_only = format == Format::Json || !prints;
+        // All other sinks need nothing but the text; the full summary reads the members of events.
+        let text_only = (format == Format::Json || !prints) && summary.is_none();
         let prepare = Prepare::new(filter, dedup, known, Transform::new(redact), text_only, window, buffer / 2, memory);
         let renderer = Renderer::new(format, surface, &pretty);
-        let names = source.remote_names();
+        let status = service.map(|service| Status::new(service, followed.clone(), names.clone()));
         let reopen = Reopen::new().context("catching signals")?;
         let mut sinks = Vec::new();
         if let Some(path) = &record {
@@ -433,7 +445,15 @@ impl Run {
         }
         let has_begun = Arc::new(AtomicBool::new(command.is_none()));
         let has_failed = Arc::new(Notify::new());
-        let deliver = Deliver::new(sinks, names, limits, Arc::clone(&has_begun), Arc::clone(&has_failed), redact);
+        let deliver = Deliver::new(
+            sinks,
+            names,
+            limits,
+            Arc::clone(&has_begun),
+            Arc::clone(&has_failed),
+            redact,
+            summary.clone(),
+        );
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
         let endings = Endings {
@@ -445,12 +465,28 @@ impl Run {
                 .map(|command| Job::new(command, Rc::clone(&connecting.live), has_begun, limits.count.is_some())),
             failing: Failing::No(has_failed),
         };
-        Ok(Self { source, connecting, limits, timeout, queue, pipeline, flow, endings, reopen, reactions, ready })
+        let introduction = introduces.then_some(followed);
+        Ok(Self {
+            source,
+            connecting,
+            limits,
+            timeout,
+            queue,
+            pipeline,
+            flow,
+            endings,
+            reopen,
+            reactions,
+            ready,
+            introduction,
+            summary,
+            status,
+        })
     }
 
     /// Reads the source until a condition ends the run.
     async fn first_ending(&mut self) -> Ending {
-        let Self { source, connecting, queue, pipeline, endings, reopen, ready, .. } = self;
+        let Self { source, connecting, queue, pipeline, flow, endings, reopen, ready, introduction, status, .. } = self;
         let events = async {
             // The source is polled first, so that the pipeline handles its messages in the same turn of the runtime.
             tokio::select! {
@@ -466,11 +502,26 @@ impl Run {
             }
         };
         let reporting = async {
-            if let Some(ready) = ready.take() {
+            if ready.is_some() {
                 connecting.live.all().await;
-                ready.report();
+                ready.take().into_iter().for_each(Ready::report);
             }
             std::future::pending::<()>().await;
+        };
+        let introducing = async {
+            if let Some(followed) = introduction.take() {
+                // The line waits for the versions, for a second at most. On a quiet server it is the first one all the
+                // same; on a busy one, events are not held back for it.
+                let versions = source.versions(connecting).await;
+                warn!("{}", followed.text_with(&versions));
+            }
+            std::future::pending::<()>().await;
+        };
+        let notifying = async {
+            match status {
+                Some(status) => status.report(&connecting.live, queue, flow).await,
+                None => std::future::pending().await,
+            }
         };
         let others = async {
             tokio::select! {
@@ -478,6 +529,8 @@ impl Run {
                 ending = endings.next() => ending,
                 () = reopening => unreachable!("it never ends"),
                 () = reporting => unreachable!("it never ends"),
+                () = introducing => unreachable!("it never ends"),
+                () = notifying => unreachable!("it never ends"),
                 () = connecting.resumed.watch() => unreachable!("it never ends"),
             }
         };
@@ -486,6 +539,31 @@ impl Run {
         let parts: [Pin<Box<dyn Future<Output = Ending> + '_>>; 2] = [Box::pin(others), Box::pin(events)];
         let mut parts: FuturesUnordered<_> = parts.into_iter().collect();
         parts.next().await.unwrap_or(Ending::WriterDied)
+    }
+
+    /// Ends the run: writes what is still to be written, and returns the exit status.
+    async fn end(&mut self, ending: Ending) -> anyhow::Result<Exit> {
+        // A source that has ended at once was followed all the same, unless it has failed.
+        let has_failed = matches!(ending, Ending::Ended(End::Source(Err(_))));
+        if self.connecting.live.is_all() && !has_failed {
+            self.ready.take().into_iter().for_each(Ready::report);
+            if let Some(status) = &mut self.status {
+                status.end(&self.queue, &self.flow);
+            }
+        }
+        match ending {
+            Ending::Ended(end) => self.drain(end).await,
+            Ending::Stopped(stop) => stop.into_outcome().map(Outcome::exit),
+            Ending::ReaderGone => {
+                // First, as the writing thread may wait for the command.
+                if let Some(reactions) = &self.reactions {
+                    reactions.finish();
+                }
+                self.pipeline.finish_sinks();
+                Ok(Exit::Success)
+            }
+            Ending::WriterDied => Err(writer_died()),
+        }
     }
 
     /// Writes the queued events within a deadline. The source is no longer read.
@@ -514,10 +592,17 @@ impl Run {
                     None => std::future::pending().await,
                 }
             };
+            let notifying = async {
+                match &mut self.status {
+                    Some(status) => status.finish(time_to_write.is_some()).await,
+                    None => std::future::pending().await,
+                }
+            };
             let ending = tokio::select! {
                 biased;
                 ending = self.endings.next_of_drain() => ending,
                 () = uninterrupted => break Outcome::Drained,
+                () = notifying => unreachable!("it never ends"),
             };
             match ending {
                 // Whoever sends a signal does not wait for a failure.

@@ -121,6 +121,12 @@ fn say(line: &str) {
     STDERR.push(out);
 }
 
+/// Prints a line that is neither a notice nor an error, with its line feed, whatever the verbosity. It must be safe to
+/// print on a terminal.
+pub(super) fn print(line: Vec<u8>) {
+    STDERR.push(line);
+}
+
 /// How much of a notice is shown, in characters. It can contain text of any length from a server.
 const MAX_NOTICE: usize = 4096;
 

@@ -165,6 +165,12 @@ impl Flow {
         }
     }
 
+    /// The number of events that have been written completely.
+    #[must_use]
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// The number of events that were rendered and have not been written completely.
     #[must_use]
     pub(crate) fn unwritten(&self) -> u64 {

@@ -11,6 +11,7 @@ use self::replay::Recording;
 use self::server::Connecting;
 use crate::queue::Queue;
 use crate::remote::Remote;
+use crate::report::followed::Version;
 
 /// Where events come from.
 #[derive(Debug)]
@@ -55,6 +56,18 @@ impl Source {
     #[must_use]
     pub(crate) fn may_rest(&self) -> bool {
         matches!(self, Self::Replay(recording) if !recording.is_regular_file())
+    }
+
+    /// What the followed servers run, as far as they say so soon after one of them is followed.
+    pub(crate) async fn versions(&self, connecting: &Connecting) -> Vec<Option<Version>> {
+        match self {
+            Self::Servers { remotes, .. } => server::version::of_all(remotes, connecting).await,
+            Self::Replay(_) => Vec::new(),
+            Self::Demo => {
+                connecting.live.any().await;
+                vec![Some(demo::version())]
+            }
+        }
     }
 
     /// Queues all messages until the source ends.

@@ -203,7 +203,7 @@ impl StandIn {
 pub(crate) fn about_itself(cluster: Option<&str>) -> String {
     let (is_clustered, certificate) = (cluster.is_some(), cluster.unwrap_or("of its own"));
     format!(
-        r#"{{"type":"sync","status":"Success","status_code":200,"metadata":{{"auth":"trusted","environment":{{"certificate_fingerprint":"{certificate}","server_clustered":{is_clustered},"server_name":"n1"}}}}}}"#
+        r#"{{"type":"sync","status":"Success","status_code":200,"metadata":{{"auth":"trusted","environment":{{"certificate_fingerprint":"{certificate}","server":"lxd","server_clustered":{is_clustered},"server_name":"n1","server_version":"6.9"}}}}}}"#
     )
 }
 

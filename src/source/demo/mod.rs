@@ -25,9 +25,16 @@ use super::server::peers::{Name, Peers};
 use super::server::subscription::Lost;
 use crate::queue::{Feed, Queue};
 use crate::remote::{Address, Flavour, Remote};
+use crate::report::followed::Version;
 
 /// What the server sends, one event per line.
 const SESSION: &str = include_str!("session.ndjson");
+
+/// What the server of the session ran.
+#[must_use]
+pub(super) fn version() -> Version {
+    Version { software: Flavour::Lxd.to_string(), version: "6.9".into() }
+}
 
 /// Follows the stand-in server until it has replayed the session.
 ///

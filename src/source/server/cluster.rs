@@ -88,7 +88,7 @@ pub(super) struct Site<'a> {
 }
 
 /// Asks a server. `path` begins with `/1.0`.
-async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<T> {
+pub(super) async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<T> {
     #[derive(Deserialize)]
     struct Answer<T> {
         metadata: T,

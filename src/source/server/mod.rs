@@ -16,6 +16,7 @@ pub(crate) mod subscription;
 mod tcp;
 pub(crate) mod tls;
 mod tunnel;
+pub(crate) mod version;
 
 use std::rc::Rc;
 
