@@ -37,6 +37,7 @@ mod record;
 mod redact;
 mod replay;
 mod screens;
+mod service;
 mod shapes;
 mod signals;
 mod sockets;

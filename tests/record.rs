@@ -213,34 +213,6 @@ fn the_signal_of_log_rotation_does_nothing_without_a_record() {
 }
 
 #[test]
-fn the_example_for_logrotate_rotates_the_record() {
-    const LOGROTATE: &str = "/usr/sbin/logrotate";
-    if !Path::new(LOGROTATE).exists() || !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: this takes logrotate and root, who owns the directory");
-        return;
-    }
-    let directory = TempDir::new().unwrap();
-    let at = |name: &str| directory.path().join(name);
-    let (path, server) = (at("events.ndjson"), server(3));
-    let mut follower = Follower::subscribed(record(&server, &path, &["-f", "json"]));
-    follower.wait_for(|line| line.contains("/c2\""));
-    let example = include_str!("../docs/lxmon.logrotate");
-    let place = directory.path().to_str().unwrap();
-    let ours = format!("kill -USR1 {}", follower.id());
-    let adapted = example.replace("/var/log/lxmon", place).replace("pkill -USR1 -x lxmon || true", &ours);
-    assert!(adapted.contains(&ours) && adapted.contains(place));
-    fs::write(at("lxmon.logrotate"), adapted).unwrap();
-    let mut rotate = std::process::Command::new(LOGROTATE);
-    let rotated = rotate.arg("--force").arg("--state").arg(at("state")).arg(at("lxmon.logrotate")).output().unwrap();
-    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
-    wait_until(|| path.exists());
-    let old = fs::read_to_string(at("events.ndjson.1")).unwrap();
-    assert_eq!((old.lines().count(), lines(&path).len()), (3, 0));
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    follower.terminate();
-}
-
-#[test]
 fn a_file_that_may_only_be_read_is_refused() {
     let directory = TempDir::new().unwrap();
     let at = |name: &str| directory.path().join(name);
