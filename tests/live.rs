@@ -11,6 +11,7 @@ mod restricted;
 mod server;
 mod slow;
 mod state;
+mod summary;
 mod users;
 mod wait;
 

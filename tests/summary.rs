@@ -12,7 +12,7 @@ const SESSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/sess
 
 /// Runs the program on a terminal, with standard error there too or elsewhere, until it ends by itself. Returns what is
 /// on the terminal, and what is elsewhere.
-fn on_a_terminal(mut command: Command, is_shared: bool) -> (String, String) {
+pub(crate) fn on_a_terminal(mut command: Command, is_shared: bool) -> (String, String) {
     let (mut ours, theirs) = terminal();
     let stderr = if is_shared { Stdio::from(theirs.try_clone().unwrap()) } else { Stdio::piped() };
     let follower = Follower::start_with(&mut command, [Stdio::null(), theirs.into(), stderr]);
@@ -153,7 +153,7 @@ fn the_summary_comes_at_every_end() {
         }
         assert!(summary(&outcome).contains(more), "{options:?}: {}", outcome.stderr);
     }
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for (signal, _) in crate::signals::ending() {
         let server = server(EVENTS, false);
         let mut follower = Follower::start(lxmon([&*server.remote(), "--summary", "-f", "json"]));
         follower.wait_for(|line| line.contains("operation"));

@@ -146,6 +146,7 @@ impl Config {
         let extent = if cli.summary { Some(Extent::Full) } else { has_frame.then_some(Extent::Line) };
         let summary = extent.map(|extent| summary::Options {
             extent,
+            is_terminal: stderr.is_terminal,
             color: stderr.is_terminal && colors(cli.color, environment, stderr),
             is_recording,
         });

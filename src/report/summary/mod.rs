@@ -50,7 +50,9 @@ pub(crate) enum Extent {
 pub(crate) struct Options {
     /// How much is counted and printed.
     pub extent: Extent,
-    /// Whether standard error shows colours.
+    /// Whether standard error is a terminal.
+    pub is_terminal: bool,
+    /// Whether it shows colours.
     pub color: bool,
     /// Whether the events are those of a recording: then the time between the first and the last one counts.
     pub is_recording: bool,
@@ -145,9 +147,12 @@ impl Summary {
 
     /// Prints it on standard error.
     pub(crate) fn print(&self) {
-        for line in self.lines() {
-            notice::print(line);
+        let mut lines = self.lines();
+        // A terminal has shown `^C` for the signal, and no line feed.
+        if let Some(first) = lines.first_mut().filter(|_| self.options.is_terminal) {
+            first.insert(0, b'\r');
         }
+        lines.into_iter().for_each(notice::print);
     }
 
     /// Its lines, each with its line feed.

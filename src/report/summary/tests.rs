@@ -9,7 +9,7 @@ use crate::render::sanitize::is_control;
 
 fn summary(extent: Extent, names: &[&str]) -> Summary {
     let names = names.iter().map(ToString::to_string).collect();
-    Summary::new(Options { extent, color: false, is_recording: true }, names)
+    Summary::new(Options { extent, is_terminal: false, color: false, is_recording: true }, names)
 }
 
 fn text(summary: &Summary) -> String {
@@ -198,7 +198,7 @@ fn the_slowest_are_kept_in_whatever_order_they_end() {
 
 #[test]
 fn colours_change_nothing_but_the_looks() {
-    let options = Options { extent: Extent::Full, color: true, is_recording: true };
+    let options = Options { extent: Extent::Full, is_terminal: true, color: true, is_recording: true };
     let (plain, colored) = (summary(Extent::Full, &["local"]), Summary::new(options, vec!["local".into()]));
     for summary in [&plain, &colored] {
         session(summary);
@@ -229,7 +229,7 @@ proptest! {
     ) {
         let texts: Vec<_> = texts.iter().map(|text| json(text)).collect();
         let [kind, action, id, description, path, err, project, level, word] = &texts[..] else { unreachable!() };
-        let options = Options { extent: Extent::Full, color, is_recording: true };
+        let options = Options { extent: Extent::Full, is_terminal: color, color, is_recording: true };
         let summary = Summary::new(options, vec![name.clone(), "other".into()]);
         for text in [
             format!(r#"{{"type":{kind},"metadata":{{}}}}"#),
