@@ -71,10 +71,13 @@ proptest! {
 
     #[test]
     fn one_line_each_but_for_yaml(event in crate::support::arbitrary::event()) {
-        for format in [Format::Json, Format::Pretty, Format::Logfmt] {
+        for format in [Format::Json, Format::Logfmt] {
             let text = render(format, PIPE, None, &event, None);
             prop_assert_eq!(text.matches('\n').count(), 1, "{:?}: {}", format, text);
         }
+        // Further lines of the pretty format, with a reason, are indented.
+        let text = render(Format::Pretty, PIPE, None, &event, None);
+        prop_assert!(!text.starts_with(' ') && text.lines().skip(1).all(|line| line.starts_with("  ")), "{}", text);
     }
 
     #[test]
@@ -93,6 +96,6 @@ proptest! {
         }
         // The pretty format is for people, so its text is escaped even in a file.
         let text = render(Format::Pretty, PIPE, None, &event, None);
-        prop_assert!(!text.trim_end_matches('\n').chars().any(sanitize::is_control), "{:?}", text);
+        prop_assert!(!text.chars().any(|c| c != '\n' && sanitize::is_control(c)), "{:?}", text);
     }
 }

@@ -22,6 +22,7 @@ fn session(width: usize, color: bool) -> String {
         time: TimeStyle::Utc,
         show_project: true,
         utf8: true,
+        live_rows: true,
         ..Options::default()
     };
     let mut pretty = Pretty::new(options);

@@ -16,6 +16,7 @@ const TERMINAL: Options = Options {
     show_project: true,
     remote_width: 0,
     utf8: true,
+    live_rows: false,
 };
 
 /// The time of all events, as `pretty` shows it on a terminal and to a pipe, with the space behind it.
@@ -69,7 +70,9 @@ impl Screen {
         self.pretty.render(&event, None, &mut line);
         let line = String::from_utf8(line).unwrap();
         let line = TIMES.iter().find_map(|time| line.strip_prefix(time)).unwrap_or("(no line)\n");
-        write!(self.text, "{instances:10}{requestors:12}{failed:8}{line}").unwrap();
+        // Further lines are indented like the line.
+        let line = line.trim_end().replace('\n', &format!("\n{:17}", ""));
+        writeln!(self.text, "{instances:10}{requestors:12}{failed:8}{line}").unwrap();
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn man() -> io::Result<Vec<u8>> {
     paragraphs(&mut out, "DESCRIPTION", DESCRIPTION)?;
     man.render_options_section(&mut out)?;
     terms(&mut out, "FORMATS", FORMATS)?;
+    terms(&mut out, "PRETTY LINES", PRETTY)?;
     terms(&mut out, "EXAMPLES", EXAMPLES)?;
     terms(&mut out, "EXIT STATUS", EXIT_STATUS)?;
     terms(&mut out, "ENVIRONMENT", ENVIRONMENT)?;
@@ -195,8 +196,54 @@ const FORMATS: &[(&str, &str)] = &[
         "One event per line, the server's own bytes. With several remotes, \"remote\" is added as the first key, and \
          replaces a key of that name in the event.",
     ),
-    ("pretty", "One line per event for people."),
+    (
+        "pretty",
+        "One line per event for people, and further lines for the reasons of failures and warnings. See PRETTY LINES.",
+    ),
     ("logfmt", "One line per event, as lxc monitor --pretty prints it."),
+];
+
+const PRETTY: &[(&str, &str)] = &[
+    (
+        "columns",
+        "Time; glyph; project, if there can be several; cluster member; remote, if there are several; object; action, \
+         description of an operation, or message; detail. Their widths are chosen from the width of the terminal and are \
+         the same on all lines. Project, member, remote and object are cut in their middle, never the action. Below 80 \
+         columns times have no milliseconds, and the member has no column. To a pipe nothing is cut.",
+    ),
+    (
+        "object",
+        "An instance by its name alone, other things with their kind, such as profile small; the kind is left out where \
+         the column is too narrow. The names of snapshots, backups and volumes begin with what contains them, as in \
+         snapshot db1/snap0 or volume default/shared. Of fingerprints the first 12 digits are shown.",
+    ),
+    (
+        "operations",
+        "An operation has a line when it has ended, with its duration. To a pipe it has one when it begins, too. A command \
+         that returned other than 0 has failed. Where two operations in progress look the same, # and the last digits of \
+         their ids tell them apart.",
+    ),
+    (
+        "log messages",
+        "The level stands before the message unless it is info. The instance and the project have their columns; the rest \
+         of the context follows as key=value, without what nobody needs. Messages of level debug are not shown unless \
+         --loglevel asks for them.",
+    ),
+    (
+        "further lines",
+        "The reason of a failure or warning is never cut. It goes on in lines that begin with spaces, as no other line \
+         does.",
+    ),
+    ("+ - ~ or \u{2212}", "Something was created or added; deleted or removed; changed."),
+    ("\u{25b6} \u{25a0} \u{2016} (> # =)", "Something was started; stopped; paused."),
+    ("\u{2192} \u{21bb} (/ @)", "Something was renamed or moved; restarted, restored or refreshed."),
+    ("\u{2193} \u{2191} \u{bb} (< ^ $)", "Something was downloaded; uploaded; run, or a console was attached."),
+    (
+        "\u{2026} \u{2713} \u{2717} (: v x)",
+        "An operation is in progress; has succeeded; has failed or was cancelled. In parentheses are the glyphs of a \
+         terminal without UTF-8.",
+    ),
+    ("!", "A warning, an error, or a gap in the stream."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

@@ -76,7 +76,7 @@ pub struct Cli {
     #[arg(short = 'A', long, conflicts_with = "projects", help_heading = "Select")]
     pub all_projects: bool,
 
-    /// Minimum log level; events without a level count as info
+    /// Minimum level of log messages and audit records; other events pass [default: info in pretty, else all]
     #[arg(long, value_name = "LEVEL", value_parser = LevelParser, help_heading = "Select")]
     pub loglevel: Option<Level>,
 

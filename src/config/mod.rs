@@ -132,10 +132,14 @@ impl Config {
             width: if cli.no_trunc { None } else { terminal.width },
             time: cli.time,
             show_project: !one_project,
-            remote_width: source.remote_names().iter().map(|name| sanitize::shown(name).width()).max().unwrap_or(0),
+            remote_width: match &source.remote_names()[..] {
+                [_] => 0,
+                names => names.iter().map(|name| sanitize::shown(name).width()).max().unwrap_or(0),
+            },
             utf8: speaks_utf8(environment),
+            live_rows: terminal.is_terminal,
         };
-        let filter = Filter::new(&selection(cli, &source));
+        let filter = Filter::new(&selection(cli, format, &source));
         let service = Service::new(environment);
         let is_awaited = ready.is_some() || service.is_some() || !cli.command.is_empty();
         let live = Rc::new(Live::new(source.remote_names().len(), is_awaited));
@@ -266,7 +270,7 @@ fn reaction(cli: &Cli) -> Option<Reaction> {
 }
 
 /// The selection of events by the command line.
-fn selection(cli: &Cli, source: &Source) -> Selection {
+fn selection(cli: &Cli, format: Format, source: &Source) -> Selection {
     let remotes = match source {
         Source::Servers { remotes, .. } => &remotes[..],
         Source::Replay(_) | Source::Demo => &[],
@@ -286,7 +290,8 @@ fn selection(cli: &Cli, source: &Source) -> Selection {
         locations: cli.locations.clone(),
         projects: cli.projects.clone(),
         remote_projects,
-        loglevel: cli.loglevel,
+        // Most messages are of level debug, which is of no interest to a reader.
+        loglevel: cli.loglevel.or((format == Format::Pretty).then_some(Level::Info)),
         failed: cli.failed,
         fail_fast: cli.fail_fast,
         expects_all_log_lines: asks_for_logs && wants_all_levels && remotes.len() == 1 && !cli.cluster,

@@ -17,7 +17,7 @@ pub(super) enum Predicate {
     RemoteProject(Vec<String>),
     /// `--location`: the cluster member that the event comes from.
     Location(Patterns),
-    /// `--loglevel`: the minimum level of log lines and security records.
+    /// `--loglevel`: the minimum level of log lines and security records. Other events pass.
     Level(Level),
     /// `--action`: the action of a lifecycle event, or the state of an instance.
     Action(Actions),
@@ -46,7 +46,7 @@ impl Predicate {
                 followed.is_none_or(|followed| log_project(event).is_none_or(|project| project.is(followed)))
             }
             Self::Location(patterns) => patterns.admit(event.location().map(|location| location.cow())),
-            Self::Level(minimum) => level(event) >= *minimum,
+            Self::Level(minimum) => level(event).is_none_or(|level| level >= *minimum),
             Self::Action(actions) => actions.admit(event),
             Self::Source(patterns) => has_source(event, patterns),
             Self::Requestor(requestors) => requestors.admit(event),
@@ -66,14 +66,14 @@ fn log_project(event: &Event) -> Option<Text<'_>> {
     (!project.raw.is_empty()).then_some(project)
 }
 
-/// The level of a log line or security record. Other events count as info, as in `lxc monitor`, and so does an unknown
-/// level.
-fn level(event: &Event) -> Level {
-    let text = event
-        .logging()
-        .and_then(|logging| logging.level_text())
-        .or_else(|| event.security().and_then(|security| security.level_text()));
-    text.and_then(|level| level.cow().parse().ok()).unwrap_or(Level::Info)
+/// The level of a log line or security record; an unknown level counts as info. Other events have none.
+fn level(event: &Event) -> Option<Level> {
+    let text = match (event.logging(), event.security()) {
+        (Some(logging), _) => logging.level_text(),
+        (None, Some(security)) => security.level_text(),
+        (None, None) => return None,
+    };
+    Some(text.and_then(|level| level.cow().parse().ok()).unwrap_or(Level::Info))
 }
 
 /// Whether the source of a lifecycle event, or of a state, matches with or without its query.

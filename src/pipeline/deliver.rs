@@ -237,13 +237,14 @@ impl Deliver {
             return event.into_tape();
         }
         if event.fate() != Fate::Last {
+            let mut is_printed = true;
             for sink in &mut self.sinks {
-                sink.event(&event);
+                is_printed &= sink.event(&event);
             }
             if let Some(summary) = &self.summary {
                 summary.count(&event);
             }
-            if let Some(left) = self.events_left.filter(|_| has_begun) {
+            if let Some(left) = self.events_left.filter(|_| has_begun && is_printed) {
                 self.events_left = NonZeroU64::new(left.get() - 1);
                 if self.events_left.is_none() {
                     self.end = Some(Outcome::Count);

@@ -31,12 +31,18 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// Adds an event of a server.
-    pub(crate) fn event(&mut self, event: &Event) {
+    /// Adds an event of a server. Returns whether it counts: whether it is in the output, if this is the output.
+    pub(crate) fn event(&mut self, event: &Event) -> bool {
         match self {
             Self::Print(printer) => printer.event(event),
-            Self::Record(recorder) => recorder.record(event),
-            Self::Exec(exec) => exec.event(event),
+            Self::Record(recorder) => {
+                recorder.record(event);
+                true
+            }
+            Self::Exec(exec) => {
+                exec.event(event);
+                true
+            }
         }
     }
 

@@ -30,14 +30,18 @@ impl Printer {
         Ok(Self { renderer, stdout: Stdout::new(flow)?, names, gap_events, only_counts: false })
     }
 
-    /// Renders an event of a server.
-    pub(crate) fn event(&mut self, event: &Event) {
+    /// Renders an event of a server. Returns whether anything was printed: the pretty format has lines for the begin and
+    /// the end of an operation only.
+    pub(crate) fn event(&mut self, event: &Event) -> bool {
         if self.only_counts {
             self.stdout.skip_event();
-            return;
+            return true;
         }
+        let before = self.stdout.buffer().len();
         self.render(event);
+        let is_printed = self.stdout.buffer().len() > before;
         self.stdout.end_event();
+        is_printed
     }
 
     /// Renders the record of a gap, which does not count as an event.

@@ -1,202 +1,142 @@
-//! The cells of a line, their alignment in columns, and how a line that is too long is shortened.
+//! The columns of a line. Their widths are chosen once from the terminal's width, so that each part of a line stands at
+//! the same place on all lines.
 
-use std::borrow::Cow;
-
-use owo_colors::Style;
-use unicode_truncate::UnicodeTruncateStr as _;
-use unicode_width::UnicodeWidthStr as _;
-
-use super::super::{sanitize, simd, theme};
-use crate::event::Type;
-use crate::event::json::{Escapes, Text};
-
-/// The maximum width to which a column grows for alignment.
-pub(super) const WIDEST_COLUMN: usize = 16;
-
-/// The minimum width of a shortened cell. A cell that would be shorter is dropped, as it would be of no use.
-pub(super) const SHORTEST_DETAIL: usize = 8;
-
-/// The cells of the line that is being rendered.
-#[derive(Debug, Default)]
-pub(super) struct Cells {
-    pub(super) time: Cell,
-    pub(super) glyph: Cell,
-    pub(super) kind: Cell,
-    pub(super) project: Cell,
-    pub(super) member: Cell,
-    pub(super) remote: Cell,
-    pub(super) what: Cell,
-    pub(super) object: Cell,
-    pub(super) requestor: Cell,
-    pub(super) detail: Cell,
+/// Which columns the lines of a session have besides glyph, object, action and detail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shows {
+    /// The width of a time with milliseconds, and without.
+    pub(super) time: [usize; 2],
+    /// Whether there is a column for the project.
+    pub(super) project: bool,
+    /// Whether there is a column for the cluster member.
+    pub(super) member: bool,
+    /// The width of the longest name of a remote; 0 without such a column.
+    pub(super) remote: usize,
 }
 
-/// A cell of a line: sanitized text, its style, and its minimum width.
-#[derive(Debug)]
-pub(super) struct Cell {
-    pub(super) text: Vec<u8>,
-    pub(super) style: Style,
-    /// The width to which the cell is padded with spaces if another cell follows.
-    pub(super) pad: usize,
+/// The widths of the columns. A column of width 0 is not shown. Behind time and glyph is one space, behind each other
+/// column are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// The width of the terminal. Without one, nothing is cut.
+    pub(super) width: Option<usize>,
+    pub(super) time: usize,
+    /// Whether times are without milliseconds.
+    pub(super) is_brief: bool,
+    pub(super) project: usize,
+    pub(super) member: usize,
+    pub(super) remote: usize,
+    pub(super) object: usize,
+    /// The width of the action, the description of an operation, or the like.
+    pub(super) what: usize,
+    /// Where the object begins.
+    pub(super) object_at: usize,
+    /// Where the action begins.
+    pub(super) what_at: usize,
+    /// Where further lines begin.
+    pub(super) indent: usize,
 }
 
-impl Default for Cell {
-    fn default() -> Self {
-        Self { text: Vec::new(), style: theme::PLAIN, pad: 0 }
+/// The space behind a column, except time and glyph.
+pub(super) const GAP: usize = 2;
+
+/// The width of the glyph with the space behind it.
+const GLYPH: usize = 2;
+
+/// The least widths of object, action and detail on terminals of 80 columns and more.
+const OBJECT: usize = 12;
+const WHAT: usize = 17;
+const DETAIL: usize = 16;
+
+/// The least number of columns for the text of further lines that are indented as far as the action or the object.
+const READABLE: usize = 46;
+
+impl Layout {
+    /// The layout for a terminal of this width; `None` for an output that has none.
+    pub(super) fn new(width: Option<usize>, shows: Shows) -> Self {
+        // The widths of project, member and the longest remote.
+        let (project, member, remote) = match width {
+            None => (12, 10, usize::MAX),
+            Some(..50) => (0, 0, 6),
+            Some(..80) => (7, 0, 7),
+            Some(..120) => (7, 6, 8),
+            Some(..160) => (8, 7, 12),
+            Some(..200) => (10, 8, 16),
+            Some(_) => (14, 10, 20),
+        };
+        let is_brief = width.is_some_and(|width| width < 80);
+        let time = match width {
+            Some(..40) => 0,
+            _ => shows.time[usize::from(is_brief)],
+        };
+        let project = if shows.project { project } else { 0 };
+        let member = if shows.member { member } else { 0 };
+        let remote = remote.min(shows.remote);
+        let gap = |column: usize, gap| if column == 0 { 0 } else { column + gap };
+        let object_at = gap(time, 1) + GLYPH + gap(project, GAP) + gap(member, GAP) + gap(remote, GAP);
+        let (object, what) = match width {
+            None => (28, 26),
+            Some(width) => share(width.saturating_sub(object_at + 2 * GAP), width),
+        };
+        let what_at = object_at + object + GAP;
+        let is_readable = |at: &usize| width.is_none_or(|width| width >= at + READABLE);
+        let indent = [what_at, object_at].into_iter().find(is_readable).unwrap_or(GLYPH);
+        Self { width, time, is_brief, project, member, remote, object, what, object_at, what_at, indent }
     }
 }
 
-impl Cells {
-    pub(super) fn all(&mut self) -> [&mut Cell; 10] {
-        let Self { time, glyph, kind, project, member, remote, what, object, requestor, detail } = self;
-        [time, glyph, kind, project, member, remote, what, object, requestor, detail]
-    }
+/// The widths of object and action on a terminal of `width` columns, where `room` columns are left for them and the
+/// detail.
+fn share(room: usize, width: usize) -> (usize, usize) {
+    let Some(free) = room.checked_sub(OBJECT + WHAT + DETAIL) else {
+        let object = (room * 3 / 10).clamp(4, OBJECT);
+        return (object, WHAT.min(room.saturating_sub(object)).max(4));
+    };
+    // The longest actions have 31 letters, the usual ones at most 26.
+    let longest = if width >= 160 { 31 } else { 26 };
+    (OBJECT + (free / 6).min(20), WHAT + (free * 2 / 5).min(longest - WHAT))
+}
 
-    pub(super) fn clear(&mut self) {
-        for cell in self.all() {
-            cell.text.clear();
-            cell.pad = 0;
-            cell.style = theme::PLAIN;
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The width of the whole line, in columns.
-    pub(super) fn width(&mut self) -> usize {
-        let mut width = 0;
-        let mut last = 0;
-        for cell in self.all() {
-            if cell.is_shown() {
-                last = width + cell.width();
-                width += cell.width().max(cell.pad) + cell.gap();
-            }
-        }
-        last
-    }
+    const ALL: Shows = Shows { time: [12, 8], project: true, member: true, remote: 0 };
 
-    /// Makes the line of an event of this type fit into `columns`. Until it does, these steps are taken in this order:
-    /// shorten the detail; drop the requestor, the member and the project; shorten the object and, but for lifecycle
-    /// actions, the text of `what`; drop the remote, the type and the time. Of an operation the requestor goes first, as
-    /// its detail may be the reason of a failure.
-    pub(super) fn fit(&mut self, columns: usize, ellipsis: &str, event_type: Type) {
-        let keep_what = event_type == Type::Lifecycle;
-        if event_type == Type::Operation && self.width() > columns {
-            self.requestor.drop();
-        }
-        let excess = self.width().saturating_sub(columns);
-        if excess == 0 {
-            return;
-        }
-        self.detail.shorten(excess, SHORTEST_DETAIL, ellipsis);
-        let drops: [fn(&mut Self) -> &mut Cell; 6] = [
-            |cells| &mut cells.requestor,
-            |cells| &mut cells.member,
-            |cells| &mut cells.project,
-            |cells| &mut cells.remote,
-            |cells| &mut cells.kind,
-            |cells| &mut cells.time,
-        ];
-        for (step, cell) in drops.into_iter().enumerate() {
-            // A message is shortened before the time is dropped, but an action is never shortened (`keep_what`).
-            if step == 3 {
-                let excess = self.width().saturating_sub(columns);
-                self.object.shorten(excess, SHORTEST_DETAIL, ellipsis);
-                let excess = self.width().saturating_sub(columns);
-                if !keep_what {
-                    self.what.shorten(excess, SHORTEST_DETAIL, ellipsis);
+    #[test]
+    fn all_columns_of_a_line_fit_the_terminal() {
+        for width in 20..250 {
+            for remote in [0, 5, 40] {
+                for (project, member) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let shows = Shows { project, member, remote, ..ALL };
+                    let layout = Layout::new(Some(width), shows);
+                    assert!(layout.what_at + layout.what <= width, "{width} {shows:?}: {layout:?}");
+                    assert!(layout.indent + 10 <= width, "{width} {shows:?}: {layout:?}");
                 }
             }
-            if self.width() <= columns {
-                return;
-            }
-            cell(self).drop();
         }
     }
 
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, color: bool) {
-        let mut owed = 0;
-        for cell in self.all() {
-            if !cell.is_shown() {
-                continue;
-            }
-            if !cell.text.is_empty() {
-                out.resize(out.len() + owed, b' ');
-                owed = 0;
-                if cell.style == theme::PLAIN {
-                    out.extend_from_slice(&cell.text);
-                } else {
-                    theme::paint(out, color, cell.style, |out| out.extend_from_slice(&cell.text));
-                }
-            }
-            owed += cell.gap();
-            if cell.pad > 0 {
-                owed += cell.pad.saturating_sub(cell.width());
+    #[test]
+    fn a_wider_terminal_has_no_narrower_column() {
+        let widths = |width| {
+            let Layout { time, project, member, object, what, .. } = Layout::new(Some(width), ALL);
+            [time, project, member, object, what]
+        };
+        // Where a column is added, the others may get narrower.
+        for range in [20..40, 40..50, 50..80, 80..120, 120..160, 160..200, 200..250] {
+            for width in range.start..range.end - 1 {
+                let pairs = widths(width).into_iter().zip(widths(width + 1));
+                assert!(pairs.into_iter().all(|(narrow, wide)| narrow <= wide), "{width}");
             }
         }
-        out.push(b'\n');
-    }
-}
-
-impl Cell {
-    pub(super) fn push(&mut self, text: &str) {
-        sanitize::push(&mut self.text, text);
     }
 
-    pub(super) fn push_text(&mut self, text: Option<Text<'_>>) {
-        let Some(text) = text else { return };
-        if text.is_escaped() && text.escapes <= Escapes::Control && simd::is_usual(text.raw.as_bytes()) {
-            return sanitize::push_escaped(&mut self.text, text.raw);
-        }
-        match text.cow() {
-            Cow::Borrowed(text) => self.push(text),
-            Cow::Owned(text) => self.push(&text),
-        }
-    }
-
-    /// Pads the cell to the width of the widest text of its column so far.
-    pub(super) fn align(&mut self, widest: &mut usize, style: Style) {
-        *widest = self.width().min(WIDEST_COLUMN).max(*widest);
-        self.pad = *widest;
-        self.style = style;
-    }
-
-    pub(super) fn is_shown(&self) -> bool {
-        !self.text.is_empty() || self.pad > 0
-    }
-
-    /// The number of spaces after the cell: one after a glyph or an unaligned dim cell, otherwise two.
-    pub(super) fn gap(&self) -> usize {
-        if self.pad == 1 || self.style == theme::DIM && self.pad == 0 { 1 } else { 2 }
-    }
-
-    pub(super) fn width(&self) -> usize {
-        match std::str::from_utf8(&self.text) {
-            Ok(text) if text.is_ascii() => text.len(),
-            Ok(text) => text.width(),
-            Err(_) => self.text.len(),
-        }
-    }
-
-    pub(super) fn drop(&mut self) {
-        self.text.clear();
-        self.pad = 0;
-    }
-
-    /// Shortens the cell by `excess` columns, and ends it with the ellipsis. Drops the cell if less than `shortest`
-    /// columns would be left.
-    pub(super) fn shorten(&mut self, excess: usize, shortest: usize, ellipsis: &str) {
-        if excess == 0 {
-            return;
-        }
-        let keep = self.width().saturating_sub(excess);
-        if keep < shortest {
-            return self.drop();
-        }
-        let text = String::from_utf8_lossy(&self.text);
-        // One column is for the ellipsis.
-        let (kept, _) = text.unicode_truncate(keep - 1);
-        let mut short = kept.as_bytes().to_vec();
-        short.extend_from_slice(ellipsis.as_bytes());
-        self.text = short;
-        self.pad = self.pad.min(keep);
+    #[test]
+    fn below_80_columns_milliseconds_and_member_go() {
+        let [narrow, wide] = [79, 80].map(|width| Layout::new(Some(width), ALL));
+        assert_eq!((narrow.time, narrow.member, wide.time, wide.member), (8, 0, 12, 6));
+        assert!(Layout::new(Some(120), ALL).what >= 25);
+        assert!(Layout::new(Some(100), Shows { member: false, project: false, ..ALL }).what >= 25);
     }
 }

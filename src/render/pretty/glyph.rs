@@ -25,6 +25,12 @@ impl Glyph {
     /// The glyph of what was changed.
     pub(super) const UPDATED: Self = glyph("~", "~", theme::CHANGE);
 
+    /// The glyph of an operation in progress.
+    pub(super) const RUNNING: Self = glyph("…", ":", theme::DIM);
+
+    /// The glyph of a gap in the stream.
+    pub(super) const GAP: Self = glyph("!", "!", theme::WARN);
+
     /// The glyph of an operation or command that failed.
     pub(super) const FAILURE: Self = glyph("✗", "x", theme::BAD);
 
@@ -51,7 +57,7 @@ impl Glyph {
     /// The glyph of an operation, by its state.
     pub(super) fn of_status(status: Status) -> Self {
         match status {
-            Status::Going => glyph("…", ".", theme::DIM),
+            Status::Going => Self::RUNNING,
             Status::Success => glyph("✓", "v", theme::GOOD),
             Status::Failure => Self::FAILURE,
             Status::Cancelled => glyph("✗", "x", theme::WARN),

@@ -1,25 +1,33 @@
-//! The `pretty` format: one line per event for people. Its cells are time, glyph, type, project, member, remote, action
-//! or message, object, requestor, detail.
+//! The `pretty` format: one line per event for people. Its columns are time, glyph, project, member, remote, object,
+//! action or the like, and detail; the reason of a failure or warning goes on in further lines.
 
 mod columns;
 mod detail;
 mod glyph;
+mod lifecycle;
+mod line;
+mod logs;
+mod objects;
 mod operations;
-mod state;
+mod others;
+mod outcome;
+mod progress;
+mod text;
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Local, NaiveDate, TimeDelta, Utc};
 use clap::ValueEnum;
+use owo_colors::Style;
 
-use self::columns::{Cells, WIDEST_COLUMN};
-use self::detail::{clock, date_and_clock, digits, shortened, write_duration};
-use self::glyph::Glyph;
-use self::operations::Operations;
+use self::columns::{Layout, Shows};
+use self::detail::{clock, date_and_clock, digits};
+use self::line::Line;
+use self::operations::{Operations, Step, Turn};
+use self::text::as_text;
 use super::{Surface, theme};
-use crate::event::entity::{Entity, EntityKind};
-use crate::event::json::{Text, Value};
-use crate::event::{Device, Event, Failure, Level, Lifecycle, Logging, Operation, Security, Setting, Status, Type};
+use crate::event::Event;
 
 /// The form of the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -50,20 +58,18 @@ pub struct Options {
     pub remote_width: usize,
     /// Whether the output can show glyphs beyond ASCII.
     pub utf8: bool,
+    /// Whether operations in progress are shown in live rows, so that their beginning needs no line.
+    pub live_rows: bool,
 }
 
 /// The renderer of the format.
 #[derive(Debug)]
 pub struct Pretty {
     options: Options,
-    cells: Cells,
+    layout: Layout,
+    line: Line,
     /// Whether an event of a cluster member has been rendered. From then on all lines have the column of the member.
     clustered: bool,
-    /// The greatest width of the column so far, up to a limit. Columns never become narrower, so that lines stay
-    /// aligned.
-    project_width: usize,
-    member_width: usize,
-    remote_width: usize,
     previous: Option<DateTime<Local>>,
     day: Option<NaiveDate>,
     operations: Operations,
@@ -73,60 +79,104 @@ impl Pretty {
     /// A renderer with these options.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self {
+        let mut pretty = Self {
             options,
-            cells: Cells::default(),
+            layout: Layout::new(options.width, Shows::default()),
+            line: Line { utf8: options.utf8, ..Line::default() },
             clustered: false,
-            project_width: "default".len(),
-            member_width: 0,
-            remote_width: options.remote_width.min(WIDEST_COLUMN),
             previous: None,
             day: None,
             operations: Operations::default(),
-        }
+        };
+        pretty.lay_out();
+        pretty
     }
 
-    /// Appends the line of the event. An event of an operation whose status has not changed has no line.
+    /// The terminal has another width now, in columns. Later lines have it.
+    pub fn resize(&mut self, width: Option<usize>) {
+        self.options.width = width;
+        self.lay_out();
+    }
+
+    /// Appends the line of the event, and further lines if it has a reason. An operation has a line when it ends, and
+    /// when it begins unless its progress is shown in live rows; other events of it have none.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
-        let is_terminal = self.options.surface.terminal;
-        let (needs_line, progress) =
-            event.operation().map_or((true, None), |operation| self.operations.advance(operation, is_terminal));
-        if !needs_line {
-            return;
+        let step = event.operation().map(|operation| (operation, self.operations.advance(event, operation)));
+        if let Some((operation, step)) = &step {
+            // A token only waits, so it has no row.
+            let has_line = match step.turn {
+                Turn::Begins => !self.options.live_rows || outcome::is_token(*operation),
+                Turn::Goes => false,
+                Turn::Ends => true,
+            };
+            if !has_line {
+                return;
+            }
         }
-        self.cells.clear();
-        let time = event.time();
-        // With the local UTC offset, the year can fall outside of the range 0 to 9999, which cannot be printed.
-        let has_room = |time: &DateTime<Local>| {
-            [time.naive_utc(), time.naive_local()].iter().all(|time| (0..=9999).contains(&time.year()))
-        };
-        let local = time.map(|time| time.with_timezone(&Local)).filter(has_room);
-        self.rule(local, out);
-        self.time(event, local);
+        let time = event.time().and_then(local);
         self.columns(event, remote);
-        if let Some(lifecycle) = event.lifecycle() {
-            self.lifecycle(lifecycle);
-        } else if let Some(operation) = event.operation() {
-            self.operation(operation, event.failure(), progress.as_deref(), time);
+        self.rule(time, out);
+        self.time(event, time);
+        let line = &mut self.line;
+        if let Some((operation, step)) = &step {
+            outcome::fill(line, *operation, event, step);
+        } else if let Some(lifecycle) = event.lifecycle() {
+            lifecycle::fill(line, lifecycle, event);
         } else if let Some(logging) = event.logging() {
-            self.logging(event.event_type(), logging, event.failure().is_some());
+            logs::fill(line, logging, event);
         } else if let Some(security) = event.security() {
-            self.security(security);
+            logs::fill_security(line, security, event);
         } else if let Some(setting) = event.setting() {
-            self.setting(setting);
+            others::fill_setting(line, setting);
         } else if let Some(device) = event.device() {
-            self.device(device);
+            others::fill_device(line, device);
         } else if let Some(state) = event.state() {
-            self.state(state);
+            others::fill_state(line, state, event);
         } else {
-            self.unknown(event);
+            others::fill_unknown(line, event);
         }
-        self.requestor(event);
-        if let Some(width) = self.options.width {
-            let ellipsis = if self.options.utf8 { "…" } else { "~" };
-            self.cells.fit(width, ellipsis, event.event_type());
-        }
-        self.cells.write(out, self.options.surface.color);
+        self.line.write(&self.layout, self.options.surface.color, out);
+    }
+
+    /// Appends one line for an operation that is still in progress, by its latest event. `elapsed` is for how long it
+    /// has been going on; `speed`, in bytes per second, replaces the one that the server has computed. Appends nothing
+    /// if the event is not an operation's.
+    pub fn render_running(
+        &mut self,
+        event: &Event,
+        remote: Option<&str>,
+        elapsed: Duration,
+        speed: Option<u64>,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(operation) = event.operation() else { return };
+        let step: Step<'_> = self.operations.advance(event, operation);
+        self.columns(event, remote);
+        let created = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
+        let begin = created.map(|time| time.to_utc()).and_then(local);
+        let previous = self.previous;
+        self.time(event, begin);
+        self.previous = previous;
+        outcome::fill_row(&mut self.line, operation, event, &step, elapsed, speed);
+        self.line.write(&self.layout, self.options.surface.color, out);
+    }
+
+    /// Chooses the widths of the columns.
+    fn lay_out(&mut self) {
+        let is_short = self.options.surface.terminal;
+        let time = match self.options.time {
+            TimeStyle::Local | TimeStyle::Utc if is_short => [12, 8],
+            TimeStyle::Local | TimeStyle::Iso => [29, 25],
+            TimeStyle::Utc => [24, 20],
+            TimeStyle::Delta => [10, 8],
+        };
+        let shows = Shows {
+            time,
+            project: self.options.show_project,
+            member: self.clustered,
+            remote: self.options.remote_width,
+        };
+        self.layout = Layout::new(self.options.width, shows);
     }
 
     /// On a terminal, appends a line with the date when a new day begins.
@@ -141,27 +191,33 @@ impl Pretty {
             return;
         }
         let dash = if self.options.utf8 { "──" } else { "--" };
+        let text = format!("{dash} {} {dash}", day.format("%A, %-d %B %Y"));
+        let shown =
+            text::cut_end(&text, self.layout.width.unwrap_or(usize::MAX - 1), text::Ellipsis::new(self.options.utf8));
         theme::paint(out, self.options.surface.color, theme::DIM, |out| {
-            // Writing to a Vec cannot fail.
-            let _ = write!(out, "{dash} {} {dash}", day.format("%A, %-d %B %Y"));
+            out.extend_from_slice(shown.head.as_bytes());
+            out.extend_from_slice(shown.ellipsis.as_bytes());
         });
         out.push(b'\n');
     }
 
     fn time(&mut self, event: &Event, time: Option<DateTime<Local>>) {
-        let cell = &mut self.cells.time;
+        let cell = &mut self.line.time;
         cell.style = theme::DIM;
         let Some(time) = time else {
-            cell.push_text(event.timestamp_text());
+            // A line that begins with a space would be a further line of the one before.
+            let text = event.timestamp_text().map(|text| text.cow()).unwrap_or_default();
+            cell.push(if text.trim().is_empty() { "-" } else { text.trim() });
             return;
         };
         let short = self.options.surface.terminal;
+        let is_brief = self.layout.is_brief;
         let text = &mut cell.text;
         match self.options.time {
-            TimeStyle::Local if short => clock(text, time.naive_local()),
-            TimeStyle::Utc if short => clock(text, time.naive_utc()),
+            TimeStyle::Local if short => clock(text, time.naive_local(), is_brief),
+            TimeStyle::Utc if short => clock(text, time.naive_utc(), is_brief),
             TimeStyle::Local | TimeStyle::Iso => {
-                date_and_clock(text, time.naive_local());
+                date_and_clock(text, time.naive_local(), is_brief);
                 let minutes = time.offset().local_minus_utc() / 60;
                 text.push(if minutes < 0 { b'-' } else { b'+' });
                 digits(text, minutes.unsigned_abs() / 60, 2);
@@ -169,308 +225,61 @@ impl Pretty {
                 digits(text, minutes.unsigned_abs() % 60, 2);
             }
             TimeStyle::Utc => {
-                date_and_clock(text, time.naive_utc());
+                date_and_clock(text, time.naive_utc(), is_brief);
                 text.push(b'Z');
             }
             TimeStyle::Delta => {
-                let since = self.previous.map_or(TimeDelta::zero(), |previous| time - previous);
+                let since = self.previous.map_or(TimeDelta::zero(), |previous| time - previous).as_seconds_f64();
                 // Writing to a Vec cannot fail.
-                let _ = write!(text, "{:>+10.3}", since.as_seconds_f64());
+                let _ = if is_brief { write!(text, "{since:>+8.1}") } else { write!(text, "{since:>+10.3}") };
             }
         }
         self.previous = Some(time);
     }
 
+    /// Empties the line, and fills in where the event comes from.
     fn columns(&mut self, event: &Event, remote: Option<&str>) {
-        let cells = &mut self.cells;
-        match event.event_type() {
-            Type::Other => cells.kind.push_text(Some(event.type_text())),
-            known => cells.kind.push(known.short_name()),
-        }
-        cells.kind.style = theme::DIM;
-        cells.kind.pad = 4;
-        if self.options.show_project {
-            cells.project.push_text(event.project());
-            cells.project.align(&mut self.project_width, theme::CHANGE);
-        }
         let member = event.location().filter(|location| !location.raw.is_empty() && !location.is("none"));
-        self.clustered |= member.is_some();
-        if self.clustered {
-            cells.member.push_text(member);
-            cells.member.align(&mut self.member_width, theme::KEY);
+        let has_new_column =
+            (member.is_some() && !self.clustered) || (remote.is_some() && self.options.remote_width == 0);
+        if has_new_column {
+            self.clustered |= member.is_some();
+            if let Some(remote) = remote.filter(|_| self.options.remote_width == 0) {
+                self.options.remote_width = text::width_of(remote).max(1);
+            }
+            self.lay_out();
+        }
+        let line = &mut self.line;
+        line.clear();
+        line.extra.style = theme::DIM;
+        if self.layout.project > 0 {
+            line.project.push_text(event.project().or_else(|| logs::project(event)));
+            line.project.style = name_style(as_text(&line.project.text));
+        }
+        if self.layout.member > 0 {
+            line.member.push_text(member);
+            line.member.style = name_style(as_text(&line.member.text));
         }
         if let Some(remote) = remote {
-            cells.remote.push(remote);
-            cells.remote.align(&mut self.remote_width, theme::KEY);
+            line.remote.push(remote);
+            line.remote.style = name_style(as_text(&line.remote.text));
         }
     }
+}
 
-    fn glyph(&mut self, glyph: Glyph) {
-        let cell = &mut self.cells.glyph;
-        cell.pad = 1;
-        cell.style = glyph.style;
-        cell.push(if self.options.utf8 { glyph.shape } else { glyph.ascii });
-    }
+/// The time in the local time zone, if it can be printed: with the local UTC offset, the year can fall outside of the
+/// range 0 to 9999.
+fn local(time: DateTime<Utc>) -> Option<DateTime<Local>> {
+    let local = time.with_timezone(&Local);
+    let has_room = [local.naive_utc(), local.naive_local()].iter().all(|time| (0..=9999).contains(&time.year()));
+    has_room.then_some(local)
+}
 
-    /// Whether long names such as fingerprints are shortened.
-    fn is_tight(&self) -> bool {
-        self.options.width.is_some()
-    }
-
-    fn lifecycle(&mut self, lifecycle: Lifecycle<'_>) {
-        let action = lifecycle.action().map(|action| action.cow()).unwrap_or_default();
-        let glyph = Glyph::of_action(&action);
-        self.glyph(glyph);
-        self.cells.what.push(&action);
-        self.cells.what.pad = 18;
-        self.cells.what.style = glyph.style;
-        let source = lifecycle.source().map(|source| source.cow()).unwrap_or_default();
-        self.object(&Entity::of_action(&action, &source), &source);
-        if let Some(context) = lifecycle.context() {
-            self.details(context);
-        }
-    }
-
-    fn operation(
-        &mut self,
-        operation: Operation<'_>,
-        failure: Option<Failure<'_>>,
-        progress: Option<&str>,
-        time: Option<DateTime<Utc>>,
-    ) {
-        let status = operation.status();
-        self.glyph(if failure.is_some() { Glyph::FAILURE } else { Glyph::of_status(status) });
-        self.cells.what.pad = 18;
-        let description = operation.description().or(operation.member("class").and_then(|class| class.as_text()));
-        self.cells.what.push_text(description);
-        let subjects = operation.subjects();
-        if let Some(path) = subjects.first() {
-            self.object(&Entity::parse(path), path);
-            if subjects.len() > 1 {
-                let _ = write!(self.cells.object.text, " +{}", subjects.len() - 1);
-            }
-        }
-        self.cells.detail.style = theme::PLAIN;
-        match (failure, status) {
-            (Some(failure), _) => {
-                self.cells.detail.style = theme::BAD;
-                self.failure(operation, failure);
-            }
-            (None, Status::Cancelled) => self.cells.detail.push("cancelled"),
-            (None, Status::Success) => {
-                self.duration(operation, time);
-                self.results(operation);
-            }
-            (None, Status::Going | Status::Failure) => self.going(operation, progress),
-        }
-    }
-
-    /// Appends the reason of a failure of an operation.
-    fn failure(&mut self, operation: Operation<'_>, failure: Failure<'_>) {
-        let cell = &mut self.cells.detail;
-        match failure {
-            Failure::Operation(reason) => {
-                cell.push("Error: ");
-                cell.push_text(reason);
-            }
-            Failure::Command(status) => {
-                cell.push("exit ");
-                cell.push(status);
-                // The operation of a command whose output is recorded does not have the command.
-                if let Some(command) = operation.details().and_then(|details| details.get("command")) {
-                    cell.push(": ");
-                    cell.push_value(command);
-                }
-            }
-            // Operations have no level.
-            Failure::Message(_) => {}
-        }
-    }
-
-    /// Appends what is known of an operation in progress: its status unless that is the usual one, and its stage, its
-    /// command, what it renames, or how many operations it has started.
-    fn going(&mut self, operation: Operation<'_>, progress: Option<&str>) {
-        let tight = self.is_tight();
-        let cell = &mut self.cells.detail;
-        let is_usual = |status: Text<'_>| status.is("Running") || (tight && status.is("Pending"));
-        cell.push_text(operation.status_text().filter(|status| !is_usual(*status)));
-        let details = operation.details();
-        let command = details.and_then(|details| details.get("command"));
-        let children = operation.member("child_count").map(|count| count.raw()).filter(|count| *count != "0");
-        if progress.is_some() || command.is_some() || operation.old_entity_url().is_some() || children.is_some() {
-            cell.push(if cell.text.is_empty() { "" } else { "  " });
-        }
-        if let Some(progress) = progress {
-            cell.push(progress);
-        } else if let Some(command) = command {
-            cell.push_value(command);
-        } else if let Some(old) = operation.old_entity_url() {
-            let old = old.cow();
-            cell.push("was ");
-            // The names of what contains the entity stay the same.
-            cell.push(Entity::parse(&old).name.rsplit('/').next().unwrap_or_default());
-        } else if let Some(children) = children {
-            cell.push(children);
-            cell.push(if children == "1" { " operation" } else { " operations" });
-        }
-    }
-
-    /// Appends what a successful operation has made or found.
-    fn results(&mut self, operation: Operation<'_>) {
-        let Some(details) = operation.details() else { return };
-        let tight = self.is_tight();
-        let cell = &mut self.cells.detail;
-        for (key, label) in [("fingerprint", "fingerprint="), ("listen_address", "listen_address=")] {
-            if let Some(result) = details.get_text(key) {
-                cell.push(if cell.text.is_empty() { "" } else { "  " });
-                cell.push(label);
-                cell.push(shortened(&result.cow(), tight));
-            }
-        }
-        if let Some(refreshed) =
-            details.get("refreshed").filter(|refreshed| matches!(refreshed.raw(), "true" | "false"))
-        {
-            cell.push(if cell.text.is_empty() { "" } else { "  " });
-            cell.push(if refreshed.raw() == "true" { "refreshed" } else { "nothing new" });
-        }
-    }
-
-    /// Appends the duration of an operation. Its end is the time of the event, because LXD does not update `updated_at`
-    /// at the end.
-    fn duration(&mut self, operation: Operation<'_>, end: Option<DateTime<Utc>>) {
-        let begin = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
-        let (Some(from), Some(to)) = (begin, end) else { return };
-        write_duration(&mut self.cells.detail.text, (to - from.to_utc()).to_std().unwrap_or_default());
-    }
-
-    fn logging(&mut self, kind: Type, logging: Logging<'_>, has_failed: bool) {
-        let level = logging.level();
-        self.glyph(Glyph::of_level(level.unwrap_or(Level::Info)));
-        self.cells.what.style = match level {
-            _ if has_failed => theme::BAD,
-            Some(Level::Trace | Level::Debug) => theme::DIM,
-            Some(Level::Warning) => theme::WARN,
-            _ => theme::PLAIN,
-        };
-        if level.is_none() && kind == Type::Logging {
-            self.cells.what.push_text(logging.level_text());
-            self.cells.what.push(": ");
-        }
-        self.cells.what.push_text(logging.message());
-        if let Some(context) = logging.context() {
-            self.details(context);
-        }
-    }
-
-    fn security(&mut self, security: Security<'_>) {
-        let warns = security.level_text().is_some_and(|level| level.is("warning"));
-        self.glyph(Glyph::of_level(if warns { Level::Warning } else { Level::Info }));
-        self.cells.what.style = if warns { theme::WARN } else { theme::PLAIN };
-        self.cells.what.push_text(security.name());
-        self.cells.what.pad = 18;
-        self.cells.object.push_text(security.description());
-        self.cells.detail.style = theme::DIM;
-        self.cells.detail.push_text(security.request_method());
-        if let Some(path) = security.request_path() {
-            self.cells.detail.push(if self.cells.detail.text.is_empty() { "" } else { " " });
-            self.cells.detail.push_text(Some(path));
-        }
-    }
-
-    /// A configuration key with its value before and now; values that are not set are empty.
-    fn setting(&mut self, setting: Setting<'_>) {
-        self.glyph(Glyph::UPDATED);
-        self.cells.what.push_text(setting.key());
-        self.cells.what.pad = 18;
-        let arrow = if self.options.utf8 { " → " } else { " -> " };
-        let cell = &mut self.cells.detail;
-        let quoted = |text: Option<Text<'_>>| format!("{:?}", text.map(|text| text.cow()).unwrap_or_default());
-        cell.push(&quoted(setting.old_value()));
-        cell.push(arrow);
-        cell.push(&quoted(setting.value()));
-    }
-
-    fn device(&mut self, device: Device<'_>) {
-        let action = device.action().map(|action| action.cow()).unwrap_or_default();
-        self.glyph(Glyph::of_action(&action));
-        let cell = &mut self.cells.what;
-        cell.pad = 18;
-        cell.push_text(device.name());
-        if let Some(kind) = device.device_type() {
-            cell.push(" (");
-            cell.push_text(Some(kind));
-            cell.push(")");
-        }
-        if let Some(config) = device.config() {
-            let cell = &mut self.cells.detail;
-            cell.style = theme::DIM;
-            for (key, value) in config.members().filter(|(key, _)| !key.is("type")) {
-                cell.push(if cell.text.is_empty() { "" } else { " " });
-                cell.push_text(Some(key));
-                cell.push("=");
-                cell.push_value(value);
-            }
-        }
-    }
-
-    fn unknown(&mut self, event: &Event) {
-        self.glyph(Glyph::OTHER);
-        if let Some(metadata) = event.metadata() {
-            self.cells.what.push(metadata.raw());
-        }
-    }
-
-    fn object(&mut self, entity: &Entity<'_>, path: &str) {
-        let cell = &mut self.cells.object;
-        cell.style = theme::OBJECT;
-        cell.pad = 14;
-        if entity.kind == EntityKind::Other {
-            // The path of an entity of an unknown kind is shown without its prefix and query.
-            let plain = path.split('?').next().unwrap_or_default();
-            cell.push(plain.strip_prefix("/1.0/").unwrap_or(plain));
-            return;
-        }
-        cell.push(entity.kind.name());
-        if !entity.name.is_empty() {
-            cell.push(" ");
-            cell.push(shortened(&entity.name, self.options.width.is_some()));
-        }
-    }
-
-    /// Who asked for it; for audit records also from where.
-    fn requestor(&mut self, event: &Event) {
-        let Some(requestor) = event.requestor() else { return };
-        let tight = self.is_tight();
-        let cell = &mut self.cells.requestor;
-        cell.style = theme::DIM;
-        if !requestor.username.raw.is_empty() {
-            cell.push("by ");
-            cell.push_text(Some(requestor.protocol));
-            cell.push("/");
-            cell.push(shortened(&requestor.username.cow(), tight));
-        }
-        if let Some(host) = requestor.host().filter(|_| event.event_type() == Type::Security) {
-            cell.push(if cell.text.is_empty() { "from " } else { " from " });
-            cell.push(&host);
-        }
-        cell.pad = cell.width();
-    }
-
-    /// Appends the members of a context as `key=value`; `old_name` is shown as `was NAME`.
-    fn details(&mut self, context: Value<'_>) {
-        let cell = &mut self.cells.detail;
-        cell.style = theme::DIM;
-        for (key, value) in context.members() {
-            if !cell.text.is_empty() {
-                cell.push(" ");
-            }
-            if key.is("old_name") {
-                cell.push("was ");
-            } else {
-                cell.push_text(Some(key));
-                cell.push("=");
-            }
-            cell.push_value(value);
-        }
-    }
+/// The colour of a project, member or remote: always the same one for a name, and never the one of failures.
+fn name_style(name: &str) -> Style {
+    const STYLES: [Style; 5] =
+        [Style::new().cyan(), Style::new().magenta(), Style::new().blue(), Style::new().green(), Style::new().yellow()];
+    // FNV-1a
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    STYLES[hash as usize % STYLES.len()]
 }

@@ -1,21 +1,32 @@
-//! `pretty` and `logfmt` print one line per event, on a terminal without control characters; `pretty` fits the width.
+//! `pretty` and `logfmt` print one line per event, on a terminal without control characters. `pretty` fits the width,
+//! puts reasons on further lines, and can render an operation as a row.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Timelike as _};
-use lxmon::event::Event;
 use lxmon::event::json::Text;
+use lxmon::event::{Event, Level};
 use lxmon::render::pretty::{Options, Pretty, TimeStyle};
 use lxmon::render::{Format, Surface, sanitize};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{COLOR, PIPE, TERMINAL, event, is_harmless, print, stripped};
 
-const PLAIN: Options =
-    Options { surface: PIPE, width: None, time: TimeStyle::Utc, show_project: true, remote_width: 0, utf8: true };
-const SCREEN: Options = Options { surface: TERMINAL, width: Some(110), ..PLAIN };
+const PLAIN: Options = Options {
+    surface: PIPE,
+    width: None,
+    time: TimeStyle::Utc,
+    show_project: true,
+    remote_width: 0,
+    utf8: true,
+    live_rows: false,
+};
+const SCREEN: Options = Options { surface: TERMINAL, width: Some(110), live_rows: true, ..PLAIN };
 
-const LOOKS: [Options; 6] = [
+const LOOKS: [Options; 7] = [
     PLAIN,
     SCREEN,
+    Options { width: Some(200), live_rows: false, ..SCREEN },
     Options { width: Some(80), time: TimeStyle::Local, remote_width: 2, ..SCREEN },
     Options { width: Some(60), time: TimeStyle::Iso, ..SCREEN },
     Options { width: Some(40), time: TimeStyle::Delta, show_project: false, utf8: false, ..SCREEN },
@@ -35,6 +46,11 @@ pub fn pretty(data: &[u8]) {
             assert_eq!(stripped(&render(&mut colored, event, remote)), text);
             assert!(is_harmless(&text), "{text:?}");
             check(event, &look, &text);
+            let row = row(&mut plain, event, remote);
+            assert_eq!(stripped(&self::row(&mut colored, event, remote)), row);
+            assert!(is_harmless(&row), "{row:?}");
+            assert_eq!(row.matches('\n').count(), usize::from(event.operation().is_some()), "{row:?}");
+            assert!(look.width.is_none_or(|width| row.trim_end_matches('\n').width() <= width), "{row:?}");
         }
     }
     for event in &events {
@@ -48,38 +64,60 @@ fn render(pretty: &mut Pretty, event: &Event, remote: Option<&str>) -> String {
     String::from_utf8(out).unwrap()
 }
 
+fn row(pretty: &mut Pretty, event: &Event, remote: Option<&str>) -> String {
+    let mut out = Vec::new();
+    pretty.render_running(event, remote, Duration::from_secs(12), None, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
 fn check(event: &Event, look: &Options, text: &str) {
-    let mut lines: Vec<_> = text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap()).collect();
-    let Some(line) = lines.pop() else {
+    assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
+    let mut lines = text.lines().peekable();
+    if lines.peek().is_none() {
         assert!(event.operation().is_some(), "no line was printed");
         return;
-    };
-    if let Some(rule) = lines.pop() {
-        assert!(look.surface.terminal && matches!(look.time, TimeStyle::Local | TimeStyle::Utc), "{text:?}");
-        assert!(rule.starts_with(if look.utf8 { "── " } else { "-- " }), "{rule:?}");
     }
-    assert!(lines.is_empty(), "{text:?}");
-    let action = event.lifecycle().map(|lifecycle| shown(lifecycle.action()));
-    if let Some(action) = &action {
-        assert!(line.contains(action), "{line:?}");
+    let dash = if look.utf8 { "── " } else { "-- " };
+    if lines.next_if(|line| line.starts_with(dash)).is_some() {
+        assert!(look.surface.terminal && matches!(look.time, TimeStyle::Local | TimeStyle::Utc), "{text:?}");
+    }
+    let (line, further): (_, Vec<_>) = (lines.next().unwrap(), lines.collect());
+    let has_time = look.width.is_none_or(|width| width >= 40);
+    assert!(!has_time || !line.starts_with(' ') || matches!(look.time, TimeStyle::Delta), "{line:?}");
+    assert!(further.iter().all(|line| line.starts_with("  ")), "{further:?}");
+    // Every character that is not a space, whichever line it is on.
+    let dense = |text: &str| text.split_whitespace().collect::<String>();
+    let all = dense(&format!("{line}{}", further.join("")));
+    let err = event.operation().and_then(|operation| operation.err()).filter(|_| event.failure().is_some());
+    let warning = event.logging().filter(|logging| logging.level().is_some_and(|level| level >= Level::Warning));
+    let warning = warning.and_then(|logging| logging.context()?.get_text("err"));
+    for reason in [err, warning].into_iter().flatten() {
+        assert!(all.contains(&dense(&shown(Some(reason)))), "{text:?}");
+    }
+    if let Some(action) = event.lifecycle().map(|lifecycle| shown(lifecycle.action())) {
+        let has_room = look.width.is_none_or(|width| width >= 80 && action.width() < 32);
+        assert!(!has_room || line.contains(&action), "{line:?}");
     }
     if let Some(width) = look.width {
-        // The action and the glyph before it are never left out.
-        let least = action.map_or(0, |action| 2 + action.width());
-        assert!(line.width() <= width.max(least), "{} columns for {width}: {line:?}", line.width());
+        for line in text.lines() {
+            assert!(line.width() <= width, "{} columns for {width}: {line:?}", line.width());
+        }
     } else {
         // A time that cannot be converted is printed as the server wrote it, any other in UTC.
-        if let Some(time) = event.offset_time().filter(|_| !line.starts_with(&shown(event.timestamp_text()))) {
+        let as_written = shown(event.timestamp_text());
+        if let Some(time) = event.offset_time().filter(|_| !line.starts_with(&as_written)) {
             let shown = line.split(' ').next().and_then(|first| DateTime::parse_from_rfc3339(first).ok()).unwrap();
             let late = (time - shown).num_milliseconds();
             // A leap second is printed as the second before it.
             assert!(late == 0 || (time.nanosecond() >= 1_000_000_000 && late <= 1000), "{line:?}");
         }
-        let parts = [event.logging().and_then(|logging| logging.message()), event.project(), event.timestamp_text()];
-        let parts = if event.offset_time().is_some() { &parts[..2] } else { &parts[..] };
-        for part in parts {
-            assert!(line.contains(&shown(*part)), "{line:?}");
+        // Line breaks in a message are shown as spaces.
+        let message = event.logging().and_then(|logging| logging.message());
+        let message = message.filter(|message| !message.cow().contains('\n'));
+        for part in [message, event.project()] {
+            assert!(line.contains(&shown(part)), "{line:?}");
         }
+        assert!(event.offset_time().is_some() || line.starts_with(as_written.trim()), "{line:?}");
     }
 }
 
