@@ -5,7 +5,7 @@ complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such
 complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, username, or address; \'none\' if nobody did' -r
 complete -c lxmon -l location -d 'Cluster member that the event comes from' -r
 complete -c lxmon -l project -d 'Project, such as web or \'web*\'; repeatable [default: the remote\'s project, else \'default\']' -r
-complete -c lxmon -l loglevel -d 'Minimum log level; events without a level count as info' -r -f -a "trace\t''
+complete -c lxmon -l loglevel -d 'Minimum level of log messages and audit records; other events pass [default: info in pretty, else all]' -r -f -a "trace\t''
 debug\t''
 info\t''
 warning\t''

@@ -8,6 +8,8 @@ use lxmon::render::Surface;
 use lxmon::render::pretty::{Options, Pretty, TimeStyle};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::support::program::run;
+
 const PIPE: Options = Options {
     surface: Surface { color: false, terminal: false },
     width: None,
@@ -153,6 +155,38 @@ fn an_operation_in_progress_has_one_row_with_the_columns_of_its_line() {
         let row = row(Options { width: Some(width), ..TERMINAL }, None);
         assert!(row.lines().count() == 1 && row.trim_end().width() <= width, "{width}: {row}");
     }
+}
+
+#[test]
+fn the_count_is_of_events_that_were_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("events.ndjson");
+    std::fs::write(&file, [RUNNING, RUNNING, RUNNING, DONE, FAILED, CREATED].join("\n")).unwrap();
+    let lines = |options: &[&str]| {
+        let replay = ["--replay", file.to_str().unwrap(), "--sort-window=0", "-n3"];
+        let ran = run([&replay, options].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.stdout.lines().filter(|line| !line.starts_with(' ')).count()
+    };
+    assert_eq!(lines(&["-p"]), 3);
+    assert_eq!(lines(&["-f", "json"]), 3);
+}
+
+#[test]
+fn debug_messages_are_shown_only_if_they_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("events.ndjson");
+    let at = |level: &str| WARNING.replace("\"warning\"", &format!("\"{level}\""));
+    std::fs::write(&file, [&*at("debug"), &*at("info"), &*at("warning"), CREATED].join("\n")).unwrap();
+    let lines = |options: &[&str]| {
+        let text = run([&["--replay", file.to_str().unwrap()], options].concat()).stdout;
+        text.lines().filter(|line| line.contains("2026")).count()
+    };
+    assert_eq!(lines(&["-p"]), 3);
+    assert_eq!(lines(&["-p", "--loglevel", "debug"]), 4);
+    // What is no log message passes.
+    assert_eq!(lines(&["-p", "--loglevel", "error"]), 1);
+    assert_eq!(lines(&["-f", "json"]), 4);
 }
 
 #[test]

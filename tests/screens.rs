@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use lxmon::event::json::Tape;
-use lxmon::event::{Event, Message, RemoteId};
+use lxmon::event::{Event, Level, Message, RemoteId};
+use lxmon::filter::{Filter, Selection};
 use lxmon::render::Surface;
 use lxmon::render::pretty::{Options, Pretty, TimeStyle};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -41,25 +42,71 @@ fn the_help() {
     insta::assert_snapshot!(help.stdout);
 }
 
+const WIDTHS: [usize; 6] = [60, 80, 100, 120, 160, 200];
+
 #[test]
-fn the_session_on_terminals_of_three_widths() {
-    for width in [60, 80, 160] {
+fn the_session_on_terminals_of_all_widths() {
+    for width in WIDTHS {
         insta::assert_snapshot!(format!("session_{width}"), session(width, false));
     }
 }
 
-#[test]
-fn the_picture_in_the_readme_is_up_to_date() {
-    const VARIABLE: &str = "LXMON_TEST_DRAW";
-    // As many lines as a reader sees without scrolling.
-    let screen: Vec<_> = session(120, true).lines().take(30).map(str::to_owned).collect();
-    let picture = anstyle_svg::Term::new().render_svg(&screen.join("\n"));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pretty.svg");
-    if std::env::var_os(VARIABLE).is_some() {
-        std::fs::write(&file, &picture).unwrap();
+/// A recording of a real server, as `lxmon --pretty --all-projects --time utc` shows it.
+fn recorded(pairs: &str, options: Options) -> String {
+    let mut pretty = Pretty::new(Options { time: TimeStyle::Utc, show_project: true, ..options });
+    let mut filter = Filter::new(&Selection { loglevel: Some(Level::Info), ..Selection::default() });
+    let mut screen = Vec::new();
+    for line in pairs.lines() {
+        let pair: serde_json::Value = serde_json::from_str(line).unwrap();
+        let event = Message::from(pair["event"].as_str().unwrap());
+        let event = Event::decode(event, RemoteId::default(), Tape::default()).unwrap();
+        if filter.admits(&event) {
+            pretty.render(&event, None, &mut screen);
+        }
     }
-    let is_current = std::fs::read_to_string(&file).is_ok_and(|committed| committed == picture);
-    assert!(is_current, "the picture is out of date; redraw it: {VARIABLE}=1 cargo test picture");
+    String::from_utf8(screen).unwrap()
+}
+
+#[test]
+fn what_real_servers_do_on_terminals_of_all_widths_and_to_a_pipe() {
+    for (server, pairs) in [
+        ("incus", include_str!("data/golden/incus-6.0.4.lxc-pretty.ndjson")),
+        ("lxd", include_str!("data/golden/lxd-5.0.2-cluster.lxc-pretty.ndjson")),
+    ] {
+        let pipe = Options { utf8: true, ..Options::default() };
+        let surface = Surface { color: false, terminal: true };
+        let terminal = Options { surface, live_rows: true, ..pipe };
+        for width in WIDTHS {
+            let screen = recorded(pairs, Options { width: Some(width), ..terminal });
+            assert!(screen.lines().all(|line| line.width() <= width), "{screen}");
+            insta::assert_snapshot!(format!("{server}_{width}"), screen);
+        }
+        let width = Some(100);
+        insta::assert_snapshot!(format!("{server}_ascii"), recorded(pairs, Options { utf8: false, width, ..terminal }));
+        insta::assert_snapshot!(format!("{server}_pipe"), recorded(pairs, pipe));
+        let colored = Options { surface: Surface { color: true, ..surface }, width, ..terminal };
+        insta::assert_snapshot!(format!("{server}_color"), recorded(pairs, colored).replace('\x1b', "␛"));
+    }
+}
+
+#[test]
+fn the_pictures_in_the_readme_are_up_to_date() {
+    const VARIABLE: &str = "LXMON_TEST_DRAW";
+    let lines: Vec<_> = session(120, true).lines().map(str::to_owned).collect();
+    // As many lines as a reader sees without scrolling.
+    let first = lines[..30.min(lines.len())].join("\n");
+    let lines: Vec<_> = session(80, true).lines().map(str::to_owned).collect();
+    let last = lines[lines.len().saturating_sub(24)..].join("\n");
+    let mut is_current = true;
+    for (name, screen) in [("pretty.svg", first), ("pretty-80.svg", last)] {
+        let picture = anstyle_svg::Term::new().render_svg(&screen);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+        if std::env::var_os(VARIABLE).is_some() {
+            std::fs::write(&file, &picture).unwrap();
+        }
+        is_current &= std::fs::read_to_string(&file).is_ok_and(|committed| committed == picture);
+    }
+    assert!(is_current, "a picture is out of date; redraw them: {VARIABLE}=1 cargo test pictures");
 }
 
 /// What the program prints on a terminal with this many columns.

@@ -69,9 +69,10 @@ impl Screen {
         let mut line = Vec::new();
         self.pretty.render(&event, None, &mut line);
         let line = String::from_utf8(line).unwrap();
-        let line = TIMES.iter().find_map(|time| line.strip_prefix(time)).unwrap_or("(no line)\n");
-        // Further lines are indented like the line.
-        let line = line.trim_end().replace('\n', &format!("\n{:17}", ""));
+        let time = TIMES.iter().find(|time| line.starts_with(**time)).map_or(0, |time| time.len());
+        let line = if line.is_empty() { "(no line)" } else { line[time..].trim_end() };
+        // Further lines stand below what they belong to.
+        let line = line.replace('\n', &format!("\n{:1$}", "", 30 - time));
         writeln!(self.text, "{instances:10}{requestors:12}{failed:8}{line}").unwrap();
     }
 }
@@ -305,6 +306,24 @@ fn operations_begin_and_end_in_many_ways() {
         writeln!(text, "{}:\n{}", if options.surface.terminal { "a terminal" } else { "a pipe" }, screen.text).unwrap();
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn lifecycle_events_of_every_action() {
+    let mut screen = Screen::new(TERMINAL);
+    for columns in rows(include_str!("data/shapes/lifecycle.txt")) {
+        let [action, source, context] = columns[..] else { panic!("{columns:?}") };
+        let context = if context.is_empty() { String::new() } else { format!(r#","context":{context}"#) };
+        screen.show(&format!(
+            r#"{{"type":"lifecycle","timestamp":"2026-11-23T14:03:08.412Z","metadata":{{"action":"{action}","source":"{source}"{context},{BY_ALICE}}},"location":"n1","project":"web"}}"#
+        ));
+    }
+    // The table has every action that the program lists.
+    let listed = crate::support::program::run(["--list-actions"]).stdout;
+    let missing = listed.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| name.contains('-'));
+    let missing: Vec<_> = missing.filter(|action| !screen.text.contains(&format!(" {action} "))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    insta::assert_snapshot!(screen.text);
 }
 
 #[test]

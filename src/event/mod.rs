@@ -447,7 +447,7 @@ impl Type {
         }
     }
 
-    /// The short name that the pretty format shows, of at most four letters.
+    /// A short name that users may type, of at most four letters.
     #[must_use]
     pub fn short_name(self) -> &'static str {
         match self {

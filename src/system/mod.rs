@@ -7,6 +7,7 @@ pub(crate) mod duration;
 pub mod environment;
 pub mod signals;
 pub(crate) mod terminal;
+pub(crate) mod units;
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,4 @@
-//! Short forms of times, durations, sizes and values.
-
-use std::io::Write as _;
-use std::time::Duration;
+//! Short forms of times and values.
 
 use chrono::{Datelike as _, NaiveDateTime, Timelike as _};
 
@@ -9,52 +6,6 @@ use super::super::simd;
 use super::line::Cell;
 use super::text::Ellipsis;
 use crate::event::json::{Content, Text, Value};
-
-/// Appends a duration such as `850 ms`, `7.2 s`, `12 min 7 s` or `3 h 5 min`. It is rounded before the unit is chosen,
-/// because rounding can lead to the next unit (`59.95 s` is `1 min 0 s`).
-pub(super) fn write_duration(text: &mut Vec<u8>, duration: Duration) {
-    let rounded = |unit: u128| (duration.as_nanos() + unit / 2) / unit;
-    let (milliseconds, tenths, seconds) = (rounded(1_000_000), rounded(100_000_000), rounded(1_000_000_000));
-    let minutes = rounded(60_000_000_000);
-    // Writing to a Vec cannot fail.
-    let _ = match (milliseconds, tenths, seconds) {
-        (..1000, _, _) => write!(text, "{milliseconds} ms"),
-        (_, ..600, _) => write!(text, "{}.{} s", tenths / 10, tenths % 10),
-        (_, _, ..3600) => write!(text, "{} min {} s", seconds / 60, seconds % 60),
-        _ => write!(text, "{} h {} min", minutes / 60, minutes % 60),
-    };
-}
-
-/// Appends for how long something has been going on: `0:12`, `1:02:07`.
-pub(super) fn write_elapsed(text: &mut Vec<u8>, elapsed: Duration) {
-    let seconds = elapsed.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    // Writing to a Vec cannot fail.
-    let _ = match hours {
-        0 => write!(text, "{minutes}:{seconds:02}"),
-        _ => write!(text, "{hours}:{minutes:02}:{seconds:02}"),
-    };
-}
-
-/// Appends a number of bytes such as `850 B`, `3.4 MB` or `34 MB`, in powers of 1000 as both servers write them. It is
-/// rounded before the unit is chosen.
-pub(super) fn write_size(text: &mut Vec<u8>, bytes: u64) {
-    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let (bytes, mut unit, mut place) = (u128::from(bytes), 1u128, 0);
-    let tenths = |unit: u128| (bytes * 10 + unit / 2) / unit;
-    let whole = |unit: u128| (bytes + unit / 2) / unit;
-    while whole(unit) >= 1000 && place + 1 < UNITS.len() {
-        unit *= 1000;
-        place += 1;
-    }
-    let name = UNITS[place];
-    // Writing to a Vec cannot fail.
-    let _ = if place > 0 && tenths(unit) < 100 {
-        write!(text, "{}.{} {name}", tenths(unit) / 10, tenths(unit) % 10)
-    } else {
-        write!(text, "{} {name}", whole(unit))
-    };
-}
 
 /// Appends a time such as `14:03:07.412`. Written by hand because chrono would parse the format string for every event.
 pub(super) fn clock(text: &mut Vec<u8>, time: NaiveDateTime, is_brief: bool) {
@@ -182,67 +133,6 @@ fn is_escape(raw: &str, at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut text = Vec::new();
-        write(&mut text);
-        String::from_utf8(text).unwrap()
-    }
-
-    #[test]
-    fn durations_are_rounded_before_their_unit_is_chosen() {
-        for (microseconds, shown) in [
-            (0, "0 ms"),
-            (499, "0 ms"),
-            (500, "1 ms"),
-            (999_499, "999 ms"),
-            (999_500, "1.0 s"),
-            (1_000_000, "1.0 s"),
-            (1_049_999, "1.0 s"),
-            (1_050_000, "1.1 s"),
-            (59_949_999, "59.9 s"),
-            (59_950_000, "1 min 0 s"),
-            (60_000_000, "1 min 0 s"),
-            (60_499_999, "1 min 0 s"),
-            (119_499_999, "1 min 59 s"),
-            (119_500_000, "2 min 0 s"),
-            (119_999_999, "2 min 0 s"),
-            (3_599_499_999, "59 min 59 s"),
-            (3_599_600_000, "1 h 0 min"),
-            (7_169_999_999, "1 h 59 min"),
-            (7_170_000_000, "2 h 0 min"),
-            (90_000_000_000, "25 h 0 min"),
-        ] {
-            let text = text_of(|text| write_duration(text, Duration::from_micros(microseconds)));
-            assert_eq!(text, shown, "{microseconds} µs");
-        }
-        write_duration(&mut Vec::new(), Duration::MAX);
-    }
-
-    #[test]
-    fn sizes_are_rounded_before_their_unit_is_chosen() {
-        for (bytes, shown) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (9_949, "9.9 kB"),
-            (9_950, "10 kB"),
-            (999_499, "999 kB"),
-            (999_500, "1.0 MB"),
-            (34_820_636, "35 MB"),
-            (120_000_000, "120 MB"),
-            (u64::MAX, "18 EB"),
-        ] {
-            assert_eq!(text_of(|text| write_size(text, bytes)), shown, "{bytes}");
-        }
-    }
-
-    #[test]
-    fn elapsed_times_have_the_form_of_a_clock() {
-        for (seconds, shown) in [(0, "0:00"), (12, "0:12"), (754, "12:34"), (3_727, "1:02:07")] {
-            assert_eq!(text_of(|text| write_elapsed(text, Duration::from_secs(seconds))), shown);
-        }
-    }
 
     #[test]
     fn dumps_of_json_stand_in_one_line() {

@@ -1,11 +1,11 @@
 //! The line of an operation: what it works on, and how it goes on or has ended.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use chrono::DateTime;
 
 use super::super::theme;
-use super::detail::write_duration;
 use super::glyph::Glyph;
 use super::lifecycle::last_part;
 use super::line::Line;
@@ -15,6 +15,8 @@ use super::text::Ellipsis;
 use crate::event::entity::{Entity, EntityKind};
 use crate::event::json::{Content, Text};
 use crate::event::{Event, Failure, Operation, Status};
+use crate::system::duration::shown;
+use crate::system::units::write_size;
 
 /// How many digits of the id tell operations apart. They are its last ones, as the first ones of LXD's are a time.
 const ID_DIGITS: usize = 6;
@@ -214,7 +216,7 @@ fn results(line: &mut Line, operation: Operation<'_>) {
     let size = details.get("size").filter(|_| !is_token);
     if let Some(size) = size.and_then(|size| size.as_text().map_or(size.raw(), |text| text.raw).parse().ok()) {
         cell.separate("  ");
-        super::detail::write_size(&mut cell.text, size);
+        write_size(&mut cell.text, size);
     }
     if is_token {
         token(line, details.get_text("serverName").or_else(|| details.get("request")?.get_text("name")), "for ");
@@ -236,7 +238,8 @@ fn duration(line: &mut Line, operation: Operation<'_>, event: &Event, words: &st
     let begin = operation.created_at().and_then(|text| DateTime::parse_from_rfc3339(&text.cow()).ok());
     let (Some(from), Some(to)) = (begin, event.time()) else { return };
     line.detail.push(words);
-    write_duration(&mut line.detail.text, (to - from.to_utc()).to_std().unwrap_or_default());
+    // Writing to a Vec cannot fail.
+    let _ = write!(line.detail.text, "{}", shown((to - from.to_utc()).to_std().unwrap_or_default()));
 }
 
 /// Appends the end of the id.

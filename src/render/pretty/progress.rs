@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::detail::{write_elapsed, write_size};
 use super::line::Cell;
 use crate::event::Operation;
 use crate::event::json::Value;
+use crate::system::units::{write_elapsed, write_size};
 
 /// How far an operation is. Any part may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
