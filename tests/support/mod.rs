@@ -23,11 +23,16 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The number of the event in a line that lxmon prints, in any format: the digits at the end of the instance's name.
+/// The number of the event in a line that lxmon prints, in any format: the digits at the end of the instance's name,
+/// which is a word of its own in pretty.
 pub(crate) fn number_in(line: &[u8]) -> Option<u64> {
-    let end = ["/1.0/instances/c", "instance c"]
-        .iter()
-        .find_map(|mark| Some(memchr::memmem::find(line, mark.as_bytes())? + mark.len()))?;
-    let digits = line[end..].iter().take_while(|byte| byte.is_ascii_digit());
+    const MARK: &[u8] = b"/1.0/instances/c";
+    let name = match memchr::memmem::find(line, MARK) {
+        Some(at) => &line[at + MARK.len()..],
+        None => line.split(|byte| *byte == b' ').find_map(|word| {
+            word.strip_prefix(b"c").filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+        })?,
+    };
+    let digits = name.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }

@@ -2,7 +2,7 @@
 
 use super::glyph::Glyph;
 use super::line::Line;
-use super::text::Ellipsis;
+use super::text::{Ellipsis, as_text};
 use crate::event::entity::Entity;
 use crate::event::json::{Text, Value};
 use crate::event::{Event, Lifecycle};
@@ -38,7 +38,7 @@ pub(super) fn fill(line: &mut Line, lifecycle: Lifecycle<'_>, event: &Event) {
         match shown(&action, key, value, event) {
             Shown::Renamed => {
                 line.detail.separate(", ");
-                line.renamed(value, &entity);
+                line.renamed(value);
             }
             Shown::Words(words) => {
                 line.detail.separate(", ");
@@ -70,33 +70,33 @@ fn shown(action: &str, key: Text<'_>, value: Value<'_>, event: &Event) -> Shown 
     };
     match &*key.cow() {
         "old_name" => Shown::Renamed,
-        "command" | "path" | "file" => Shown::Words(""),
         "snapshot" => Shown::Words("from snapshot "),
         "storage-pool" => Shown::Words("pool "),
         // The path of a volume has the type.
         "type" if action.starts_with("storage-volume-") => Shown::Elsewhere,
-        "type" => Shown::Words(""),
+        "command" | "path" | "file" | "type" => Shown::Words(""),
         // The column of the member has it, or nothing has more than one place.
         "location" if is(event.location()) || value.as_text().is_some_and(|text| text.is("none")) => Shown::Elsewhere,
-        "location" => Shown::Words("on "),
         "target" if action.starts_with("image-alias-") => Shown::Words("for image "),
         "target" if action.starts_with("image-") => Shown::Words("to "),
-        "target" => Shown::Words("on "),
+        "location" | "target" => Shown::Words("on "),
         _ => Shown::Pair,
     }
 }
 
 impl Line {
     /// Appends the former and the present name of an entity to the detail. The names of what contains it are the same.
-    fn renamed(&mut self, old: Value<'_>, entity: &Entity<'_>) {
+    fn renamed(&mut self, old: Value<'_>) {
         let ellipsis = Ellipsis::new(self.utf8);
         let arrow = self.arrow();
         self.detail.push_value(old, ellipsis);
-        let new = last_part(&entity.name);
+        let new = last_part(as_text(&self.object.text));
+        // The kind of a thing that is in no other one stands before its name.
+        let new = new.get(if new.len() == self.object.text.len() { self.object.prefix } else { 0 }..).unwrap_or(new);
         // Both servers name a renamed snapshot of a volume by its former name (`lxd/lifecycle/storage_volume_snapshot.go`).
         if old.as_text().is_none_or(|old| !old.is(new)) {
             self.detail.text.extend_from_slice(arrow.as_bytes());
-            self.detail.push_name(new, ellipsis);
+            self.detail.push(new);
         } else {
             self.detail.push(" has a new name");
         }

@@ -275,11 +275,11 @@ fn local(time: DateTime<Utc>) -> Option<DateTime<Local>> {
     has_room.then_some(local)
 }
 
-/// The colour of a project, member or remote: always the same one for a name, and never the one of failures.
+/// The colour of a project, member or remote: always the same one for a name, and neither that of failures nor that of
+/// warnings.
 fn name_style(name: &str) -> Style {
-    const STYLES: [Style; 5] =
-        [Style::new().cyan(), Style::new().magenta(), Style::new().blue(), Style::new().green(), Style::new().yellow()];
-    // FNV-1a
+    const STYLES: [Style; 4] = [Style::new().cyan(), Style::new().magenta(), Style::new().blue(), Style::new().green()];
+    // FNV-1a, whose low bits alone differ too little for short names.
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    STYLES[hash as usize % STYLES.len()]
+    STYLES[(hash ^ hash >> 15) as usize % STYLES.len()]
 }

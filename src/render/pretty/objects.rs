@@ -26,7 +26,17 @@ impl Line {
             EntityKind::Other => {
                 // The path of an entity of an unknown kind is shown without its prefix and query.
                 let plain = path.split('?').next().unwrap_or_default();
-                cell.push(plain.strip_prefix("/1.0/").unwrap_or(plain));
+                let plain = plain.strip_prefix("/1.0/").unwrap_or(plain);
+                match plain.split_once('/').and_then(|(key, name)| Some((resource_kind(key)?, name))) {
+                    Some((EntityKind::Instance, name)) => cell.push(name),
+                    Some((kind, name)) => {
+                        cell.push(kind.name());
+                        cell.push(" ");
+                        cell.prefix = cell.text.len();
+                        cell.push(name);
+                    }
+                    None => cell.push(plain),
+                }
                 return;
             }
             EntityKind::Instance => {}
@@ -58,6 +68,19 @@ impl Line {
         let cell = if event.event_type() == Type::Security { &mut self.reason } else { &mut self.extra };
         push_requestor(cell, event, ellipsis);
     }
+}
+
+/// The kind of an entity by the key of `resources` that LXD up to 5.0 writes into its path in place of the real one
+/// (`lxd/operations/operations.go`, `Render`).
+fn resource_kind(key: &str) -> Option<EntityKind> {
+    Some(match key {
+        "container" => EntityKind::Instance,
+        "backups" => EntityKind::InstanceBackup,
+        "instances_snapshots" => EntityKind::InstanceSnapshot,
+        "storage_volumes" => EntityKind::StorageVolume,
+        "storage_volume_snapshots" => EntityKind::StorageVolumeSnapshot,
+        _ => return None,
+    })
 }
 
 /// Appends the name of a volume or of a part of one, `pool/type/volume/part`: without the type `custom`, and without

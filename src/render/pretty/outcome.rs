@@ -21,6 +21,9 @@ use crate::system::units::write_size;
 /// How many digits of the id tell operations apart. They are its last ones, as the first ones of LXD's are a time.
 const ID_DIGITS: usize = 6;
 
+/// The beginning of the path that LXD up to 5.0 has for backups.
+const BACKUPS: &str = "/1.0/backups/";
+
 /// Fills in the line of an operation that begins or has ended.
 pub(super) fn fill(line: &mut Line, operation: Operation<'_>, event: &Event, step: &Step<'_>) {
     let failure = event.failure();
@@ -85,13 +88,12 @@ pub(super) fn is_token(operation: Operation<'_>) -> bool {
 /// Sets the object and the description.
 fn head(line: &mut Line, operation: Operation<'_>, event: &Event) {
     let description = operation.description().filter(|description| !description.raw.is_empty());
-    match token_kind(operation).filter(|_| description.is_some_and(|description| description.is("Executing operation")))
-    {
-        Some(kind) => line.what.push(kind),
-        None => {
-            let class = || operation.member("class").and_then(|class| class.as_text());
-            line.what.push_text(description.or_else(class));
-        }
+    let is_vague = description.is_some_and(|description| description.is("Executing operation"));
+    if let Some(kind) = token_kind(operation).filter(|_| is_vague) {
+        line.what.push(kind);
+    } else {
+        let class = || operation.member("class").and_then(|class| class.as_text());
+        line.what.push_text(description.or_else(class));
     }
     let subjects = operation.subjects();
     let Some(path) = subjects.first() else { return fingerprint(line, operation) };
@@ -101,7 +103,17 @@ fn head(line: &mut Line, operation: Operation<'_>, event: &Event) {
         return fingerprint(line, operation);
     }
     line.object(&entity, path, event.project());
-    if subjects.len() == 2 && is_copy(operation) {
+    let others = &subjects[1..];
+    if let ([instance], EntityKind::Other) = (others, entity.kind)
+        && path.starts_with(BACKUPS)
+    {
+        // LXD up to 5.0 names the instance beside its backup.
+        let name = last_part(&entity.name);
+        line.object.text.truncate(line.object.prefix);
+        line.object.push(&Entity::parse(instance).name);
+        line.object.push("/");
+        line.object.push(name);
+    } else if subjects.len() == 2 && is_copy(operation) {
         line.extra.push("copy of ");
         let source = Entity::parse(&subjects[1]);
         line.extra.push(&source.name);
