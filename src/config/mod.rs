@@ -79,6 +79,8 @@ pub(crate) struct Config {
     pub summary: Option<summary::Options>,
     /// The service manager that has started us.
     pub service: Option<Service>,
+    /// Whether operations in progress are shown as live rows on the terminal.
+    pub live_rows: bool,
 }
 
 /// What ends the output, and which records other than events it contains.
@@ -127,6 +129,13 @@ impl Config {
                 remotes.windows(2).all(|pair| pair[0].project() == pair[1].project())
             }
         };
+        let is_recording = matches!(source, Source::Replay(_));
+        // The output of a command would stand within the rows.
+        let shares_terminal = (cli.exec.is_some() || !cli.command.is_empty()) && terminal::is_shared();
+        let live_rows = format == Format::Pretty
+            && !is_recording
+            && !shares_terminal
+            && can_move_cursor(environment, terminal);
         let pretty = pretty::Options {
             surface,
             width: if cli.no_trunc { None } else { terminal.width },
@@ -137,7 +146,8 @@ impl Config {
                 names => names.iter().map(|name| sanitize::shown(name).width()).max().unwrap_or(0),
             },
             utf8: speaks_utf8(environment),
-            live_rows: terminal.is_terminal,
+            // Of a recording the ends of operations are enough: what it shows is over.
+            live_rows: live_rows || (is_recording && terminal.is_terminal),
         };
         let filter = Filter::new(&selection(cli, format, &source));
         let service = Service::new(environment);
@@ -145,7 +155,6 @@ impl Config {
         let live = Rc::new(Live::new(source.remote_names().len(), is_awaited));
         // Who reads the events of a pipe, of a file or in a format for programs does not want further lines around them.
         let has_frame = format == Format::Pretty && !cli.quiet && terminal::is_shared();
-        let is_recording = matches!(source, Source::Replay(_));
         let stderr = Terminal { is_terminal: std::io::stderr().is_terminal(), width: None };
         let extent = if cli.summary { Some(Extent::Full) } else { has_frame.then_some(Extent::Line) };
         let summary = extent.map(|extent| summary::Options {
@@ -181,6 +190,7 @@ impl Config {
             exec: reaction(cli),
             ready,
             command,
+            live_rows,
         })
     }
 }
@@ -382,6 +392,13 @@ pub(crate) fn colors(when: When, environment: &Environment, terminal: Terminal) 
         When::Auto if environment.var("TERM") == Some("dumb".as_ref()) => false,
         When::Auto => terminal.is_terminal,
     }
+}
+
+/// Whether standard output is a terminal whose size is known and whose cursor can be moved.
+fn can_move_cursor(environment: &Environment, terminal: Terminal) -> bool {
+    terminal.is_terminal
+        && terminal.width.is_some()
+        && environment.var("TERM").is_some_and(|name| name != "dumb" && name != "unknown")
 }
 
 /// Whether the locale's encoding is UTF-8 (locale(7): the first of these variables that is set decides).

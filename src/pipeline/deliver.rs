@@ -216,6 +216,25 @@ impl Deliver {
         }
     }
 
+    /// Everything has been rendered: writes what is left. This blocks while the output accepts nothing.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
+        self.end_sinks();
+        self.flush()
+    }
+
+    /// Nothing more is to be rendered, because of this outcome.
+    fn end_with(&mut self, outcome: Outcome) {
+        self.end = Some(outcome);
+        self.end_sinks();
+    }
+
+    fn end_sinks(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::end);
+    }
+
     /// No more events will come: finishes the sinks, and reports the number of skipped messages.
     pub(crate) fn finish(&mut self) {
         self.finish_sinks();
@@ -234,6 +253,7 @@ impl Deliver {
             && failed.until.zip(event.timestamp()).is_some_and(|(until, time)| time > until)
         {
             failed.is_last = true;
+            self.end_sinks();
             return event.into_tape();
         }
         if event.fate() != Fate::Last {
@@ -247,7 +267,7 @@ impl Deliver {
             if let Some(left) = self.events_left.filter(|_| has_begun && is_printed) {
                 self.events_left = NonZeroU64::new(left.get() - 1);
                 if self.events_left.is_none() {
-                    self.end = Some(Outcome::Count);
+                    self.end_with(Outcome::Count);
                 }
             }
         }
@@ -268,7 +288,9 @@ impl Deliver {
         let fault = failure::describe(event, remote.map(String::as_str));
         let until = event.timestamp().map(|time| time.after(REASON));
         self.failure = Some(Failed { fault, is_last, until });
-        if !is_last {
+        if is_last {
+            self.end_sinks();
+        } else {
             self.has_failed.notify_one();
         }
     }
@@ -284,7 +306,7 @@ impl Deliver {
             Err(rejected) => debug_assert!(false, "a gap record is {}", rejected.why),
         }
         if self.limits.fail_on_gap {
-            self.end = Some(Outcome::Gap);
+            self.end_with(Outcome::Gap);
         }
     }
 }

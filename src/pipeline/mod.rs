@@ -21,6 +21,7 @@ mod known;
 pub(crate) mod prepare;
 mod reactions;
 mod status;
+mod screen;
 mod threads;
 pub(crate) mod window;
 
@@ -44,6 +45,7 @@ use self::deliver::{Deliver, Outcome, REASON, Stop};
 use self::known::Known;
 use self::prepare::Prepare;
 use self::status::Status;
+use self::screen::Screen;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
 use crate::config::{Config, Limits};
@@ -59,10 +61,12 @@ use crate::sink::exec::{Exec, Reactions, Remotes};
 use crate::sink::printer::Printer;
 use crate::sink::recorder::Recorder;
 use crate::sink::stdout;
+use crate::sink::terminal::Redraw;
 use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
-use crate::system::signals::{Caught, Signals};
+use crate::system::signals::{Caught, Signals, TerminalSignals};
+use crate::system::terminal;
 use crate::transform::Transform;
 
 /// The limits for writing buffered events after a signal: the total time, and the time for which the output may accept
@@ -336,6 +340,7 @@ struct Run {
     summary: Option<Arc<Summary>>,
     /// What a service manager is notified of.
     status: Option<Status>,
+    screen: Screen,
 }
 
 /// SIGUSR1, after which the file of `--record` is opened again. It is caught without `--record` too, because log rotation
@@ -382,6 +387,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
         }
         outcome
     });
+    terminal::restore();
     // A thread may be blocked in a read of standard input. The process does not wait for it.
     runtime.shutdown_background();
     outcome
@@ -410,6 +416,7 @@ impl Run {
             introduces,
             summary,
             service,
+            live_rows,
         } = config;
         let signals = Signals::new(command.is_some()).context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
@@ -432,9 +439,20 @@ impl Run {
         if let Some(path) = &record {
             sinks.push(Sink::Record(Recorder::open(path, names.clone(), Arc::clone(&reopen.is_asked))?));
         }
+        let redraw = Arc::<Redraw>::default();
+        let depends_on_terminal = format == Format::Pretty && surface.terminal;
+        let of_terminal = depends_on_terminal.then(TerminalSignals::new).transpose().context("catching signals")?;
+        let screen = Screen { redraw: Arc::clone(&redraw), signals: of_terminal };
         if prints {
             let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
-            sinks.push(Sink::Print(printer.context("standard output")?));
+            let mut printer = printer.context("standard output")?;
+            if pretty.width.is_some() {
+                printer.follow_width(&redraw);
+            }
+            if live_rows {
+                printer.show_rows(surface, &redraw);
+            }
+            sinks.push(Sink::Print(printer));
         }
         let mut reactions = None;
         if let Some(reaction) = &exec {
@@ -481,12 +499,15 @@ impl Run {
             introduction,
             summary,
             status,
+            screen,
         })
     }
 
     /// Reads the source until a condition ends the run.
     async fn first_ending(&mut self) -> Ending {
-        let Self { source, connecting, queue, pipeline, flow, endings, reopen, ready, introduction, status, .. } = self;
+        let Self {
+            source, connecting, queue, pipeline, flow, endings, reopen, ready, introduction, status, screen, ..
+        } = self;
         let events = async {
             // The source is polled first, so that the pipeline handles its messages in the same turn of the runtime.
             tokio::select! {
@@ -531,6 +552,7 @@ impl Run {
                 () = reporting => unreachable!("it never ends"),
                 () = introducing => unreachable!("it never ends"),
                 () = notifying => unreachable!("it never ends"),
+                stop = screen.follow(pipeline) => Ending::Stopped(stop),
                 () = connecting.resumed.watch() => unreachable!("it never ends"),
             }
         };

@@ -126,6 +126,22 @@ impl Pipeline {
         }
     }
 
+    /// Draws the live rows, without waiting for the output.
+    pub(super) fn redraw(&self) -> Result<Flushed, Stop> {
+        // If the lock is taken, the writing thread is at work, or waits for the output.
+        let mut deliver = match self.deliver.try_lock() {
+            Ok(deliver) => deliver,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(Flushed::Part),
+        };
+        let flushed = deliver.try_flush()?;
+        drop(deliver);
+        if flushed == Flushed::Part {
+            self.flush();
+        }
+        Ok(flushed)
+    }
+
     /// Makes the sinks write what they hold, before the program ends without waiting for the threads.
     pub(super) fn finish_sinks(&self) {
         lock(&self.deliver).finish_sinks();
@@ -194,8 +210,9 @@ impl Pipeline {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
         let mut deliver = lock(&self.deliver);
+        let ended = deliver.end();
         deliver.finish();
-        deliver.last_stop()
+        ended.err().unwrap_or_else(|| deliver.last_stop())
     }
 
     /// The task on the reading thread: runs the steps when an item was queued or an event is due, until the output

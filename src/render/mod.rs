@@ -8,6 +8,8 @@ mod simd;
 pub mod theme;
 pub mod yaml;
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 
 use crate::event::Event;
@@ -78,6 +80,26 @@ impl Renderer {
             Self::Json(json) => json.render(event, remote, out),
             Self::Pretty(pretty) => pretty.render(event, remote, out),
             Self::Logfmt(logfmt) => logfmt.render(event, remote, out),
+        }
+    }
+
+    /// The number of columns of the terminal has changed. Formats that do not depend on it ignore that.
+    pub(crate) fn resize(&mut self, columns: usize) {
+        if let Self::Pretty(pretty) = self {
+            pretty.resize(Some(columns));
+        }
+    }
+
+    /// Appends the line of an operation that has been in progress for the time `elapsed`, in formats that have one.
+    pub(crate) fn render_running(
+        &mut self,
+        event: &Event,
+        remote: Option<&str>,
+        elapsed: Duration,
+        out: &mut Vec<u8>,
+    ) {
+        if let Self::Pretty(pretty) = self {
+            pretty.render_running(event, remote, elapsed, None, out);
         }
     }
 }

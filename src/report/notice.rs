@@ -231,11 +231,11 @@ pub fn flush() {
     }
 }
 
-/// Writes a line, on a terminal between two lines of the output.
+/// Writes a line, on a terminal between two lines of the output, and above its live rows.
 fn write(line: &[u8]) {
     if terminal::is_shared() {
         terminal::own();
-        write_all(line);
+        write_all(&terminal::above_rows(line));
         terminal::release();
     } else {
         write_all(line);

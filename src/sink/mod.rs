@@ -4,6 +4,7 @@ pub(crate) mod exec;
 pub(crate) mod printer;
 pub(crate) mod recorder;
 pub(crate) mod stdout;
+pub(crate) mod terminal;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -93,6 +94,14 @@ impl Sink {
             Self::Print(printer) => printer.try_flush(),
             Self::Record(recorder) => Ok(recorder.try_flush()),
             Self::Exec(exec) => Ok(exec.try_flush()),
+        }
+    }
+
+    /// Nothing more is to be printed, so the next flush leaves the terminal as it was found.
+    pub(crate) fn end(&mut self) {
+        match self {
+            Self::Print(printer) => printer.end(),
+            Self::Record(_) | Self::Exec(_) => {}
         }
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::Flow;
 use super::stdout::{Flushed, Stdout};
+use super::terminal::{Redraw, Rows};
 use crate::event::{Event, RemoteId};
-use crate::render::Renderer;
+use crate::render::{Renderer, Surface};
+use crate::system::terminal;
 
 /// A renderer and the output of its text.
 pub(crate) struct Printer {
@@ -18,6 +20,10 @@ pub(crate) struct Printer {
     gap_events: bool,
     /// Whether the deadline for writing is over. Then events are only counted as not written.
     only_counts: bool,
+    /// If lines fit the width of a terminal: who knows when that changes.
+    resized: Option<Arc<Redraw>>,
+    /// The live rows, on a terminal that can show them.
+    rows: Option<Rows>,
 }
 
 impl Printer {
@@ -27,7 +33,18 @@ impl Printer {
     /// # Errors
     /// Standard output cannot be used.
     pub(crate) fn new(renderer: Renderer, names: Vec<String>, gap_events: bool, flow: Arc<Flow>) -> io::Result<Self> {
-        Ok(Self { renderer, stdout: Stdout::new(flow)?, names, gap_events, only_counts: false })
+        let stdout = Stdout::new(flow)?;
+        Ok(Self { renderer, stdout, names, gap_events, only_counts: false, resized: None, rows: None })
+    }
+
+    /// Makes lines follow the width of the terminal.
+    pub(crate) fn follow_width(&mut self, redraw: &Arc<Redraw>) {
+        self.resized = Some(Arc::clone(redraw));
+    }
+
+    /// Shows operations in progress as live rows, if standard output can be written to without waiting.
+    pub(crate) fn show_rows(&mut self, surface: Surface, redraw: &Arc<Redraw>) {
+        self.rows = self.stdout.is_terminal().then(|| Rows::new(surface, Arc::clone(redraw)));
     }
 
     /// Renders an event of a server. Returns whether anything was printed: the pretty format has lines for the begin and
@@ -38,6 +55,9 @@ impl Printer {
             return true;
         }
         let before = self.stdout.buffer().len();
+        if let Some(rows) = &mut self.rows {
+            rows.advance(event);
+        }
         self.render(event);
         let is_printed = self.stdout.buffer().len() > before;
         self.stdout.end_event();
@@ -46,15 +66,43 @@ impl Printer {
 
     /// Renders the record of a gap, which does not count as an event.
     pub(crate) fn gap(&mut self, record: &Event) {
+        if let Some(rows) = &mut self.rows {
+            rows.forget(record.remote());
+        }
         if self.gap_events && !self.only_counts {
             self.render(record);
         }
     }
 
     fn render(&mut self, event: &Event) {
+        self.follow_size();
+        let before = match &self.rows {
+            Some(rows) if self.stdout.buffer().is_empty() => rows.before_lines(),
+            _ => b"",
+        };
+        self.stdout.buffer().extend_from_slice(before);
         let RemoteId(number) = event.remote();
         let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
         self.renderer.render(event, remote.map(String::as_str), self.stdout.buffer());
+        // Not every event has a line.
+        if !before.is_empty() && self.stdout.buffer().len() == before.len() {
+            self.stdout.buffer().clear();
+        }
+    }
+
+    fn follow_size(&mut self) {
+        if self.resized.as_ref().is_some_and(|redraw| redraw.take_resized())
+            && let Some(size) = terminal::size()
+        {
+            self.renderer.resize(size.columns);
+        }
+    }
+
+    /// Nothing more is to be printed: removes the live rows with the next write.
+    pub(crate) fn end(&mut self) {
+        if let Some(rows) = &mut self.rows {
+            rows.end();
+        }
     }
 
     /// Whether there is enough rendered text for a write.
@@ -63,21 +111,52 @@ impl Printer {
         self.stdout.is_full()
     }
 
-    /// Writes all rendered text, and waits for the output until the deadline of the flow.
+    /// Completes the frame of lines and live rows. Returns false if it is to be written later.
+    fn complete_frame(&mut self) -> bool {
+        self.follow_size();
+        let Some(rows) = &mut self.rows else { return true };
+        // The frame of a former flush has not been written completely.
+        if self.stdout.is_frame() {
+            return true;
+        }
+        if rows.is_too_soon() && !self.stdout.is_full() {
+            return false;
+        }
+        let names = (self.names.len() > 1).then_some(&*self.names);
+        rows.complete(&mut self.renderer, names, &mut self.stdout);
+        true
+    }
+
+    /// Writes all rendered text and the live rows, and waits for the output until the deadline of the flow. Text above
+    /// rows that were drawn just now is written later.
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
+        if !self.complete_frame() {
+            return Ok(Flushed::All);
+        }
         let flushed = self.stdout.flush()?;
+        if let Some(rows) = &self.rows {
+            rows.written();
+        }
         self.only_counts |= flushed == Flushed::Part;
         Ok(flushed)
     }
 
-    /// Writes as much of the rendered text as the output accepts at once.
+    /// Writes as much of the rendered text and the live rows as the output accepts at once. Text above rows that were
+    /// drawn just now is written later.
     ///
     /// # Errors
     /// The output is gone (`BrokenPipe`) or broken.
     pub(crate) fn try_flush(&mut self) -> io::Result<Flushed> {
-        self.stdout.try_flush()
+        if !self.complete_frame() {
+            return Ok(Flushed::All);
+        }
+        let flushed = self.stdout.try_flush()?;
+        if let Some(rows) = self.rows.as_ref().filter(|_| flushed == Flushed::All) {
+            rows.written();
+        }
+        Ok(flushed)
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Stdout {
     ends: Vec<usize>,
     /// How many bytes of the buffer have been written.
     written: usize,
+    /// Where the live rows begin in the buffer, if it ends with the state of these. They follow the last line.
+    rows_at: Option<usize>,
     /// Whether we own the terminal that is shared with standard error.
     is_owner: bool,
     /// Whether the output did not accept a write at once, so that the next writes are small.
@@ -96,6 +98,7 @@ impl Stdout {
             buffer: Vec::with_capacity(CHUNK),
             ends: Vec::new(),
             written: 0,
+            rows_at: None,
             is_owner: false,
             is_slow: false,
             // poll(2) always reports a regular file as writable, even while non-blocking writes fail.
@@ -112,6 +115,24 @@ impl Stdout {
     /// Marks the end of an event in the buffer.
     pub(crate) fn end_event(&mut self) {
         self.ends.push(self.buffer.len());
+    }
+
+    /// Whether it is a terminal that can be written to without waiting.
+    #[must_use]
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(self.target, Target::Terminal { .. })
+    }
+
+    /// Marks the end of the lines in the buffer. What is appended until the next write draws the live rows; nothing if
+    /// there are none.
+    pub(crate) fn begin_rows(&mut self) {
+        self.rows_at = Some(self.buffer.len());
+    }
+
+    /// Whether the buffer is a complete frame, which has to be written before anything is appended.
+    #[must_use]
+    pub(crate) fn is_frame(&self) -> bool {
+        self.rows_at.is_some()
     }
 
     /// Counts an event that will not be written.
@@ -132,14 +153,27 @@ impl Stdout {
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
         let outcome = self.write_all();
+        self.leave_rows();
         self.disown();
         self.count_written();
         if outcome.is_ok() {
-            self.buffer.clear();
+            self.clear();
             self.buffer.shrink_to(4 * CHUNK);
-            self.written = 0;
         }
         outcome
+    }
+
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.written = 0;
+        self.rows_at = None;
+    }
+
+    /// Makes the live rows known that are on the screen once everything has been written.
+    fn leave_rows(&self) {
+        if let Some(rows_at) = self.rows_at.filter(|_| self.written == self.buffer.len()) {
+            terminal::end_frame(&self.buffer[rows_at..]);
+        }
     }
 
     fn write_all(&mut self) -> io::Result<Flushed> {
@@ -189,11 +223,11 @@ impl Stdout {
                 outcome => outcome?,
             }
         }
+        self.leave_rows();
         self.disown();
         self.flow.rendered.fetch_add(self.ends.len() as u64, Ordering::Relaxed);
         self.count_written();
-        self.buffer.clear();
-        self.written = 0;
+        self.clear();
         Ok(Flushed::All)
     }
 
@@ -250,6 +284,9 @@ impl Stdout {
         match outcome {
             Ok(0) => Err(ErrorKind::WriteZero.into()),
             Ok(written) => {
+                if let Some(rows_at) = self.rows_at.filter(|_| self.written == 0) {
+                    terminal::begin_frame(rows_at < self.buffer.len());
+                }
                 self.written += written;
                 self.flow.moved();
                 Ok(())
@@ -289,8 +326,10 @@ impl Stdout {
         Ok(is_ready)
     }
 
+    /// Whether the cursor is at the beginning of a line that is not one of the live rows.
     fn is_at_line_start(&self) -> bool {
-        self.written == 0 || self.buffer[self.written - 1] == b'\n'
+        let is_in_rows = self.rows_at.is_some_and(|rows_at| self.written > rows_at);
+        self.written == 0 || (self.buffer[self.written - 1] == b'\n' && !is_in_rows)
     }
 
     /// Counts the events that have been written completely, and clears `ends`.

@@ -1,10 +1,12 @@
-//! The signals that end the program, SIGXFSZ, which must not, and what children inherit.
+//! The signals that end the program, SIGXFSZ, which must not, the signals that concern its terminal, and what children
+//! inherit.
 
 use std::io;
 use std::sync::Arc;
 
 use nix::sys::signal::SigSet;
-use signal_hook::consts::{SIGCHLD, SIGPIPE, SIGXFSZ};
+use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGPIPE, SIGTSTP, SIGXFSZ};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -41,7 +43,7 @@ impl Signals {
         // With SIGXFSZ caught, a write beyond the file size limit (`ulimit -f`) fails instead of killing the process.
         let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
         let ignored = ignored();
-        let is_caught = |kind: &SignalKind| ignored & (1u64 << (kind.as_raw_value() - 1)) == 0;
+        let is_caught = |kind: &SignalKind| !is_in(ignored, *kind);
         let ending = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         // Before the others: a signal wakes the program only when its origin is known, as the handlers of a signal run
         // in the order of their registration.
@@ -73,11 +75,88 @@ impl Signals {
     }
 }
 
+/// A signal that concerns the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfTerminal {
+    /// SIGWINCH: it was resized.
+    Resized,
+    /// SIGTSTP: the user wants to suspend the program.
+    Suspend,
+    /// SIGCONT: the program was stopped, and has continued.
+    Continued,
+}
+
+/// SIGWINCH, SIGCONT, and SIGTSTP unless it was ignored when the program started.
+#[derive(Debug)]
+pub(crate) struct TerminalSignals {
+    resized: Signal,
+    suspend: Option<Signal>,
+    continued: Signal,
+}
+
+impl TerminalSignals {
+    /// Catches the signals from now on.
+    pub(crate) fn new() -> io::Result<Self> {
+        let suspend = SignalKind::from_raw(SIGTSTP);
+        Ok(Self {
+            resized: signal(SignalKind::window_change())?,
+            suspend: (!is_in(ignored(), suspend)).then(|| signal(suspend)).transpose()?,
+            continued: signal(SignalKind::from_raw(SIGCONT))?,
+        })
+    }
+
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> OfTerminal {
+        let Self { resized, suspend, continued } = self;
+        tokio::select! {
+            () = arrival(Some(resized)) => OfTerminal::Resized,
+            () = arrival(suspend.as_mut()) => OfTerminal::Suspend,
+            () = arrival(Some(continued)) => OfTerminal::Continued,
+        }
+    }
+}
+
+/// Stops the process, as SIGTSTP would have if it were not caught, until it is continued. As the kernel does, this does
+/// nothing in an orphaned process group, which no shell would continue (`setpgid(2)`).
+pub(crate) fn stop() {
+    if !is_orphaned() {
+        // An error means that the process continues.
+        let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+    }
+}
+
+/// Whether no ancestor of this session is outside of our process group, as a shell with job control is.
+fn is_orphaned() -> bool {
+    let (group, session) = (getpgrp(), getsid(None));
+    let mut ancestor = getppid();
+    while let Some(pid) = ancestor {
+        if getsid(Some(pid)) != session {
+            return true;
+        }
+        if getpgid(Some(pid)) != Ok(group) {
+            return false;
+        }
+        ancestor = parent(pid);
+    }
+    true
+}
+
+/// The parent of a process (`proc_pid_status(5)`).
+fn parent(pid: Pid) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Pid::from_raw(parent.trim().parse().ok()?)
+}
+
 async fn arrival(signal: Option<&mut Signal>) {
     match signal {
         Some(signal) => _ = signal.recv().await,
         None => std::future::pending().await,
     }
+}
+
+fn is_in(mask: u64, kind: SignalKind) -> bool {
+    mask & (1u64 << (kind.as_raw_value() - 1)) != 0
 }
 
 /// The mask of ignored signals, read from the only source that needs no unsafe code (`proc_pid_status(5)`). Without

@@ -12,6 +12,7 @@ mod operations;
 mod others;
 mod outcome;
 mod progress;
+pub mod running;
 mod text;
 
 use std::io::Write as _;
