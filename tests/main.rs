@@ -36,6 +36,7 @@ mod reconnect;
 mod record;
 mod redact;
 mod replay;
+mod rows;
 mod screens;
 mod service;
 mod shapes;

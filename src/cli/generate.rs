@@ -30,6 +30,7 @@ pub(crate) fn man() -> io::Result<Vec<u8>> {
     man.render_options_section(&mut out)?;
     terms(&mut out, "FORMATS", FORMATS)?;
     terms(&mut out, "PRETTY LINES", PRETTY)?;
+    paragraphs(&mut out, "OPERATIONS IN PROGRESS", IN_PROGRESS)?;
     terms(&mut out, "EXAMPLES", EXAMPLES)?;
     terms(&mut out, "EXIT STATUS", EXIT_STATUS)?;
     terms(&mut out, "ENVIRONMENT", ENVIRONMENT)?;
@@ -244,6 +245,20 @@ const PRETTY: &[(&str, &str)] = &[
          terminal without UTF-8.",
     ),
     ("!", "A warning, an error, or a gap in the stream."),
+];
+
+const IN_PROGRESS: &[&str] = &[
+    "On a terminal, the pretty format shows operations in progress as live rows below the last line: the columns of a \
+     line with the time at which the operation began, then its progress, its speed where the server reports one, and \
+     how long it has been in progress, by the server's clock. When the operation ends, a line with its outcome takes the \
+     place of the row. An operation that ends within a quarter of a second has no row, nor have tokens, sessions of \
+     people (a console, an interactive command), and websockets that wait for their other end.",
+    "The oldest operations are shown, in at most 8 rows and at most a third of the screen; +3 more counts the others. \
+     Rows are drawn at most 30 times a second, and once a second while no event comes. They disappear with a lost \
+     connection, because the end of an operation may be missed then, and come back with the operation's next event.",
+    "While rows are on the screen, the cursor is hidden, what is typed is not shown, and both are restored at every end \
+     and when lxmon is suspended. There are no rows if standard output is not a terminal, if TERM is dumb, unknown or not \
+     set, if the terminal does not know its size or has one line, with --replay, and while lxmon is a background job.",
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

@@ -30,7 +30,7 @@ impl Terminal {
 
 /// The size of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// The number of characters in a line; at least 1.
     pub columns: usize,
     /// The number of lines; 0 if the terminal does not know it.

@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod machine;
 pub(crate) mod oidc;
 pub(crate) mod program;
+pub(crate) mod screen;
 pub(crate) mod standin;
 pub(crate) mod tls;
 
