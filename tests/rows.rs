@@ -65,9 +65,9 @@ impl Server {
         ));
     }
 
-    /// The operation runs, and has copied this much.
-    fn running(&self, name: &str, copied: u32) {
-        self.operation(name, "Running", &format!(r#"{{"fs_progress":"{name}: {copied}MB (9MB/s)"}}"#));
+    /// The operation runs, and has copied so many per cent.
+    fn running(&self, name: &str, percent: u32) {
+        self.operation(name, "Running", &format!(r#"{{"fs_progress":"{name}: {percent}% (9.00MB/s)"}}"#));
     }
 
     fn finished(&self, name: &str) {
@@ -96,7 +96,8 @@ fn now() -> String {
 
 /// The rows on the screen: the lines with the glyph of what goes on, and the number of those that are not shown.
 fn rows(lines: &[String]) -> Vec<&str> {
-    lines.iter().map(String::as_str).filter(|line| line.contains(" … ") || is_more(line)).collect()
+    let is_row = |line: &&str| line.starts_with("… ") || line.contains(" … ") || is_more(line);
+    lines.iter().map(String::as_str).filter(is_row).collect()
 }
 
 fn is_more(line: &str) -> bool {
@@ -116,7 +117,7 @@ fn is_above(lines: &[String], rows: usize, text: &str) -> bool {
     lines.len() > rows && lines[lines.len() - rows - 1].contains(text)
 }
 
-/// A screen with one row, of an operation that has copied 1 MB.
+/// A screen with one row, of an operation that has copied 1 %.
 fn with_a_row(server: &Server, options: &[&str]) -> Screen {
     let screen = Screen::start(&server.follow(options), 80, 24);
     server.running("c1", 1);
@@ -130,10 +131,10 @@ fn a_row_shows_progress_and_gives_way_to_a_line() {
     let screen = with_a_row(&server, &[]);
     assert!(!screen.has_cursor() && !screen.echoes());
     server.running("c1", 77);
-    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77"]));
+    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
     server.started("c2");
     screen.wait_for("a line above the row", |lines| {
-        ends_with_rows(lines, &["77"]) && is_above(lines, 1, "c2")
+        ends_with_rows(lines, &["77 %"]) && is_above(lines, 1, "c2")
     });
     server.running("c3", 5);
     screen.wait_for("two rows", |lines| ends_with_rows(lines, &["c1", "c3"]));
@@ -191,11 +192,11 @@ fn a_burst_stands_whole_above_the_rows() {
     for number in 0..EVENTS {
         server.started(&format!("b{number}x"));
         if number % 10 == 0 {
-            server.running("c1", u32::try_from(number).unwrap());
+            server.running("c1", u32::try_from(number / 50).unwrap());
         }
     }
     screen.wait_for("the last event", |lines| lines.iter().any(|line| line.contains("b4999x")));
-    screen.wait_for("the latest progress", |lines| ends_with_rows(lines, &["4990"]));
+    screen.wait_for("the latest progress", |lines| ends_with_rows(lines, &["99 %"]));
     let frames = screen.written().matches(FRAME).count() - before;
     let most = 30.0 * begun.elapsed().as_secs_f64() + 2.0;
     // Besides those that complete a full buffer.
@@ -292,7 +293,7 @@ fn what_is_typed_moves_no_row() {
     let screen = with_a_row(&server, &[]);
     screen.type_in(b"\r\r\rabc\r");
     server.running("c1", 77);
-    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77"]));
+    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
     assert_eq!(screen.lines().len(), 1, "{:#?}", screen.lines());
 }
 
@@ -360,7 +361,7 @@ fn suspended_it_leaves_the_terminal_to_the_shell() {
     server.running("c1", 5);
     server.started("c2");
     screen.type_in(b"\r");
-    screen.wait_for("a row again", |lines| ends_with_rows(lines, &["5MB"]));
+    screen.wait_for("a row again", |lines| ends_with_rows(lines, &["5 %"]));
     assert!(!screen.has_cursor() && !screen.echoes());
     screen.type_in(b"\x03");
     screen.program.exit_status();
@@ -374,7 +375,7 @@ fn without_a_shell_it_cannot_be_suspended() {
     let screen = with_a_row(&server, &[]);
     screen.type_in(b"\x1a");
     server.running("c1", 77);
-    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77"]));
+    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
 }
 
 #[test]
