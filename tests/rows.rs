@@ -6,6 +6,12 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use lxmon::event::json::Tape;
+use lxmon::event::{Event, Message, RemoteId};
+use lxmon::render::Surface;
+use lxmon::render::pretty::running::Running;
+use lxmon::render::pretty::{Options, Pretty};
+use proptest::prelude::*;
 use rustix::process::Signal;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -418,4 +424,57 @@ fn a_stopped_terminal_with_rows_stops_nothing_else() {
     assert!(sent.elapsed() < SOON);
     assert!(screen.echoes());
     steady.assert_never_cut();
+}
+
+/// Draws the rows of these operations below two lines, on an emulated terminal of this size, as the program draws them.
+fn draw(events: &[String], (columns, lines): (usize, usize), color: bool) -> (vt100::Parser, String) {
+    let surface = Surface { color, terminal: true };
+    let options =
+        Options { surface, width: Some(columns), show_project: true, utf8: true, live_rows: true, ..Options::default() };
+    let (mut running, mut pretty, mut drawn) = (Running::default(), Pretty::new(options), Vec::new());
+    let now = Instant::now();
+    for event in events {
+        let event = Event::decode(Message::from(&**event), RemoteId::default(), Tape::default()).unwrap();
+        running.advance(&event, now);
+    }
+    running.rows(now, (columns, lines), color, &mut drawn, |event, elapsed, row| {
+        pretty.render_running(event, None, elapsed, None, row);
+    });
+    let drawn = String::from_utf8(drawn).unwrap();
+    let size = |length: usize| u16::try_from(length).unwrap();
+    let mut terminal = vt100::Parser::new(size(lines.max(1) + 2), size(columns), 100);
+    terminal.process(b"1\r\n2\r\n");
+    terminal.process(drawn.replace('\n', "\r\n").as_bytes());
+    (terminal, drawn)
+}
+
+fn rows_of(terminal: &vt100::Parser) -> Vec<String> {
+    let screen = terminal.screen();
+    screen.rows(0, screen.size().1).collect()
+}
+
+proptest! {
+    #[test]
+    fn no_event_leaves_its_row(
+        events in prop::collection::vec(crate::support::arbitrary::running(), 1..12),
+        columns in 1usize..160,
+        lines in 0usize..40,
+        color: bool,
+    ) {
+        let (mut terminal, drawn) = draw(&events, (columns, lines), color);
+        let screen = rows_of(&terminal);
+        prop_assert_eq!(&screen[..2], ["1", "2"], "{:?}", drawn);
+        prop_assert_eq!(terminal.screen().cursor_position(), (2, 0), "{:?}", drawn);
+        prop_assert!(drawn.matches('\n').count() < lines.div_ceil(3).clamp(1, 8), "{:?}", drawn);
+        // Nothing but text and the sequences of rows: neither a bell nor a title, nor reversed text.
+        let mut plain = drawn.clone();
+        for sequence in ["[?25l", "[?7l", "[K", "[J", "[?7h", "[1A", "[2A", "[3A", "[4A", "[5A", "[6A", "[7A"] {
+            plain = plain.replace(&format!("\x1b{sequence}"), "");
+        }
+        let plain = crate::support::claims::stripped(&plain);
+        let is_control = |character: char| lxmon::render::sanitize::is_control(character);
+        prop_assert!(!plain.chars().any(|character| !"\r\n".contains(character) && is_control(character)), "{:?}", drawn);
+        terminal.process(b"\r\x1b[J");
+        prop_assert!(rows_of(&terminal)[2..].iter().all(String::is_empty), "{:?}", drawn);
+    }
 }

@@ -165,3 +165,13 @@ pub(crate) fn event() -> impl Strategy<Value = String> {
         )
     })
 }
+
+/// An event of an operation in progress, with any texts.
+pub(crate) fn running() -> impl Strategy<Value = String> {
+    (text(), text(), text(), text(), value()).prop_map(|(id, description, place, progress, command)| {
+        let [id, description, place, progress] = [id, description, place, progress].map(|text| quoted(&text));
+        format!(
+            r#"{{"type":"operation","timestamp":"2026-11-26T14:03:07Z","metadata":{{"id":{id},"class":"task","description":{description},"created_at":"2026-11-26T14:03:02Z","status":"Running","status_code":103,"resources":{{"instances":[{place}]}},"metadata":{{"fs_progress":{progress},"command":{command}}}}},"location":{place},"project":{place}}}"#
+        )
+    })
+}
