@@ -87,8 +87,8 @@ pub fn misuse(error: &clap::Error) -> Exit {
     let mut paragraphs = text.split("\n\n");
     let what = paragraphs.next().unwrap_or_default().strip_prefix("error: ").unwrap_or(&text);
     say(&format!("lxmon: {}", what.split_whitespace().collect::<Vec<_>>().join(" ")));
-    let tips = paragraphs.filter_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    // Omit clap's tip `use '-- VALUE'`: no argument here takes such a value.
+    let tips = paragraphs.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("tip: "));
+    // Omit clap's tip `use '-- VALUE'`: what stands behind `--` is a command here.
     for tip in tips.filter(|tip| !tip.contains("use '--")) {
         say(&format!("hint: {tip}"));
     }

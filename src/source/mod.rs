@@ -79,6 +79,8 @@ impl Source {
             Self::Servers { remotes, cluster } => server::follow_all(remotes, *cluster, connecting, queue).await,
             Self::Replay(recording) => {
                 connecting.live.report();
+                // Lets those who wait for that act, as a short recording may end at once.
+                tokio::task::yield_now().await;
                 recording.run(Arc::clone(queue)).await
             }
             Self::Demo => demo::follow(connecting, queue).await,
