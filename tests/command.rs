@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::signals::ending;
 use crate::support::program::{Follower, finish, lxmon, run, terminal};
-use crate::support::standin::{Connection, StandIn, numbered};
+use crate::support::standin::{Connection, StandIn, numbered, opcode};
 use crate::support::wait_until;
 
 /// The failure of an operation about the instance `c1`.
@@ -110,6 +110,26 @@ fn it_is_started_once_all_remotes_are_followed() {
     let position = |text: &str| outcome.stderr.find(text).unwrap_or_else(|| panic!("{text}: {}", outcome.stderr));
     assert!(position(&format!("{}: subscribed after", first.remote())) < position("started the command"));
     assert!(position(&format!("{}: subscribed after", first.remote())) < position("begun\n"));
+}
+
+#[test]
+fn a_subscription_is_confirmed_before_a_command_relies_on_it() {
+    // The servers answer the request before they register the listener, and answer pings afterwards.
+    let server = StandIn::new(|connection: &mut Connection| {
+        connection.accept();
+        if connection.number == 0 {
+            assert_eq!(connection.read_frame().map(|(opcode, _)| opcode), Some(opcode::PING));
+            connection.frame(true, opcode::PONG, b"");
+        } else {
+            // Nobody acts on the subscription.
+            assert!(connection.is_quiet(Duration::from_millis(500)));
+        }
+        connection.event(&numbered(1));
+        connection.wait();
+    });
+    let outcome = run([&*server.remote(), "-f", "json", "--", "/bin/sh", "-c", "exit 3"]);
+    assert_eq!((outcome.status, outcome.stdout.trim_end()), (3, &*numbered(1)), "{}", outcome.stderr);
+    assert_eq!(run([&*server.remote(), "-n1"]).status, 0);
 }
 
 #[test]
