@@ -38,7 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--time', '--time', [CompletionResultType]::ParameterName, 'How pretty shows the time')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Exit 0 after N matching events')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'Exit 0 after N matching events')
-            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Exit after this time: with status 124 if --count is given, else with 0')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Exit after this time: with status 124 if --count or COMMAND is given, else with 0')
             [CompletionResult]::new('--sort-window', '--sort-window', [CompletionResultType]::ParameterName, 'Put events back in timestamp order within this window; 0 turns it off')
             [CompletionResult]::new('--buffer', '--buffer', [CompletionResultType]::ParameterName, 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window')
             [CompletionResult]::new('--exec', '--exec', [CompletionResultType]::ParameterName, 'Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f')

@@ -35,7 +35,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --time 'How pretty shows the time'
             cand -n 'Exit 0 after N matching events'
             cand --count 'Exit 0 after N matching events'
-            cand --timeout 'Exit after this time: with status 124 if --count is given, else with 0'
+            cand --timeout 'Exit after this time: with status 124 if --count or COMMAND is given, else with 0'
             cand --sort-window 'Put events back in timestamp order within this window; 0 turns it off'
             cand --buffer 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window'
             cand --exec 'Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f'

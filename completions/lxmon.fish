@@ -24,7 +24,7 @@ utc\t'UTC'
 iso\t'RFC 3339, in local time'
 delta\t'Seconds since the previous event'"
 complete -c lxmon -s n -l count -d 'Exit 0 after N matching events' -r
-complete -c lxmon -l timeout -d 'Exit after this time: with status 124 if --count is given, else with 0' -r
+complete -c lxmon -l timeout -d 'Exit after this time: with status 124 if --count or COMMAND is given, else with 0' -r
 complete -c lxmon -l sort-window -d 'Put events back in timestamp order within this window; 0 turns it off' -r
 complete -c lxmon -l buffer -d 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window' -r
 complete -c lxmon -l exec -d 'Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f' -r -f -a "(__fish_complete_command)"

@@ -117,7 +117,7 @@ pub struct Cli {
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = "Stop")]
     pub count: Option<NonZeroU64>,
 
-    /// Exit after this time: with status 124 if --count is given, else with 0
+    /// Exit after this time: with status 124 if --count or COMMAND is given, else with 0
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Stop")]
     pub timeout: Option<Duration>,
 

@@ -34,7 +34,7 @@ use crate::system::signals::{Caught, keep_statuses_of_children};
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// How long the program waits for the end of the command after a signal.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The variables by which a service manager knows the process that it started (`sd_notify(3)`, `sd_watchdog_enabled(3)`).
 /// A command that used them would speak for lxmon.

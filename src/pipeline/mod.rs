@@ -39,7 +39,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use self::command::{Ended, Job};
+use self::command::{Ended, Job, PATIENCE};
 use self::dedup::Dedup;
 use self::deliver::{Deliver, Outcome, REASON, Stop};
 use self::known::Known;
@@ -287,11 +287,8 @@ impl Endings {
         };
         let before = match exit {
             Exit::Timeout => Duration::ZERO,
-            // The command has got the signal.
-            Exit::Signal(_) => {
-                self.end_of_job().await;
-                return Ok(exit);
-            }
+            // The command has got the signal already.
+            Exit::Signal(_) => PATIENCE,
             _ => BEFORE_TERMINATION,
         };
         Ok(self.end_job(before).await.map_or(exit, Exit::Signal))
