@@ -3,11 +3,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::program::{Follower, finish_with_input, lxmon, run};
-use crate::support::standin::{Connection, StandIn};
+use crate::support::program::{Follower, PATIENCE, finish_with_input, lxmon, run};
+use crate::support::standin::{Connection, StandIn, numbered};
 
 /// A server with a script for subscriptions and one for questions, which get their number, from 0.
 fn host(
@@ -245,9 +246,12 @@ fn a_server_that_refuses_the_question_is_followed_on() {
             connection.wait_for_input();
             connection.wait();
         },
-        |connection, _| match connection.target().contains("/operations") {
-            true => connection.refuse("403 Forbidden", "not authorized"),
-            false => answer(connection, &[("c1", "Running")]),
+        |connection, _| {
+            if connection.target().contains("/operations") {
+                connection.refuse("403 Forbidden", "not authorized");
+            } else {
+                answer(connection, &[("c1", "Running")]);
+            }
         },
     );
     let mut follower = Follower::start(lxmon([&*server.remote(), "--state", "-f", "json", "-v"]));
@@ -274,6 +278,30 @@ fn a_server_that_refuses_the_question_is_followed_on() {
         follower.wait_for_notice(says);
         follower.wait_for(|line| line.contains("instance-started"));
     }
+}
+
+#[test]
+fn a_login_that_may_not_ask_about_all_projects_gets_those_that_it_may_see() {
+    let server = host(quiet, |connection, _| match connection.target() {
+        "/1.0/projects" => {
+            connection.answer(r#"{"metadata":["/1.0/projects/web","/1.0/projects/other","/1.0/projects/a%20b"]}"#);
+        }
+        "/1.0/instances?recursion=1&project=web" => answer(connection, &[("c1", "Running")]),
+        "/1.0/instances?recursion=1&project=a%20b" => answer(connection, &[("c2", "Running")]),
+        _ => connection.refuse("403 Forbidden", "not authorized"),
+    });
+    let outcome = run([&*server.remote(), "-A", "-a", "@running", "-n2", "-f", "json"]);
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    for wanted in [r#""project":"web""#, r#""project":"a b""#] {
+        assert!(outcome.stdout.contains(wanted), "{}", outcome.stdout);
+    }
+    // None at all is a refusal.
+    let server = host(quiet, |connection, _| match connection.target() {
+        "/1.0/projects" => connection.answer(r#"{"metadata":["/1.0/projects/web"]}"#),
+        _ => connection.refuse("403 Forbidden", "not authorized"),
+    });
+    let mut follower = Follower::start(lxmon([&*server.remote(), "-A", "-a", "@running"]));
+    follower.wait_for_notice("cannot be had, so it is not shown: the server refuses (403): not authorized");
 }
 
 #[test]
@@ -331,6 +359,41 @@ fn after_a_gap_what_differs_is_printed_and_nothing_that_the_stream_has_told() {
 }
 
 #[test]
+fn after_dropped_events_too_the_state_is_asked_for_again() {
+    let (is_asked, asked) = mpsc::channel();
+    let (is_sent, sent) = mpsc::channel();
+    let (is_asked, asked, is_sent) = (Mutex::new(is_asked), Mutex::new(asked), Mutex::new(is_sent));
+    let server = host(
+        move |connection, _| {
+            ping(connection);
+            asked.lock().unwrap().recv().unwrap();
+            for number in 0..20_000 {
+                connection.event(&numbered(number));
+            }
+            assert!(connection.is_answered(b"read"));
+            is_sent.lock().unwrap().send(()).unwrap();
+            connection.wait();
+        },
+        move |connection, number| {
+            answer(connection, &[("c1", "Running")]);
+            if number == 0 {
+                is_asked.lock().unwrap().send(()).unwrap();
+            }
+        },
+    );
+    let options = ["--state", "-t", "lifecycle", "-f", "json", "-v", "--buffer", "64KiB"];
+    let mut follower = Follower::start(lxmon([&[&*server.remote()], &options[..]].concat()));
+    // Nothing is read until all is sent.
+    sent.recv().unwrap();
+    follower.wait_for_notice(" dropped from ");
+    let answers = |follower: &Follower| follower.notices.iter().filter(|line| line.contains("asked for the")).count();
+    let deadline = Instant::now() + PATIENCE;
+    while answers(&follower) < 2 && follower.see_notice(deadline) {}
+    assert_eq!(answers(&follower), 2, "{:?}", follower.notices);
+    follower.terminate();
+}
+
+#[test]
 fn five_thousand_instances_cost_one_request_each_way_and_little_memory() {
     const INSTANCES: usize = 5000;
     let filler = "x".repeat(4200);
@@ -381,7 +444,7 @@ fn remotes_of_one_cluster_are_asked_once() {
         for remote in &remotes {
             follower.wait_for_notice(&format!("{remote}: a member of the cluster "));
         }
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        let deadline = Instant::now() + std::time::Duration::from_secs(2);
         while follower.see_line(deadline) {}
         assert_eq!(told(&follower.seen), vec!["c1 Running"; wanted]);
         assert_eq!(questions.load(Ordering::SeqCst), wanted);

@@ -141,7 +141,7 @@ pub(crate) struct Running {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<BTreeMap<String, Option<Vec<String>>>>,
     /// What it works on by the names of LXD 6.8 and later.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Entities>,
 }
 
@@ -154,11 +154,6 @@ pub(crate) struct Entities {
     /// Its path before it was renamed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_entity_url: Option<String>,
-}
-
-/// Whether none of the paths is there.
-fn is_empty(entities: &Option<Entities>) -> bool {
-    entities.as_ref().is_none_or(|entities| *entities == Entities::default())
 }
 
 impl Record {
@@ -209,6 +204,12 @@ impl Subject {
             source.extend(utf8_percent_encode(project, ESCAPED));
         }
         Self::Instance { name, status, source }
+    }
+
+    /// An operation.
+    pub(crate) fn operation(mut running: Running) -> Self {
+        running.metadata = running.metadata.filter(|entities| *entities != Entities::default());
+        Self::Operation(running)
     }
 
     /// The kind of it.
@@ -273,7 +274,7 @@ mod tests {
     fn an_operation_keeps_what_it_is_about_and_no_secret() {
         let listed = r#"{"id":"7","class":"websocket","description":"Executing command","created_at":"2026-11-26T12:00:00Z","updated_at":"2026-11-26T12:00:00Z","status":"Running","status_code":103,"resources":{"instances":["/1.0/instances/c1"]},"metadata":{"command":["sh"],"environment":{"KEY":"hidden"},"fds":{"0":"hidden"},"entity_url":"/1.0/instances/c1"},"may_cancel":false,"err":"","location":"none"}"#;
         let running: Running = serde_json::from_str(listed).unwrap();
-        let record = Record::new("t".into(), None, Some("none".into()), Subject::Operation(running));
+        let record = Record::new("t".into(), None, Some("none".into()), Subject::operation(running));
         let text = record.to_text();
         assert!(!text.contains("hidden"), "{text}");
         assert_eq!(Record::parse(&text), Some(record));

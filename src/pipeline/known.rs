@@ -191,7 +191,7 @@ impl Known {
                 let metadata = event.metadata().map(|metadata| metadata.raw()).unwrap_or_default();
                 let running = serde_json::from_str::<Running>(metadata).unwrap_or_default();
                 let text = |text: Option<crate::event::json::Text<'_>>| text.map(|text| text.cow().into_owned());
-                let subject = Subject::Operation(running);
+                let subject = Subject::operation(running);
                 Record::new(String::new(), text(event.project()), text(event.location()), subject).to_text()
             };
             remote.set(&key, "Running", at, record);
@@ -354,12 +354,11 @@ impl Remote {
             // The events have told the rest of the story already.
             return is_first && entry.status.as_deref().is_some_and(|known| agree(kind, known, status));
         }
-        let is_new = match &entry.status {
-            Some(known) => known != status && (kind == Kind::Instance || is_first),
-            None => {
-                self.gone -= 1;
-                true
-            }
+        let is_new = if let Some(known) = &entry.status {
+            known != status && (kind == Kind::Instance || is_first)
+        } else {
+            self.gone -= 1;
+            true
         };
         entry.status = Some(status.to_owned());
         text.clone_into(&mut entry.record);

@@ -23,10 +23,10 @@ fn operation(id: &str, code: u16, at: u32) -> Event {
 }
 
 /// An answer with these instances or operations and their statuses, as in `c1 Running`.
-fn answer(kind: Kind, states: &[&str]) -> Stage {
+fn answer(kind: Kind, listed: &[&str]) -> Stage {
     let mut block = Block::default();
-    for state in states {
-        let (name, status) = state.split_once(' ').unwrap();
+    for one in listed {
+        let (name, status) = one.split_once(' ').unwrap();
         let subject = match kind {
             Kind::Instance => Subject::instance(name.into(), DEFAULT_PROJECT, status.into()),
             Kind::Operation => {
@@ -48,11 +48,11 @@ fn printed_of(known: &mut Known, remote: RemoteId, stage: &Stage) -> Vec<String>
             (Printed::Message(index), stage) => panic!("message {index} of {stage:?}"),
         };
         let event = Event::decode(Message::from(text), remote, Tape::default()).unwrap();
-        let state = event.state().unwrap();
-        let name = state.name().or(state.operation().and_then(|operation| operation.id())).unwrap();
-        let mark = if state.is_changed() { " *" } else { "" };
+        let found = event.state().unwrap();
+        let name = found.name().or(found.operation().and_then(|operation| operation.id())).unwrap();
+        let mark = if found.is_changed() { " *" } else { "" };
         assert!(event.timestamp_text().unwrap().is("asked"));
-        format!("{} {}{mark}", name.cow(), state.status().unwrap().cow())
+        format!("{} {}{mark}", name.cow(), found.status().unwrap().cow())
     };
     known.advance(remote, stage).into_iter().map(show).collect()
 }

@@ -308,8 +308,8 @@ impl Cluster<'_> {
             }
         };
         tokio::pin!(asking);
-        let asker = self.asker();
-        let asking_for_state = asker.run(|| self.answering(&shared));
+        let questions = self.asker();
+        let asking_for_state = questions.run(|| self.answering(&shared));
         tokio::pin!(asking_for_state);
         let mut followed = FuturesUnordered::new();
         let mut dropping = FuturesUnordered::new();

@@ -332,11 +332,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
             });
             match frame.await {
                 None => return Ok(None),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) => return Ok(Some(piece)),
+                Some(Ok(frame)) => {
                     // Trailers are ignored.
-                    Err(_) => {}
-                },
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
                 Some(Err(_)) => return Err(NoAnswer::Garbage("it closes the connection within its answer")),
             }
         }

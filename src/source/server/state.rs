@@ -8,6 +8,7 @@
 //! Of 5,000 instances an answer has some 20 MB, because no form of the query names the status without all configuration.
 //! So a thread parses the answer while it arrives, and keeps a state event for each instance.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -25,12 +26,12 @@ use tokio::time::{sleep, timeout};
 
 use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
-use super::cluster::Site;
+use super::cluster::{Site, ask};
 use super::dial::dial;
 use super::follow::is_permanent;
 use super::http::{self, Refusal};
 use super::peers::{Peers, View};
-use super::request::Projects;
+use super::request::{Projects, Request};
 use super::stream::Dialed;
 use super::tcp::on_a_thread;
 use super::{Connecting, hints};
@@ -55,6 +56,9 @@ const LONGEST: usize = 256 << 20;
 /// The maximum size of the state events of an answer, in bytes: those of more than 100,000 instances.
 const MOST_KEPT: usize = 32 << 20;
 
+/// The maximum number of projects that are asked about one by one.
+const MOST_PROJECTS: usize = 1000;
+
 /// The maximum number of pieces of an answer, of some kilobytes each, that wait to be parsed.
 const WAITING: usize = 16;
 
@@ -62,7 +66,7 @@ const WAITING: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     has_begun: Cell<bool>,
-    is_due: Cell<bool>,
+    is_pending: Cell<bool>,
     /// Whether something has come from the last subscription.
     is_heard: Cell<bool>,
     changed: Notify,
@@ -84,7 +88,7 @@ impl Due {
 
     /// Events are missing.
     pub(super) fn miss(&self) {
-        self.is_due.set(true);
+        self.is_pending.set(true);
         self.changed.notify_waiters();
     }
 
@@ -107,10 +111,10 @@ impl Due {
 
     /// Waits until the state is to be asked for, and the server sends all events.
     async fn wait(&self) {
-        self.wait_until(&self.is_due).await;
+        self.wait_until(&self.is_pending).await;
         // An error means that the time is over.
         let _ = timeout(FIRST_BYTES, self.wait_until(&self.is_heard)).await;
-        self.is_due.set(false);
+        self.is_pending.set(false);
     }
 }
 
@@ -161,7 +165,7 @@ impl Asker<'_> {
             }
             tokio::select! {
                 biased;
-                () = self.due.wait_until(&self.due.is_due) => {}
+                () = self.due.wait_until(&self.due.is_pending) => {}
                 () = self.ask(leader, &whom) => {}
             }
         }
@@ -223,10 +227,44 @@ impl Asker<'_> {
 
     /// The state events for the answer of a server, and their timestamp.
     async fn answer(&self, remote: &Remote, kind: Kind) -> anyhow::Result<(Block, String)> {
-        let Site { session, connecting: Connecting { environment, request, .. }, .. } = self.site;
+        let projects = &self.site.connecting.request.projects;
+        let records = match self.records(remote, kind, projects).await {
+            Err(error) if *projects == Projects::All && is_denied(&error) => {
+                self.records_by_project(remote, kind, error).await?
+            }
+            records => records?,
+        };
+        events(records, local_now().to_rfc3339_opts(SecondsFormat::Nanos, true))
+    }
+
+    /// Asks about each project that the login may see: LXD 5.0 refuses a restricted login the question about all. If each
+    /// is refused too, the error is the first one.
+    async fn records_by_project(
+        &self,
+        remote: &Remote,
+        kind: Kind,
+        error: anyhow::Error,
+    ) -> anyhow::Result<Vec<Record>> {
+        let site = Site { remote, turn: &Turn::default(), ..self.site };
+        let Ok(paths) = ask::<Vec<String>>(site, "/1.0/projects").await else { return Err(error) };
+        let mut all = None;
+        for path in paths.iter().take(MOST_PROJECTS) {
+            let project = Projects::One(Entity::parse(path).name.into_owned());
+            match self.records(remote, kind, &project).await {
+                Err(error) if is_denied(&error) => {}
+                records => all.get_or_insert_with(Vec::new).extend(records?),
+            }
+        }
+        all.ok_or(error)
+    }
+
+    /// The states in the answer of a server.
+    async fn records(&self, remote: &Remote, kind: Kind, projects: &Projects) -> anyhow::Result<Vec<Record>> {
+        let Site { session, connecting: Connecting { environment, .. }, .. } = self.site;
+        let request = Request { types: Vec::new(), projects: projects.clone() };
         let turn = Turn::default();
         let attempt = Attempt::new(remote, &turn);
-        let project = match &request.projects {
+        let project = match projects {
             Projects::Default => Some(remote.project().to_owned()),
             Projects::One(project) => Some(project.clone()),
             Projects::All => None,
@@ -243,11 +281,15 @@ impl Asker<'_> {
             let parsing = on_a_thread("state", move || answer.parse(arriving));
             let (read, parsed) = tokio::join!(reading, parsing);
             read?;
-            let records = parsed?.with_context(|| format!("the answer to {target}"))?;
-            events(records, local_now().to_rfc3339_opts(SecondsFormat::Nanos, true))
+            parsed?.with_context(|| format!("the answer to {target}"))
         });
         answer.await
     }
+}
+
+/// Whether the server says that the login may not ask.
+fn is_denied(error: &anyhow::Error) -> bool {
+    error.chain().any(|error| error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.status == 403))
 }
 
 /// The events for the states of an answer that has come at this time.
@@ -333,11 +375,10 @@ impl Answer {
         // An operation does not say its project, but the paths in it do.
         let paths = running.resources.iter().flat_map(|kinds| kinds.values()).flatten().flatten();
         let entity = running.metadata.as_ref().and_then(|entities| entities.entity_url.as_ref());
-        let project_of = |path: &String| {
-            Entity::parse(path).project.map_or_else(|| DEFAULT_PROJECT.to_owned(), |project| project.into_owned())
-        };
+        let project_of =
+            |path: &String| Entity::parse(path).project.map_or_else(|| DEFAULT_PROJECT.to_owned(), Cow::into_owned);
         let project = self.project.clone().or_else(|| paths.chain(entity).next().map(project_of));
-        self.add(project, location, Subject::Operation(running))
+        self.add(project, location, Subject::operation(running))
     }
 
     fn add(&mut self, project: Option<String>, location: Option<String>, subject: Subject) -> Result<(), Fault> {
