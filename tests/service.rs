@@ -14,6 +14,9 @@ use crate::support::program::{Follower, PATIENCE, lxmon};
 use crate::support::standin::{Connection, StandIn, numbered};
 use crate::support::wait_until;
 
+/// Half of the time after which the status is renewed in any case.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// A service manager.
 struct Manager {
     socket: UnixDatagram,
@@ -99,11 +102,11 @@ fn the_manager_hears_of_the_start_of_losses_and_of_the_end() {
     // The connection is lost and made again.
     assert_eq!(follower.line().trim_end(), numbered(1));
     open.send(false).unwrap();
-    let lost = manager.receive(PATIENCE).unwrap();
+    let lost = manager.receive(AT_ONCE).unwrap();
     let begin = format!("{following}; reconnecting to {name} since ");
     assert!(lost.starts_with(&begin) && lost.ends_with(" (the server closed the connection); 1 event"), "{lost}");
     open.send(true).unwrap();
-    let back = manager.receive(PATIENCE).unwrap();
+    let back = manager.receive(AT_ONCE).unwrap();
     assert!(
         back.starts_with(&format!("{following}; ")) && back.ends_with(" events") || back.ends_with("1 event"),
         "{back}"
