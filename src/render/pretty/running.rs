@@ -115,8 +115,15 @@ impl Running {
         let shown = if count <= most { count } else { most - 1 };
         // Without the wrapping of lines, a row that is too wide for a terminal that was just resized is one line.
         out.extend_from_slice(b"\x1b[?25l\x1b[?7l");
+        let last = count.min(most) - 1;
+        // What is erased is erased before the text: behind a row of full width the cursor is on its last character.
+        let begin = |number: usize, out: &mut Vec<u8>| {
+            out.extend_from_slice(if number > 0 { b"\n" } else { b"" });
+            out.extend_from_slice(if number == last { b"\x1b[J" } else { b"\x1b[K" });
+        };
         let (mut row, mut tape) = (Vec::new(), Tape::default());
-        for known in self.operations.iter().filter(|known| known.has_row(now)).take(shown) {
+        for (number, known) in self.operations.iter().filter(|known| known.has_row(now)).take(shown).enumerate() {
+            begin(number, out);
             row.clear();
             if let Ok(event) = Event::decode(Message::from(&*known.text), known.remote, tape) {
                 render(&event, now.saturating_duration_since(known.began), &mut row);
@@ -124,26 +131,19 @@ impl Running {
             } else {
                 tape = Tape::default();
             }
-            // Not the last column: there, what erases the rest of the line erases the last character in some terminals.
-            cut(&row, columns - 1, out);
-            out.extend_from_slice(b"\x1b[K\n");
+            cut(&row, columns, out);
         }
-        let mut last = shown;
         if shown < count {
+            begin(shown, out);
             row.clear();
             theme::paint(&mut row, color, theme::DIM, |row| {
                 let more = count - shown;
                 // Writing to a Vec cannot fail.
                 let _ = if shown == 0 { write!(row, "{more} operations") } else { write!(row, "+{more} more") };
             });
-            cut(&row, columns - 1, out);
-            out.extend_from_slice(b"\x1b[K");
-        } else {
-            // No line feed after the last row.
-            out.pop();
-            last -= 1;
+            cut(&row, columns, out);
         }
-        out.extend_from_slice(b"\x1b[J\x1b[?7h\r");
+        out.extend_from_slice(b"\x1b[?7h\r");
         if last > 0 {
             // Writing to a Vec cannot fail.
             let _ = write!(out, "\x1b[{last}A");
