@@ -139,9 +139,7 @@ fn a_row_shows_progress_and_gives_way_to_a_line() {
     server.running("c1", 77);
     screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
     server.started("c2");
-    screen.wait_for("a line above the row", |lines| {
-        ends_with_rows(lines, &["77 %"]) && is_above(lines, 1, "c2")
-    });
+    screen.wait_for("a line above the row", |lines| ends_with_rows(lines, &["77 %"]) && is_above(lines, 1, "c2"));
     server.running("c3", 5);
     screen.wait_for("two rows", |lines| ends_with_rows(lines, &["c1", "c3"]));
     server.finished("c1");
@@ -427,8 +425,14 @@ fn a_stopped_terminal_with_rows_stops_nothing_else() {
 /// Draws the rows of these operations below two lines, on an emulated terminal of this size, as the program draws them.
 fn draw(events: &[String], (columns, lines): (usize, usize), color: bool) -> (vt100::Parser, String) {
     let surface = Surface { color, terminal: true };
-    let options =
-        Options { surface, width: Some(columns), show_project: true, utf8: true, live_rows: true, ..Options::default() };
+    let options = Options {
+        surface,
+        width: Some(columns),
+        show_project: true,
+        utf8: true,
+        live_rows: true,
+        ..Options::default()
+    };
     let (mut running, mut pretty, mut drawn) = (Running::default(), Pretty::new(options), Vec::new());
     let now = Instant::now();
     for event in events {

@@ -132,10 +132,8 @@ impl Config {
         let is_recording = matches!(source, Source::Replay(_));
         // The output of a command would stand within the rows.
         let shares_terminal = (cli.exec.is_some() || !cli.command.is_empty()) && terminal::is_shared();
-        let live_rows = format == Format::Pretty
-            && !is_recording
-            && !shares_terminal
-            && can_move_cursor(environment, terminal);
+        let live_rows =
+            format == Format::Pretty && !is_recording && !shares_terminal && can_move_cursor(environment, terminal);
         let pretty = pretty::Options {
             surface,
             width: if cli.no_trunc { None } else { terminal.width },

@@ -17,11 +17,12 @@
 mod command;
 mod dedup;
 pub(crate) mod deliver;
+mod endings;
 mod known;
 pub(crate) mod prepare;
 mod reactions;
-mod status;
 mod screen;
+mod status;
 mod threads;
 pub(crate) mod window;
 
@@ -34,18 +35,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use log::{info, warn};
+use log::warn;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
-use self::command::{Ended, Job, PATIENCE};
+use self::command::Job;
 use self::dedup::Dedup;
-use self::deliver::{Deliver, Outcome, REASON, Stop};
+use self::deliver::{Deliver, Outcome, Stop};
+use self::endings::{End, Ending, Endings, Failing};
 use self::known::Known;
-use self::prepare::Prepare;
-use self::status::Status;
+use self::prepare::{Prepare, Steps};
 use self::screen::Screen;
+use self::status::Status;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
 use crate::config::{Config, Limits};
@@ -54,7 +56,6 @@ use crate::queue::Queue;
 use crate::render::{Format, Renderer};
 use crate::report::exit::{Exit, Fault};
 use crate::report::followed::Followed;
-use crate::report::notice;
 use crate::report::ready::Ready;
 use crate::report::summary::Summary;
 use crate::sink::exec::{Exec, Reactions, Remotes};
@@ -65,255 +66,12 @@ use crate::sink::terminal::Redraw;
 use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
-use crate::system::signals::{Caught, Signals, TerminalSignals};
+use crate::system::signals::{Signals, TerminalSignals};
 use crate::system::terminal;
 use crate::transform::Transform;
 
-/// The limits for writing buffered events after a signal: the total time, and the time for which the output may accept
-/// nothing.
-const AFTER_SIGNAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(250));
-
-/// The same limits after `--timeout`. The total time is also limited by the timeout itself.
-const AFTER_TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
-
-/// How long the command of `-- COMMAND` can take to end by itself when an error ends the program: it may fail for the
-/// same reason, and print that.
-const BEFORE_TERMINATION: Duration = Duration::from_millis(500);
-
 /// Additional time for a write that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
-
-/// Why no more events are read.
-enum End {
-    /// The source has ended or failed.
-    Source(anyhow::Result<()>),
-    /// The time of `--timeout` is over.
-    Timeout,
-    /// A signal was received.
-    Signal(i32),
-    /// The command of `-- COMMAND` has ended with this status.
-    Command(u8),
-    /// A failure ends the program (`--fail-fast`), and no other event has said more about it.
-    Failure,
-}
-
-impl End {
-    /// The limits for writing buffered events: the total time, and the time for which the output may accept nothing.
-    /// `None` if there is no limit.
-    fn time_to_write(&self, timeout: Option<Duration>) -> Option<(Duration, Duration)> {
-        let (most, patience) = AFTER_TIMEOUT;
-        match self {
-            Self::Source(_) | Self::Command(_) | Self::Failure => None,
-            Self::Signal(_) => Some(AFTER_SIGNAL),
-            // At most the length of the timeout itself.
-            Self::Timeout => Some((most.min(timeout.unwrap_or(most)), patience)),
-        }
-    }
-
-    /// How the program ends. `is_awaited`: something is waited for that had not happened: the number of events of
-    /// `--count`, or the end of the command.
-    fn into_exit(self, outcome: Outcome, is_awaited: bool) -> anyhow::Result<Exit> {
-        match (self, outcome) {
-            (Self::Signal(signal), _) => Ok(Exit::Signal(signal)),
-            (_, Outcome::Count | Outcome::ReaderGone | Outcome::Gap) => Ok(outcome.exit()),
-            (Self::Timeout, Outcome::Drained) if is_awaited => Ok(Exit::Timeout),
-            (Self::Timeout, Outcome::Drained) => Ok(Exit::Success),
-            (Self::Source(outcome), Outcome::Drained) => outcome.map(|()| Exit::Success),
-            (Self::Command(status), Outcome::Drained) => Ok(Exit::Command(status)),
-            (Self::Failure, Outcome::Drained) => Ok(Exit::Failure),
-        }
-    }
-}
-
-/// A condition that ends a run, or the writing after it.
-enum Ending {
-    /// No more events are read.
-    Ended(End),
-    /// The output has ended or failed.
-    Stopped(Stop),
-    /// The reader of standard output has closed it.
-    ReaderGone,
-    /// The writing thread has ended without a result.
-    WriterDied,
-}
-
-/// All conditions that can end a run, except the end of its source.
-struct Endings {
-    /// Receives the result of the writing thread.
-    writer: oneshot::Receiver<Stop>,
-    reader_gone: Pin<Box<dyn Future<Output = ()>>>,
-    signals: Signals,
-    /// `None` if there is no timeout, or if it no longer applies.
-    timeout: Option<Pin<Box<Sleep>>>,
-    /// With `-- COMMAND`.
-    job: Option<Job>,
-    failing: Failing,
-}
-
-/// Whether a log line was the failure that ends the program (`--fail-fast`).
-enum Failing {
-    /// Not yet.
-    No(Arc<Notify>),
-    /// It was, and ends the program then.
-    Until(Instant),
-    /// It has ended the program.
-    Over,
-}
-
-impl Failing {
-    /// Waits until it ends the program. Cancel safe.
-    async fn over(&mut self) {
-        if let Self::No(has_failed) = self {
-            has_failed.notified().await;
-            *self = Self::Until(Instant::now() + REASON);
-        }
-        match self {
-            Self::Until(until) => sleep_until(*until).await,
-            _ => std::future::pending().await,
-        }
-        *self = Self::Over;
-    }
-}
-
-impl Endings {
-    /// Waits for the first of the conditions while the source is read. A signal ends the program only when a running
-    /// command has ended.
-    async fn next(&mut self) -> Ending {
-        loop {
-            let Self { writer, reader_gone, signals, timeout, job, failing } = self;
-            let caught = tokio::select! {
-                biased;
-                stop = writer => return stop.map_or(Ending::WriterDied, Ending::Stopped),
-                () = reader_gone => return Ending::ReaderGone,
-                caught = signals.next() => caught,
-                end = of_job(job) => return Ending::Ended(end),
-                () = failing.over() => return Ending::Ended(End::Failure),
-                () = timeout_over(timeout) => return Ending::Ended(End::Timeout),
-            };
-            if let Some(signal) = catch(job, caught) {
-                return Ending::Ended(End::Signal(signal));
-            }
-        }
-    }
-
-    /// Waits for the first of the conditions while the source is not read any more. The end of the command is none of
-    /// them.
-    async fn next_of_drain(&mut self) -> Ending {
-        let Self { writer, reader_gone, signals, timeout, job, .. } = self;
-        tokio::select! {
-            biased;
-            stop = writer => stop.map_or(Ending::WriterDied, Ending::Stopped),
-            () = reader_gone => Ending::ReaderGone,
-            caught = signals.next() => {
-                catch(job, caught);
-                Ending::Ended(End::Signal(caught.number))
-            }
-            () = timeout_over(timeout) => Ending::Ended(End::Timeout),
-        }
-    }
-
-    /// Waits for the end of a running command, or for a signal that ends the program.
-    async fn end_of_job(&mut self) -> Ended {
-        let Self { signals, job, .. } = self;
-        loop {
-            let caught = tokio::select! {
-                biased;
-                caught = signals.next() => caught,
-                ended = async {
-                    match job {
-                        Some(job) => job.ended().await,
-                        None => std::future::pending().await,
-                    }
-                } => return ended,
-            };
-            if let Some(signal) = catch(job, caught) {
-                return Ended::Signal(signal);
-            }
-        }
-    }
-
-    /// Ends a running command, because the program ends: it gets SIGTERM unless it ends by itself within `before`.
-    /// Returns the signal that ends the program meanwhile.
-    async fn end_job(&mut self, before: Duration) -> Option<i32> {
-        let mut ended = tokio::time::timeout(before, self.end_of_job()).await;
-        if ended.is_err()
-            && let Some(job) = &mut self.job
-        {
-            let until = job.terminate();
-            ended = tokio::time::timeout_at(until, self.end_of_job()).await;
-        }
-        if ended.is_err()
-            && let Some(job) = &mut self.job
-        {
-            job.leave();
-        }
-        match ended {
-            Ok(Ended::Signal(signal)) => Some(signal),
-            _ => None,
-        }
-    }
-
-    /// Determines how the program ends, which is known but for the command: if that is running, waits for its end.
-    async fn settle(&mut self, outcome: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
-        let Some(job) = &self.job else { return outcome };
-        if !job.is_running() {
-            return match (outcome, job.status()) {
-                (Ok(Exit::Success), Some(status)) => Ok(Exit::Command(status)),
-                (Ok(Exit::Timeout | Exit::Gap), Some(status @ 1..)) => Ok(Exit::Command(status)),
-                (Ok(Exit::Success), None) => {
-                    Err(Fault::failed("the reader of the output has closed it before the command was started").into())
-                }
-                (outcome, _) => outcome,
-            };
-        }
-        let exit = match outcome {
-            Ok(Exit::Success) => {
-                info!("waiting for the end of the command");
-                let mut timeout = self.timeout.take();
-                tokio::select! {
-                    biased;
-                    ended = self.end_of_job() => {
-                        return Ok(match ended {
-                            Ended::Status(status) => Exit::Command(status),
-                            Ended::Signal(signal) => Exit::Signal(signal),
-                        });
-                    }
-                    () = timeout_over(&mut timeout) => Exit::Timeout,
-                }
-            }
-            Ok(exit) => exit,
-            // Before the command ends, as that can take a while.
-            Err(error) => notice::fail(&error),
-        };
-        let before = match exit {
-            Exit::Timeout => Duration::ZERO,
-            // The command has got the signal already.
-            Exit::Signal(_) => PATIENCE,
-            _ => BEFORE_TERMINATION,
-        };
-        Ok(self.end_job(before).await.map_or(exit, Exit::Signal))
-    }
-}
-
-async fn timeout_over(timeout: &mut Option<Pin<Box<Sleep>>>) {
-    match timeout {
-        Some(timeout) => timeout.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until the command ends the program.
-async fn of_job(job: &mut Option<Job>) -> End {
-    match job {
-        Some(job) => job.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Passes a signal on to a running command. Returns the signal if it ends the program now.
-fn catch(job: &mut Option<Job>, caught: Caught) -> Option<i32> {
-    job.as_mut().map_or(Some(caught.number), |job| job.catch(caught))
-}
 
 /// A run of the program.
 struct Run {
@@ -428,7 +186,8 @@ impl Run {
         let prints = exec.as_ref().is_none_or(|reaction| !reaction.owns_stdout);
         // All other sinks need nothing but the text; the full summary reads the members of events.
         let text_only = (format == Format::Json || !prints) && summary.is_none();
-        let prepare = Prepare::new(filter, dedup, known, Transform::new(redact), text_only, window, buffer / 2, memory);
+        let steps = Steps { filter, dedup, known, transform: Transform::new(redact), text_only };
+        let prepare = Prepare::new(steps, window, buffer / 2, memory);
         let renderer = Renderer::new(format, surface, &pretty);
         let status = service.map(|service| Status::new(service, followed.clone(), names.clone()));
         let reopen = Reopen::new().context("catching signals")?;
@@ -503,7 +262,18 @@ impl Run {
     /// Reads the source until a condition ends the run.
     async fn first_ending(&mut self) -> Ending {
         let Self {
-            source, connecting, queue, pipeline, flow, endings, reopen, ready, introduction, status, screen, ..
+            source,
+            connecting,
+            queue,
+            pipeline,
+            flow,
+            endings,
+            reopen,
+            ready,
+            introduction,
+            status,
+            screen,
+            ..
         } = self;
         let events = async {
             // The source is polled first, so that the pipeline handles its messages in the same turn of the runtime.

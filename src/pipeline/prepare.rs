@@ -63,18 +63,25 @@ fn is_new(dedup: &mut Option<Dedup>, event: &Event, origin: &Origin) -> bool {
     }
 }
 
-/// The decoder, the filter, the window and the current batch.
+/// What an event passes before the window.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    /// What is selected.
+    pub filter: Filter,
+    /// Leaves out what another connection has brought. `None` if there is only one connection.
+    pub dedup: Option<Dedup>,
+    /// Makes state events of the answers of servers (`--state`).
+    pub known: Option<Known>,
+    /// Changes selected events (`--redact`).
+    pub transform: Option<Transform>,
+    /// Whether events are rendered from their text alone. Then their tapes are reused at once.
+    pub text_only: bool,
+}
+
+/// The decoder, the steps, the window and the current batch.
 #[derive(Debug)]
 pub(crate) struct Prepare {
-    filter: Filter,
-    /// `None` if there is only one connection.
-    dedup: Option<Dedup>,
-    /// With `--state`.
-    known: Option<Known>,
-    /// `--redact`
-    transform: Option<Transform>,
-    /// Whether events are rendered from their text alone.
-    text_only: bool,
+    steps: Steps,
     window: Window,
     /// The maximum memory use outside of the queue, in bytes. Beyond it, events are released from the window early.
     max_held: usize,
@@ -91,27 +98,12 @@ pub(crate) struct Prepare {
 }
 
 impl Prepare {
-    /// Creates the step. Events that pass `filter` and `dedup` are changed by `transform` and held in `window`. Their tapes are counted in `memory`, and
-    /// events are released early while more than about `max_held` bytes are in use outside of the queue. With
-    /// `text_only`, the tapes of events are reused right after the filter. With `known`, the answers of servers become
-    /// state events.
+    /// Creates the step. Events that pass `steps` are held in `window`. Their tapes are counted in `memory`, and events are
+    /// released early while more than about `max_held` bytes are in use outside of the queue.
     #[must_use]
-    pub(crate) fn new(
-        filter: Filter,
-        dedup: Option<Dedup>,
-        known: Option<Known>,
-        transform: Option<Transform>,
-        text_only: bool,
-        window: Window,
-        max_held: usize,
-        memory: Arc<Memory>,
-    ) -> Self {
+    pub(crate) fn new(steps: Steps, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
         Self {
-            filter,
-            dedup,
-            known,
-            transform,
-            text_only,
+            steps,
             window,
             max_held,
             memory,
@@ -221,13 +213,13 @@ impl Prepare {
             match Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default()) {
                 Ok(mut event) => {
                     // Also from events that are not selected.
-                    if let Some(known) = &mut self.known {
+                    if let Some(known) = &mut self.steps.known {
                         known.learn(&event);
                     }
-                    if self.filter.decides(&mut event) && is_new(&mut self.dedup, &event, origin) {
+                    if self.steps.filter.decides(&mut event) && is_new(&mut self.steps.dedup, &event, origin) {
                         kept += event.message().byte_len();
                         // The failure that ends the program is described from its parts.
-                        if self.text_only && self.transform.is_none() && event.fate() == Fate::Printed {
+                        if self.steps.text_only && self.steps.transform.is_none() && event.fate() == Fate::Printed {
                             self.tapes.push(event.strip());
                         }
                         self.wanted.push(event);
@@ -245,10 +237,10 @@ impl Prepare {
                 }
             }
         }
-        if let Some(transform) = &mut self.transform {
+        if let Some(transform) = &mut self.steps.transform {
             transform.apply(&mut self.wanted, &mut self.tapes, &self.memory);
             kept = self.wanted.iter().map(|event| event.message().byte_len()).sum();
-            if self.text_only {
+            if self.steps.text_only {
                 let printed = self.wanted.iter_mut().filter(|event| event.fate() == Fate::Printed);
                 self.tapes.extend(printed.map(Event::strip));
             }
@@ -260,7 +252,7 @@ impl Prepare {
 
     /// Takes a step of the question for the present state, and puts the selected state events into the window.
     fn advance_known(&mut self, remote: RemoteId, stage: &Stage, at: Instant) {
-        let Some(known) = &mut self.known else { return };
+        let Some(known) = &mut self.steps.known else { return };
         for printed in known.advance(remote, stage) {
             let message = match (printed, stage) {
                 (Printed::Text(text), _) => Message::from(text),
@@ -268,8 +260,8 @@ impl Prepare {
                 (Printed::Message(_), _) => continue,
             };
             match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
-                Ok(mut event) if self.filter.admits(&event) => {
-                    if self.text_only {
+                Ok(mut event) if self.steps.filter.admits(&event) => {
+                    if self.steps.text_only {
                         self.tapes.push(event.strip());
                     }
                     self.window.push(event, Some(at));
@@ -348,8 +340,7 @@ mod tests {
     #[test]
     fn what_one_connection_brings_releases_no_event_of_another_that_is_still_to_be_read() {
         let memory = Arc::new(Memory::new(usize::MAX));
-        let filter = Filter::default();
-        let mut prepare = Prepare::new(filter, None, None, None, false, Window::new(WINDOW, false), usize::MAX, memory);
+        let mut prepare = Prepare::new(Steps::default(), Window::new(WINDOW, false), usize::MAX, memory);
         let start = Instant::now();
         prepare.admit(item(1, 1, 1, start), 0);
         prepare.advance(start);

@@ -235,11 +235,17 @@ impl Rows {
 
     fn draw(&mut self, now: Instant, renderer: &mut Renderer, names: Option<&[String]>) {
         let Some(size) = terminal::size() else { return };
-        self.running.rows(now, (size.columns, size.lines), self.surface.color, &mut self.next, |event, elapsed, out| {
-            let RemoteId(number) = event.remote();
-            let remote = names.and_then(|names| names.get(usize::from(number)));
-            renderer.render_running(event, remote.map(String::as_str), elapsed, out);
-        });
+        self.running.rows(
+            now,
+            (size.columns, size.lines),
+            self.surface.color,
+            &mut self.next,
+            |event, elapsed, out| {
+                let RemoteId(number) = event.remote();
+                let remote = names.and_then(|names| names.get(usize::from(number)));
+                renderer.render_running(event, remote.map(String::as_str), elapsed, out);
+            },
+        );
         self.drawn_at = Some(now);
     }
 

@@ -67,8 +67,10 @@ pub(crate) const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
 
 /// The right to write to the terminal. If standard output and standard error are one terminal, its owner, events or
 /// notices, keeps it until the line is complete, so that no line stands within another.
-static SHARED: Ownership =
-    Ownership { state: Mutex::new(State { is_owned: false, rows: Vec::new(), is_ours: false }), released: Condvar::new() };
+static SHARED: Ownership = Ownership {
+    state: Mutex::new(State { is_owned: false, rows: Vec::new(), is_ours: false }),
+    released: Condvar::new(),
+};
 
 struct Ownership {
     state: Mutex<State>,

@@ -56,8 +56,7 @@ impl Running {
     pub fn advance(&mut self, event: &Event, now: Instant) -> Option<Instant> {
         let operation = event.operation()?;
         let id = operation.id()?.cow();
-        let known =
-            self.operations.iter().position(|known| known.id == *id && known.remote == event.remote());
+        let known = self.operations.iter().position(|known| known.id == *id && known.remote == event.remote());
         if !has_row(operation) || event.text().len() > MAX_TEXT {
             let began = known.and_then(|at| self.operations.remove(at))?.began;
             return (began + QUICK <= now).then_some(now);
