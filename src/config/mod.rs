@@ -49,12 +49,8 @@ pub(crate) struct Config {
     pub filter: Filter,
     /// `--redact`
     pub redact: bool,
-    /// The output format.
-    pub format: Format,
-    /// The capabilities of standard output.
-    pub surface: Surface,
-    /// Options of the pretty format.
-    pub pretty: pretty::Options,
+    /// How events are printed.
+    pub output: Output,
     /// What ends the output, and which records other than events it contains.
     pub limits: Limits,
     /// The value of `--timeout`.
@@ -79,6 +75,17 @@ pub(crate) struct Config {
     pub summary: Option<summary::Options>,
     /// The service manager that has started us.
     pub service: Option<Service>,
+}
+
+/// How events are printed.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The output format.
+    pub format: Format,
+    /// Properties of standard output.
+    pub surface: Surface,
+    /// Options of the pretty format.
+    pub pretty: pretty::Options,
     /// Whether operations in progress are shown as live rows on the terminal.
     pub live_rows: bool,
 }
@@ -177,9 +184,7 @@ impl Config {
             },
             filter,
             redact: cli.redact,
-            format,
-            surface,
-            pretty,
+            output: Output { format, surface, pretty, live_rows },
             limits: Limits { count: cli.count, gap_events: cli.gap_events, fail_on_gap: cli.fail_on_gap },
             timeout: cli.timeout,
             sort_window: cli.sort_window,
@@ -188,7 +193,6 @@ impl Config {
             exec: reaction(cli),
             ready,
             command,
-            live_rows,
         })
     }
 }

@@ -200,8 +200,9 @@ impl Endings {
         let Some(job) = &self.job else { return outcome };
         if !job.is_running() {
             return match (outcome, job.status()) {
-                (Ok(Exit::Success), Some(status)) => Ok(Exit::Command(status)),
-                (Ok(Exit::Timeout | Exit::Gap), Some(status @ 1..)) => Ok(Exit::Command(status)),
+                (Ok(Exit::Success), Some(status)) | (Ok(Exit::Timeout | Exit::Gap), Some(status @ 1..)) => {
+                    Ok(Exit::Command(status))
+                }
                 (Ok(Exit::Success), None) => {
                     Err(Fault::failed("the reader of the output has closed it before the command was started").into())
                 }

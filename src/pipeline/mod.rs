@@ -50,7 +50,7 @@ use self::screen::Screen;
 use self::status::Status;
 use self::threads::{MIN_WINDOW_FOR_NAPS, Pipeline, Running};
 use self::window::Window;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Output};
 use crate::event::RemoteId;
 use crate::queue::Queue;
 use crate::render::{Format, Renderer};
@@ -62,7 +62,6 @@ use crate::sink::exec::{Exec, Reactions, Remotes};
 use crate::sink::printer::Printer;
 use crate::sink::recorder::Recorder;
 use crate::sink::stdout;
-use crate::sink::terminal::Redraw;
 use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
@@ -156,9 +155,7 @@ impl Run {
             connecting,
             filter,
             redact,
-            format,
-            surface,
-            pretty,
+            output,
             limits,
             timeout,
             sort_window,
@@ -171,7 +168,6 @@ impl Run {
             introduces,
             summary,
             service,
-            live_rows,
         } = config;
         let signals = Signals::new(command.is_some()).context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
@@ -185,30 +181,20 @@ impl Run {
         let summary = summary.map(|options| Arc::new(Summary::new(options, names.clone())));
         let prints = exec.as_ref().is_none_or(|reaction| !reaction.owns_stdout);
         // All other sinks need nothing but the text; the full summary reads the members of events.
-        let text_only = (format == Format::Json || !prints) && summary.is_none();
+        let text_only = (output.format == Format::Json || !prints) && summary.is_none();
         let steps = Steps { filter, dedup, known, transform: Transform::new(redact), text_only };
         let prepare = Prepare::new(steps, window, buffer / 2, memory);
-        let renderer = Renderer::new(format, surface, &pretty);
         let status = service.map(|service| Status::new(service, followed.clone(), names.clone()));
         let reopen = Reopen::new().context("catching signals")?;
         let mut sinks = Vec::new();
         if let Some(path) = &record {
             sinks.push(Sink::Record(Recorder::open(path, names.clone(), Arc::clone(&reopen.is_asked))?));
         }
-        let redraw = Arc::<Redraw>::default();
-        let depends_on_terminal = format == Format::Pretty && surface.terminal;
-        let of_terminal = depends_on_terminal.then(TerminalSignals::new).transpose().context("catching signals")?;
-        let screen = Screen { redraw: Arc::clone(&redraw), signals: of_terminal };
+        let mut screen = Screen::default();
         if prints {
-            let printer = Printer::new(renderer, names.clone(), limits.gap_events, Arc::clone(&flow));
-            let mut printer = printer.context("standard output")?;
-            if pretty.width.is_some() {
-                printer.follow_width(&redraw);
-            }
-            if live_rows {
-                printer.show_rows(surface, &redraw);
-            }
+            let (printer, of_output) = printer(&output, names.clone(), limits.gap_events, &flow)?;
             sinks.push(Sink::Print(printer));
+            screen = of_output;
         }
         let mut reactions = None;
         if let Some(reaction) = &exec {
@@ -431,6 +417,29 @@ impl Run {
             warn!("{}: {gap}", names.get(usize::from(number)).map_or("", String::as_str));
         }
     }
+}
+
+/// The sink that prints, and the terminal that it prints to.
+fn printer(
+    output: &Output,
+    names: Vec<String>,
+    gap_events: bool,
+    flow: &Arc<Flow>,
+) -> anyhow::Result<(Printer, Screen)> {
+    let Output { format, surface, pretty, live_rows } = *output;
+    let renderer = Renderer::new(format, surface, &pretty);
+    let printer = Printer::new(renderer, names, gap_events, Arc::clone(flow));
+    let mut printer = printer.context("standard output")?;
+    let depends_on_terminal = format == Format::Pretty && surface.terminal;
+    let signals = depends_on_terminal.then(TerminalSignals::new).transpose().context("catching signals")?;
+    let screen = Screen { redraw: Arc::default(), signals };
+    if pretty.width.is_some() {
+        printer.follow_width(&screen.redraw);
+    }
+    if live_rows {
+        printer.show_rows(surface, &screen.redraw);
+    }
+    Ok((printer, screen))
 }
 
 fn writer_died() -> anyhow::Error {

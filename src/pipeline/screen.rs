@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(34);
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The terminal that standard output is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Screen {
     pub(super) redraw: Arc<Redraw>,
     /// `None` if the output does not depend on the terminal.

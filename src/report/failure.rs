@@ -50,7 +50,7 @@ fn with_project(name: String, project: Option<Cow<'_, str>>) -> String {
     }
 }
 
-fn description<'a>(operation: Operation<'a>) -> Cow<'a, str> {
+fn description(operation: Operation<'_>) -> Cow<'_, str> {
     operation.description().map_or(Cow::Borrowed("an operation"), |description| description.cow())
 }
 

@@ -139,7 +139,7 @@ static ECHO_IS_OFF: AtomicBool = AtomicBool::new(false);
 /// feed would move the cursor away from them.
 pub(crate) fn set_echo(on: bool) {
     // A job in the background would be stopped (SIGTTOU), and the shell has set the modes as it wants them.
-    if on == !ECHO_IS_OFF.load(Ordering::Relaxed) || !is_foreground() {
+    if on != ECHO_IS_OFF.load(Ordering::Relaxed) || !is_foreground() {
         return;
     }
     // Without the right to read or change the modes, the echo stays as it is.
