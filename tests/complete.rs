@@ -38,6 +38,7 @@ fn remotes_projects_and_actions() {
     assert_eq!(offered(&["--project", ""], &environment), ["default", "my web"]);
     assert!(server.requests()[0].starts_with("GET /1.0/projects HTTP/1.1\r\n"));
     assert_eq!(offered(&["-a", "instance-pau"], &environment), ["instance-paused"]);
+    assert_eq!(offered(&["-a", "@"], &environment), ["@running", "@stopped"]);
     assert_eq!(offered(&["-t", "o"], &environment), ["operation", "ovn"]);
     assert_eq!(offered(&["-t", "log,dev"], &environment), ["log,device"]);
     // Behind `--`, the first word is a program, and the shell completes the others.
