@@ -81,6 +81,13 @@ proptest! {
     }
 
     #[test]
+    fn lines_and_rows_of_the_pretty_format_fit_every_terminal(
+        events in prop::collection::vec(crate::support::arbitrary::event(), 1..4),
+    ) {
+        crate::support::claims::pretty(events.join("\n").as_bytes());
+    }
+
+    #[test]
     fn colours_stripped_are_the_plain_text(event in crate::support::arbitrary::event()) {
         for format in FORMATS {
             let plain = render(format, TERMINAL, None, &event, None);

@@ -24,7 +24,7 @@ use owo_colors::Style;
 
 use self::columns::{Layout, Shows};
 use self::detail::{clock, date_and_clock, digits};
-use self::line::Line;
+use self::line::{Cell, Line};
 use self::operations::{Operations, Step, Turn};
 use self::text::as_text;
 use super::{Surface, theme};
@@ -253,17 +253,19 @@ impl Pretty {
         let line = &mut self.line;
         line.clear();
         line.extra.style = theme::DIM;
+        let has_color = self.options.surface.color;
+        let style = |cell: &Cell| if has_color { name_style(as_text(&cell.text)) } else { theme::PLAIN };
         if self.layout.project > 0 {
             line.project.push_text(event.project().or_else(|| logs::project(event)));
-            line.project.style = name_style(as_text(&line.project.text));
+            line.project.style = style(&line.project);
         }
         if self.layout.member > 0 {
             line.member.push_text(member);
-            line.member.style = name_style(as_text(&line.member.text));
+            line.member.style = style(&line.member);
         }
         if let Some(remote) = remote {
             line.remote.push(remote);
-            line.remote.style = name_style(as_text(&line.remote.text));
+            line.remote.style = style(&line.remote);
         }
     }
 }

@@ -193,55 +193,61 @@ fn children(operation: Operation<'_>) -> Option<&str> {
     operation.member("child_count").map(|count| count.raw()).filter(|count| *count != "0")
 }
 
-/// Appends to what is of interest what the operation does, has made or found.
+/// Appends what the operation does, has made or has found.
 fn results(line: &mut Line, operation: Operation<'_>) {
     let Some(details) = operation.details() else { return };
     let ellipsis = Ellipsis::new(line.utf8);
     let arrow = line.arrow();
     let (is_token, has_command) = (is_token(operation), line.is_reason_near);
-    let cell = &mut line.extra;
     if let (Some(old), Some(new)) = (operation.old_entity_url(), details.get_text("entity_url")) {
+        let cell = &mut line.extra;
         cell.separate("  ");
         cell.push_name(last_part(&Entity::parse(&old.cow()).name), ellipsis);
         cell.text.extend_from_slice(arrow.as_bytes());
         cell.push_name(last_part(&Entity::parse(&new.cow()).name), ellipsis);
     }
-    // That of a failed command is its reason.
-    if let Some(command) = details.get("command").filter(|_| !has_command) {
-        cell.separate("  ");
-        cell.push_value(command, ellipsis);
-    }
-    if let Some(address) = details.get_text("listen_address") {
-        cell.separate("  ");
-        cell.push("listens on ");
-        cell.push_text(Some(address));
-    }
-    if let Some(Content::Bool(refreshed)) = details.get("refreshed").map(|refreshed| refreshed.content()) {
-        cell.separate("  ");
-        cell.push(if refreshed { "refreshed" } else { "nothing new" });
-    }
-    if let Some(name) = details.get("key").and_then(|key| key.get_text("name")) {
-        cell.separate("  ");
-        cell.push("key ");
-        cell.push_text(Some(name));
-    }
-    let size = details.get("size").filter(|_| !is_token);
-    if let Some(size) = size.and_then(|size| size.as_text().map_or(size.raw(), |text| text.raw).parse().ok()) {
-        cell.separate("  ");
-        write_size(&mut cell.text, size);
-    }
-    if is_token {
-        token(line, details.get_text("serverName").or_else(|| details.get("request")?.get_text("name")), "for ");
-        token(line, details.get_text("expiresAt").or_else(|| details.get_text("expires_at")), "until ");
+    for (key, value) in details.members() {
+        let text = value.as_text().filter(|text| !text.raw.is_empty());
+        match (key.raw, text) {
+            // That of a failed command is on the line already.
+            ("command", _) if !has_command => {
+                line.extra.separate("  ");
+                line.extra.push_value(value, ellipsis);
+            }
+            ("listen_address", Some(address)) => words(line, "listens on ", address),
+            ("refreshed", None) => match value.content() {
+                Content::Bool(true) => words(line, "", Text::plain("refreshed")),
+                Content::Bool(false) => words(line, "", Text::plain("nothing new")),
+                _ => {}
+            },
+            ("key", None) => {
+                if let Some(name) = value.get_text("name") {
+                    words(line, "key ", name);
+                }
+            }
+            ("size", Some(size)) if !is_token => {
+                if let Ok(size) = size.raw.parse() {
+                    line.extra.separate("  ");
+                    write_size(&mut line.extra.text, size);
+                }
+            }
+            ("serverName", Some(name)) if is_token => words(line, "for ", name),
+            ("request", None) if is_token => {
+                if let Some(name) = value.get_text("name").filter(|name| !name.raw.is_empty()) {
+                    words(line, "for ", name);
+                }
+            }
+            ("expiresAt" | "expires_at", Some(time)) if is_token => words(line, "until ", time),
+            _ => {}
+        }
     }
 }
 
-fn token(line: &mut Line, text: Option<Text<'_>>, words: &str) {
-    if let Some(text) = text.filter(|text| !text.raw.is_empty()) {
-        line.extra.separate("  ");
-        line.extra.push(words);
-        line.extra.push_text(Some(text));
-    }
+/// Appends a text behind these words.
+fn words(line: &mut Line, words: &str, text: Text<'_>) {
+    line.extra.separate("  ");
+    line.extra.push(words);
+    line.extra.push_text(Some(text));
 }
 
 /// Appends for how long the operation took to the detail, behind these words. Its end is the time of the event, because
