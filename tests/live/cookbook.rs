@@ -149,7 +149,7 @@ fn webhook() -> (String, mpsc::Receiver<String>) {
     let (sender, bodies) = mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, mut text, mut buffer) = (stream.unwrap(), Vec::new(), [0; 65536]);
+            let (mut stream, mut text, mut buffer) = (stream.unwrap(), Vec::new(), [0; 4096]);
             // The event is a JSON object with a line feed.
             while !text.ends_with(b"}\n") && !text.ends_with(b"}") {
                 match stream.read(&mut buffer) {
