@@ -466,7 +466,7 @@ fn what_makes_no_sense_with_a_command_is_one_error() {
 
 /// A shell with job control on a terminal of its own, which runs lxmon.
 struct Terminal {
-    terminal: File,
+    keys: File,
     shell: Follower,
     shown: String,
     scene: Scene,
@@ -483,7 +483,7 @@ impl Terminal {
         bash.env("HOME", "/nonexistent").env("SCRIPT", script).env("LXMON", env!("CARGO_BIN_EXE_lxmon"));
         let streams = [theirs.try_clone().unwrap(), theirs.try_clone().unwrap(), theirs].map(Stdio::from);
         let shell = Follower::start_with(bash, streams);
-        let mut terminal = Self { terminal, shell, shown: String::new(), scene: scene };
+        let mut terminal = Self { keys: terminal, shell, shown: String::new(), scene };
         terminal.wait_for("READY>");
         let remote = terminal.scene.server.remote();
         terminal.type_in(&format!("\"$LXMON\" {remote} -f json {options} -- sh -c \"$SCRIPT\"; echo status=$?\r"));
@@ -491,7 +491,7 @@ impl Terminal {
     }
 
     fn type_in(&mut self, text: &str) {
-        self.terminal.write_all(text.as_bytes()).unwrap();
+        self.keys.write_all(text.as_bytes()).unwrap();
     }
 
     /// Reads what is shown until it contains `text`, and forgets it.
@@ -502,7 +502,7 @@ impl Terminal {
                 self.shown.drain(..at + text.len());
                 return;
             }
-            let length = self.terminal.read(&mut some).unwrap();
+            let length = self.keys.read(&mut some).unwrap();
             self.shown += &String::from_utf8_lossy(&some[..length]);
         }
     }

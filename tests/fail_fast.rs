@@ -160,7 +160,9 @@ fn the_operation_says_why_after_the_log_line_that_comes_first() {
         let (text, stderr) = (events.join("\n"), if events.len() == 1 { logged } else { reason });
         let server = StandIn::new(move |connection: &mut Connection| {
             connection.accept();
-            events.iter().for_each(|event| _ = connection.event(event));
+            for event in &events {
+                connection.event(event);
+            }
             connection.wait();
         });
         let outcome = finish(&mut lxmon([&*server.remote(), "-f", "json", "--fail-fast"]));
