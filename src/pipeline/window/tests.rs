@@ -90,6 +90,24 @@ fn an_odd_event_that_is_settled_late_still_comes_before_another_origins() {
 }
 
 #[test]
+fn states_keep_their_place_as_their_timestamps_are_by_another_clock() {
+    let state = |number: usize, milliseconds: i64| {
+        let timestamp = at(milliseconds);
+        let text = format!(r#"{{"type":"state","timestamp":"{timestamp}","metadata":{number},"location":"none"}}"#);
+        Event::decode(Message::from(text), RemoteId(0), Tape::default()).unwrap()
+    };
+    let mut window = Window::new(LENGTH, false);
+    let moment = Some(window.start);
+    window.push(event(0, "none", 0, &at(10)), moment);
+    // The server's clock is ahead by 20 ms.
+    window.push(state(1, -10), moment);
+    window.push(state(2, -10), moment);
+    window.push(event(0, "none", 3, &at(11)), moment);
+    let order: Vec<_> = std::iter::from_fn(|| window.drain()).map(|held| number(&held)).collect();
+    assert_eq!(order, [0, 1, 2, 3]);
+}
+
+#[test]
 fn unreadable_timestamps_keep_their_place() {
     let events = [(0, 0, at(5)), (0, 0, "?".into()), (0, 0, at(6)), (0, 0, at(1)), (0, 0, String::new())];
     assert_eq!(order(LENGTH, &events), [3, 4, 0, 1, 2]);
