@@ -441,7 +441,7 @@ fn an_interrupt_from_the_terminal_ends_both_without_a_word() {
     let place = Place::new();
     let (server, more) = on_demand();
     // A terminal sends the signal to the whole process group.
-    let mut command = place.lxmon(&[&server.remote(), "--exec", "echo begun; sleep 600; echo never"]);
+    let mut command = place.lxmon(&[&server.remote(), "--exec", "echo begun; exec sleep 600"]);
     let mut follower = Follower::subscribed({
         command.process_group(0);
         command

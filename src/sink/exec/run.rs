@@ -101,7 +101,8 @@ impl Runner {
     fn is_expected(&self, failure: &Failure) -> bool {
         match failure {
             Failure::Signal(signals::BROKEN_PIPE) => self.reaction.owns_stdout,
-            Failure::Signal(_) | Failure::Status(129..) => self.waiting.is_stopped_within(SAME_TIME),
+            // SIGHUP, SIGINT and SIGTERM, or what a shell makes of them.
+            Failure::Signal(1 | 2 | 15) | Failure::Status(129 | 130 | 143) => self.waiting.is_stopped_within(SAME_TIME),
             _ => false,
         }
     }
