@@ -12,6 +12,7 @@ warning\t''
 error\t''
 fatal\t''
 panic\t''"
+complete -c lxmon -l jq -d 'jq expression: null, false and no result drop the event, anything else replaces it; $lxmon has what lxmon knows' -r
 complete -c lxmon -s f -l format -d 'Output format [default: the value of `LXMON_FORMAT`, else yaml]' -r -f -a "yaml\t'One document per event, as `lxc monitor` prints it'
 json\t'One event per line, the server\'s own bytes'
 pretty\t'One line per event for people'

@@ -18,7 +18,7 @@ pub mod report;
 mod sink;
 mod source;
 pub mod system;
-mod transform;
+pub mod transform;
 
 use std::io::{self, Write as _};
 

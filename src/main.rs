@@ -6,9 +6,13 @@ use lxmon::cli::{Cli, complete};
 use lxmon::report::exit::Exit;
 use lxmon::report::notice;
 use lxmon::system::signals;
+use lxmon::transform::jq;
 use lxmon::{run, show};
 
 fn main() -> ExitCode {
+    if jq::is_asked() {
+        return jq::run();
+    }
     // If a shell asks for completions, this prints them and exits.
     complete::answer();
     let exit = match Cli::of_words(std::env::args_os()) {

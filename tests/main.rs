@@ -18,6 +18,7 @@ mod gaps;
 mod generated;
 mod golden;
 mod growth;
+mod jq;
 mod limits;
 mod live;
 mod login;

@@ -109,6 +109,22 @@ const DESCRIPTION: &[&str] = &[
     "-a @running matches an instance that runs: its state (Running, or Ready, which a guest can report), and the actions \
      instance-started, -restarted and -resumed; -a @stopped its state Stopped, and instance-stopped and -shutdown. Both \
      ask for the state as --state does. Other values of -a match no state.",
+    "With --jq an expression in the language of jq(1) is run on each event that the other options select, after --redact. \
+     No result, null and false drop the event. Any other result replaces it, also true; to keep the events for which a \
+     condition holds, write select(CONDITION). Several results are printed one after the other, in the place of the \
+     event; --count counts results. A result that is an event (an object with a type) is printed in every format, \
+     others in json and yaml; pretty and logfmt refuse an expression that can have no other results, and otherwise show \
+     such a result as JSON. In json a string is printed without quotation marks, as by jq -r. The file of --record \
+     has the results as JSON lines. An event that passes unchanged keeps the server's bytes. With several remotes, \
+     results that are events have the key remote.",
+    "$lxmon is an object: remote; kind and name of what the event is about, such as instance or network; instance; project; \
+     duration_ms, of an operation that has ended; failed, as --failed. What the event does not say is null. Numbers keep \
+     their digits, also integers of any length, unless they are calculated with: then fractions and exponents are 64-bit \
+     floating-point numbers. Not a number becomes null, infinity the greatest number. The library is jaq, which differs \
+     from jq in a few points (https://github.com/01mf02/jaq); in a string of the expression, write characters beyond \
+     U+FFFF as they are. There are no modules, input, inputs, env, $ENV, debug, stderr, halt or halt_error. An error costs \
+     the event that it is for: it is reported once for each kind, and the events are counted. The expression runs in a \
+     second process, with 1 GiB of memory, and 10 s for an event. Gap records do not pass it.",
     "With --redact secrets are replaced with *** in every format, in the file of --record, and in notices. Secret are: \
      the values of keys whose names end with secret, password, passphrase, token, credentials, access-key, secret-key and \
      the like, at any depth; the websocket secrets of operations (fds, control, fs, criu); environments; the arguments of \
@@ -285,6 +301,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "One command when instances have come and gone, after 2 s in which nothing happened.",
     ),
     ("lxmon -A --failed -p", "What fails, in every project."),
+    (
+        "lxmon -f json -t lifecycle --jq '[$lxmon.instance, .metadata.action] | @tsv'",
+        "The instance and what happened to it, separated by a tab.",
+    ),
+    ("lxmon -p --jq 'select($lxmon.duration_ms > 10000)'", "Operations that took longer than ten seconds."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),
     ("lxmon unix:/var/lib/incus/unix.socket", "Follow the server of a socket, regardless of the configuration."),

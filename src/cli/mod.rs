@@ -15,8 +15,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
 use self::values::{
-    LevelParser, parse_action, parse_command, parse_count, parse_duration, parse_pattern, parse_pause, parse_size,
-    parse_type,
+    LevelParser, parse_action, parse_command, parse_count, parse_duration, parse_expression, parse_pattern,
+    parse_pause, parse_size, parse_type,
 };
 use crate::event::Level;
 use crate::render::Format;
@@ -83,6 +83,10 @@ pub struct Cli {
     /// Failures only: operations that failed, commands that returned other than 0, log lines from level error on
     #[arg(long, help_heading = "Select")]
     pub failed: bool,
+
+    /// jq expression: null, false and no result drop the event, anything else replaces it; $lxmon has what lxmon knows
+    #[arg(long, value_name = "EXPR", value_parser = parse_expression, help_heading = "Select")]
+    pub jq: Option<String>,
 
     /// Output format [default: the value of `LXMON_FORMAT`, else yaml]
     #[arg(short, long, value_name = "FORMAT", overrides_with = "pretty", help_heading = "Print")]

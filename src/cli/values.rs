@@ -63,6 +63,14 @@ pub(super) fn parse_type(text: &str) -> Result<String, String> {
     })
 }
 
+/// Accepts any expression that is not empty. What it means is known to the process that runs it.
+pub(super) fn parse_expression(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("the expression is empty; to pass every event, omit the option".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn parse_count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| "expected a positive number".to_owned())
 }

@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub filter: Filter,
     /// `--redact`
     pub redact: bool,
+    /// The value of `--jq`.
+    pub jq: Option<String>,
     /// How events are printed.
     pub output: Output,
     /// What ends the output, and which records other than events it contains.
@@ -184,6 +186,7 @@ impl Config {
             },
             filter,
             redact: cli.redact,
+            jq: cli.jq.clone(),
             output: Output { format, surface, pretty, live_rows },
             limits: Limits { count: cli.count, gap_events: cli.gap_events, fail_on_gap: cli.fail_on_gap },
             timeout: cli.timeout,

@@ -85,6 +85,16 @@ pub struct Event {
     fate: Fate,
     timestamp: Option<Timestamp>,
     envelope: Envelope,
+    derived: Option<Box<Derived>>,
+}
+
+/// Of a result of `--jq`: what it is, and what it inherits from its event.
+#[derive(Debug)]
+struct Derived {
+    /// Whether it is an event itself: an object with a `type`.
+    is_event: bool,
+    timestamp: Option<Timestamp>,
+    location: Option<String>,
 }
 
 /// The envelope: tape indexes of its values, [`ABSENT`] where the message lacks the key, and what is needed without the
@@ -148,11 +158,54 @@ impl Event {
         match Envelope::read(&message, &mut tape) {
             Ok((event_type, envelope)) => {
                 let fate = Fate::default();
-                let mut event = Self { message, tape, remote, of_type: event_type, fate, timestamp: None, envelope };
+                let mut event =
+                    Self { message, tape, remote, of_type: event_type, fate, timestamp: None, envelope, derived: None };
                 event.timestamp = event.timestamp_text().and_then(|text| Timestamp::parse(&text.cow()));
                 Ok(event)
             }
             Err(why) => Err(Rejected { why, message, tape }),
+        }
+    }
+
+    /// A value that replaces this event, which need not be an event itself. It keeps the place of this event in the order
+    /// of events. `tape` is for reuse.
+    ///
+    /// # Errors
+    /// `message` is not JSON, or nested too deep.
+    pub fn derive(&self, message: Message, tape: Tape) -> Result<Self, Rejected> {
+        let mut event = match Self::decode(message, self.remote, tape) {
+            Err(Rejected { why: Malformed::NotAnObject | Malformed::NoType, message, tape }) => {
+                let (of_type, fate, envelope) = (Type::Other, Fate::default(), Envelope::EMPTY);
+                Self { message, tape, remote: self.remote, of_type, fate, timestamp: None, envelope, derived: None }
+            }
+            decoded => decoded?,
+        };
+        let location = self.location().map(|location| location.cow().into_owned());
+        let is_event = event.envelope.event_type != ABSENT;
+        event.derived = Some(Box::new(Derived { is_event, timestamp: self.sorting_time(), location }));
+        Ok(event)
+    }
+
+    /// Whether it is an event, rather than another value that replaces one.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.derived.as_ref().is_none_or(|derived| derived.is_event)
+    }
+
+    /// The time by which the event is sorted: its timestamp, or that of the event that it replaces. `None` keeps the place
+    /// of its arrival: the timestamp of a state event is not by the server's clock.
+    #[must_use]
+    pub(crate) fn sorting_time(&self) -> Option<Timestamp> {
+        let own = self.timestamp.filter(|_| self.of_type != Type::State);
+        self.derived.as_ref().map_or(own, |derived| derived.timestamp)
+    }
+
+    /// The cluster member by whose clock the event is sorted.
+    #[must_use]
+    pub(crate) fn sorting_location(&self) -> Option<Text<'_>> {
+        match &self.derived {
+            Some(derived) => derived.location.as_deref().map(Text::plain),
+            None => self.location(),
         }
     }
 

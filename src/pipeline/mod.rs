@@ -68,6 +68,7 @@ use crate::source::server::Connecting;
 use crate::system::signals::{Signals, TerminalSignals};
 use crate::system::terminal;
 use crate::transform::Transform;
+use crate::transform::jq::{Handle, Jq};
 
 /// Additional time for a write that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
@@ -95,6 +96,8 @@ struct Run {
     /// What a service manager is notified of.
     status: Option<Status>,
     screen: Screen,
+    /// With `--jq`.
+    jq: Option<Arc<Handle>>,
 }
 
 /// SIGUSR1, after which the file of `--record` is opened again. It is caught without `--record` too, because log rotation
@@ -136,6 +139,9 @@ pub(crate) fn run(config: Config) -> anyhow::Result<Exit> {
             Some(reactions) => reactions::end(reactions, &mut run.endings.signals, outcome).await,
             None => outcome,
         };
+        if let Some(jq) = &run.jq {
+            jq.report();
+        }
         if let Some(summary) = summary {
             summary.print();
         }
@@ -155,6 +161,7 @@ impl Run {
             connecting,
             filter,
             redact,
+            jq,
             output,
             limits,
             timeout,
@@ -177,12 +184,17 @@ impl Run {
         let dedup = source.follows_several().then(Dedup::default);
         let known = connecting.state.map(|_| Known::default());
         let memory = Arc::clone(queue.memory());
+        let needs_events = matches!(output.format, Format::Pretty | Format::Logfmt);
+        let jq = jq.map(|expression| Jq::start(&expression, source.remote_names(), needs_events)).transpose()?;
+        let transform = Transform::new(redact, jq);
+        let (jq, may_wait) =
+            (transform.as_ref().and_then(Transform::handle), transform.as_ref().is_some_and(Transform::may_wait));
         let names = source.remote_names();
         let summary = summary.map(|options| Arc::new(Summary::new(options, names.clone())));
         let prints = exec.as_ref().is_none_or(|reaction| !reaction.owns_stdout);
         // All other sinks need nothing but the text; the full summary reads the members of events.
         let text_only = (output.format == Format::Json || !prints) && summary.is_none();
-        let steps = Steps { filter, dedup, known, transform: Transform::new(redact), text_only };
+        let steps = Steps { filter, dedup, known, transform, text_only };
         let prepare = Prepare::new(steps, window, buffer / 2, memory);
         let status = service.map(|service| Status::new(service, followed.clone(), names.clone()));
         let reopen = Reopen::new().context("catching signals")?;
@@ -215,7 +227,7 @@ impl Run {
             summary.clone(),
         );
         let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
-        let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap)?;
+        let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap, may_wait)?;
         let endings = Endings {
             writer: ended,
             reader_gone: Box::pin(stdout::reader_gone()),
@@ -242,6 +254,7 @@ impl Run {
             summary,
             status,
             screen,
+            jq,
         })
     }
 
@@ -352,6 +365,9 @@ impl Run {
         }
         let outcome = loop {
             if matches!(end, End::Timeout | End::Signal(_)) {
+                if let Some(jq) = &self.jq {
+                    jq.interrupt();
+                }
                 self.endings.timeout = None;
             }
             if let (End::Signal(_), Some(reactions)) = (&end, &self.reactions) {

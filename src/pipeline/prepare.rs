@@ -237,17 +237,23 @@ impl Prepare {
                 }
             }
         }
-        if let Some(transform) = &mut self.steps.transform {
-            transform.apply(&mut self.wanted, &mut self.tapes, &self.memory);
+        if self.transform_wanted() {
             kept = self.wanted.iter().map(|event| event.message().byte_len()).sum();
-            if self.steps.text_only {
-                let printed = self.wanted.iter_mut().filter(|event| event.fate() == Fate::Printed);
-                self.tapes.extend(printed.map(Event::strip));
-            }
         }
         if !self.wanted.is_empty() && kept * SPARSE < block.text_len() && !self.window.is_zero() {
             self.copy_wanted(kept);
         }
+    }
+
+    /// Changes the wanted events as was asked for. Returns whether anything was.
+    fn transform_wanted(&mut self) -> bool {
+        let Some(transform) = &mut self.steps.transform else { return false };
+        transform.apply(&mut self.wanted, &mut self.tapes, &self.memory);
+        if self.steps.text_only {
+            let printed = self.wanted.iter_mut().filter(|event| event.fate() == Fate::Printed);
+            self.tapes.extend(printed.map(Event::strip));
+        }
+        true
     }
 
     /// Takes a step of the question for the present state, and puts the selected state events into the window.
@@ -261,14 +267,18 @@ impl Prepare {
             };
             match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
                 Ok(mut event) if self.steps.filter.admits(&event) => {
-                    if self.steps.text_only {
+                    if self.steps.text_only && self.steps.transform.is_none() {
                         self.tapes.push(event.strip());
                     }
-                    self.window.push(event, Some(at));
+                    self.wanted.push(event);
                 }
                 Ok(event) => self.tapes.push(event.into_tape()),
                 Err(rejected) => debug_assert!(false, "a state event is {}", rejected.why),
             }
+        }
+        self.transform_wanted();
+        for event in self.wanted.drain(..) {
+            self.window.push(event, Some(at));
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Pipeline {
     rests: Notify,
     /// Whether the reading thread may sleep between events.
     may_nap: bool,
+    /// Whether an item of the queue can take long, so that only the thread "prepare" admits it.
+    may_wait: bool,
 }
 
 /// The first step, and the channels to the thread of the second.
@@ -86,7 +88,7 @@ impl Pipeline {
         if self.queue.is_empty() && deadline.is_none_or(|deadline| deadline > now) {
             return Ok(Run::Done(deadline));
         }
-        if self.in_flight.load(Ordering::Acquire) > 0 {
+        if self.in_flight.load(Ordering::Acquire) > 0 || (self.may_wait && !self.queue.is_empty()) {
             return Ok(Run::Busy);
         }
         while let Some(item) = self.queue.take() {
@@ -271,7 +273,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn start(queue: Arc<Queue>, prepare: Prepare, deliver: Deliver, may_nap: bool) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        queue: Arc<Queue>,
+        prepare: Prepare,
+        deliver: Deliver,
+        may_nap: bool,
+        may_wait: bool,
+    ) -> anyhow::Result<Self> {
         let (batches, coming) = sync_channel(WAITING);
         // Capacity for all batches that exist, so that returning one never blocks the writing thread.
         let (returned, used) = sync_channel(WAITING + 2);
@@ -282,6 +290,7 @@ impl Running {
             in_flight: AtomicUsize::new(0),
             rests: Notify::new(),
             may_nap,
+            may_wait,
         });
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let spawned = std::thread::Builder::new().name(name.into()).spawn(work);

@@ -11,13 +11,21 @@ use crate::event::{Event, REMOTE};
 #[derive(Debug)]
 pub struct Json {
     surface: Surface,
+    /// Whether values that are strings, and no events, are printed without quotation marks.
+    raw_strings: bool,
 }
 
 impl Json {
     /// A renderer for an output with these properties.
     #[must_use]
     pub fn new(surface: Surface) -> Self {
-        Self { surface }
+        Self { surface, raw_strings: false }
+    }
+
+    /// Prints a result of `--jq` that is a string as it is, like `jq -r`.
+    #[must_use]
+    pub fn with_raw_strings(self) -> Self {
+        Self { raw_strings: true, ..self }
     }
 
     /// Appends the event as the server sent it, with these exceptions: `remote` becomes the first key and replaces a
@@ -25,7 +33,12 @@ impl Json {
     /// characters are replaced by JSON escapes.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         let mut text = Cow::Borrowed(event.text());
-        if let Some(remote) = remote {
+        if !event.is_event() {
+            match serde_json::from_str::<String>(&text) {
+                Ok(string) if self.raw_strings => self.push(&string, out),
+                _ => self.push(&text, out),
+            }
+        } else if let Some(remote) = remote {
             if event.names_a_remote() {
                 text = Cow::Owned(without_remote(&text));
             }

@@ -67,7 +67,7 @@ impl Renderer {
     pub fn new(format: Format, surface: Surface, pretty: &pretty::Options) -> Self {
         match format {
             Format::Yaml => Self::Yaml(Yaml::new(surface)),
-            Format::Json => Self::Json(Json::new(surface)),
+            Format::Json => Self::Json(Json::new(surface).with_raw_strings()),
             Format::Pretty => Self::Pretty(Box::new(Pretty::new(*pretty))),
             Format::Logfmt => Self::Logfmt(Logfmt::new(surface)),
         }
@@ -76,6 +76,10 @@ impl Renderer {
     /// Appends `event`. `remote` is the name of its remote if several remotes are followed, otherwise `None`.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         match self {
+            // The formats for events show any other value as JSON, for people to read.
+            Self::Pretty(_) | Self::Logfmt(_) if !event.is_event() => {
+                Json::new(Surface { color: false, terminal: true }).render(event, None, out);
+            }
             Self::Yaml(yaml) => yaml.render(event, remote, out),
             Self::Json(json) => json.render(event, remote, out),
             Self::Pretty(pretty) => pretty.render(event, remote, out),

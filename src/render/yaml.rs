@@ -75,7 +75,11 @@ impl Yaml {
             let mut emitter = Emitter::new(out, color, must_sanitize, most);
             self.scratch.keys.clear();
             self.scratch.style = style;
-            self.scratch.members(&mut emitter, event.root(), remote);
+            if event.is_event() {
+                self.scratch.members(&mut emitter, event.root(), remote);
+            } else {
+                self.scratch.root(&mut emitter, event.root());
+            }
             if !emitter.overflows() {
                 emitter.end();
                 break;
@@ -87,6 +91,23 @@ impl Yaml {
 }
 
 impl Scratch {
+    /// Writes a document that is no event.
+    fn root(&mut self, emitter: &mut Emitter<'_>, value: Value<'_>) {
+        match value.content() {
+            Content::Object(members) if !members.is_empty() => self.members(emitter, value, None),
+            Content::Array(items) if !items.is_empty() && self.style == Style::Block => {
+                for item in items {
+                    if emitter.overflows() {
+                        break;
+                    }
+                    emitter.item();
+                    self.value(emitter, item, false);
+                }
+            }
+            _ => self.value(emitter, value, false),
+        }
+    }
+
     /// Writes the members of `mapping` in go-yaml's order of keys. Of duplicate keys the last one counts. `remote` is
     /// added at its place in that order, and replaces a member of that name.
     fn members(&mut self, emitter: &mut Emitter<'_>, mapping: Value<'_>, mut remote: Option<&str>) {

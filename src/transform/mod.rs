@@ -1,31 +1,52 @@
-//! Changes selected events before they are sorted and printed: `--redact`.
+//! Changes selected events before they are sorted and printed: `--redact`, then `--jq`, which so gets no secrets.
 
+#[cfg(feature = "jq")]
+pub mod jq;
+#[cfg(not(feature = "jq"))]
+#[path = "no_jq.rs"]
+pub mod jq;
 mod redact;
 
 use std::sync::Arc;
 
+use self::jq::{Handle, Jq};
 use self::redact::Redact;
 use crate::event::json::Tape;
 use crate::event::message::Memory;
-use crate::event::{Event, Message};
+use crate::event::{Event, Fate, Message};
 
 /// The changes that were asked for.
 #[derive(Debug)]
 pub(crate) struct Transform {
-    redact: Redact,
+    redact: Option<Redact>,
+    jq: Option<Jq>,
 }
 
 impl Transform {
     /// The changes; `None` if there are none.
     #[must_use]
-    pub(crate) fn new(redact: bool) -> Option<Self> {
-        redact.then(|| Self { redact: Redact::default() })
+    pub(crate) fn new(redact: bool, jq: Option<Jq>) -> Option<Self> {
+        let redact = redact.then(Redact::default);
+        (redact.is_some() || jq.is_some()).then_some(Self { redact, jq })
+    }
+
+    /// Whether a change can take long, so that the reading thread must not wait for it.
+    #[must_use]
+    pub(crate) fn may_wait(&self) -> bool {
+        self.jq.is_some()
+    }
+
+    /// What the thread that ends the run needs.
+    #[must_use]
+    pub(crate) fn handle(&self) -> Option<Arc<Handle>> {
+        self.jq.as_ref().map(Jq::handle)
     }
 
     /// Changes the events. `tapes` are for reuse, and new texts are counted in `memory`.
-    pub(crate) fn apply(&mut self, events: &mut [Event], tapes: &mut Vec<Tape>, memory: &Arc<Memory>) {
-        for event in events {
-            if let Some(text) = self.redact.redacted(event) {
+    pub(crate) fn apply(&mut self, events: &mut Vec<Event>, tapes: &mut Vec<Tape>, memory: &Arc<Memory>) {
+        if let Some(redact) = &mut self.redact {
+            for event in &mut *events {
+                let Some(text) = redact.redacted(event) else { continue };
                 let message = Message::counted(text, memory);
                 match Event::decode(message, event.remote(), tapes.pop().unwrap_or_default()) {
                     Ok(mut redacted) => {
@@ -35,6 +56,14 @@ impl Transform {
                     Err(rejected) => unreachable!("a redacted event is {}", rejected.why),
                 }
             }
+        }
+        if let Some(jq) = &mut self.jq {
+            // What is not printed is no concern of the expression.
+            let unprinted: Vec<_> = events.extract_if(.., |event| event.fate() == Fate::Last).collect();
+            if !events.is_empty() {
+                jq.apply(events, tapes, memory);
+            }
+            events.extend(unprinted);
         }
     }
 }

@@ -48,7 +48,7 @@ use self::leads::Leads;
 use self::line::{Key, Line, Odd};
 
 use crate::event::gap::Gap;
-use crate::event::{Event, RemoteId, Timestamp, Type};
+use crate::event::{Event, RemoteId, Timestamp};
 use crate::system::clock::both_clocks;
 
 /// Nanoseconds: since 1970 by a server's clock, or since the start of the program by the local clock.
@@ -192,8 +192,7 @@ impl Window {
         self.pushed += 1;
         let number = self.pushed;
         let index = self.origin_of(&event);
-        // The timestamp of a state event is not by the server's clock.
-        let time = event.timestamp().filter(|_| event.event_type() != Type::State).map(|Timestamp(time)| time);
+        let time = event.sorting_time().map(|Timestamp(time)| time);
         let held = Held::Event(event);
         if self.length == 0 {
             self.put(index, (0, number), 0, held);
@@ -531,7 +530,7 @@ impl Window {
 
     fn origin_of(&mut self, event: &Event) -> usize {
         let remote = self.leads.of(event.remote());
-        let location = event.location();
+        let location = event.sorting_location();
         let is_same = |origin: &Origin| {
             origin.remote == remote
                 && location.map_or(origin.location.is_empty(), |location| location.is(&origin.location))
