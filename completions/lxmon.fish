@@ -31,7 +31,9 @@ complete -c lxmon -l buffer -d 'Memory limit for all waiting events: those for a
 complete -c lxmon -l exec -d 'Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f' -r -f -a "(__fish_complete_command)"
 complete -c lxmon -l debounce -d 'Run the command of --exec once for all events up to a pause that long' -r
 complete -c lxmon -l record -d 'Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again' -r -F
-complete -c lxmon -l replay -d 'Read events from FILE, or \'-\', in place of a server' -r -F
+complete -c lxmon -l replay -d 'Read events from files, or \'-\', in place of a server: JSON, or YAML as lxmon, lxc and incus print it' -r -F
+complete -c lxmon -l since -d 'With --replay: events from this time on, such as 14:00, \'2026-11-26 14:00\', or 2h for two hours ago' -r
+complete -c lxmon -l until -d 'With --replay: events up to this time' -r
 complete -c lxmon -l ready-fd -d 'Write the line \'ready\' to file descriptor N once every subscription is live' -r
 complete -c lxmon -l list-actions -d 'List the lifecycle actions: name, servers that have it, meaning, further context keys' -r
 complete -c lxmon -l completions -d 'Print the completions for a shell' -r -f -a "bash\t''

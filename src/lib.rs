@@ -49,6 +49,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     if cli.man {
         return print(&generate::man()?);
     }
+    let cli = &cli.split();
     if let Some(globs) = &cli.list_actions {
         return print(&cli::actions::list(globs)?);
     }

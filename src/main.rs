@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lxmon::cli::{Cli, complete};
+use lxmon::cli::{Cli, complete, meant};
 use lxmon::report::exit::Exit;
 use lxmon::report::notice;
 use lxmon::system::signals;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(cli) => run(&cli).unwrap_or_else(|error| notice::fail(&error)),
         // Help and version are not errors. They are printed here because clap's own print ignores write errors.
         Err(shown) if !shown.use_stderr() => show(&shown).unwrap_or_else(|error| notice::fail(&error)),
-        Err(error) => notice::misuse(&error),
+        Err(error) => notice::misuse(&error, meant::hint(&error)),
     };
     notice::flush();
     if let Exit::Signal(signal) = exit {

@@ -76,8 +76,8 @@ pub(crate) enum Item {
         /// Everything that arrived by this time, from any remote, was queued before this item. `None` if unknown.
         complete_by: Option<Instant>,
     },
-    /// Lines of a recording, with the number of the first one. An empty text stands for a line that was skipped.
-    Lines(u64, Arc<Block>),
+    /// Messages of a recording, and where they stand in it.
+    Recorded(Lines, Arc<Block>),
     /// A number of messages of a remote that are not text and therefore not events.
     Binary(RemoteId, u64),
     /// Events of a remote are missing at this place.
@@ -104,6 +104,15 @@ pub(crate) enum Stage {
         /// When it had come, as the events have it.
         at: String,
     },
+}
+
+/// Where the messages of a block stand in a recording.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// The name of the file.
+    pub file: Arc<str>,
+    /// For each message, the number of the line in which it begins.
+    pub numbers: Box<[u64]>,
 }
 
 /// The queue.
@@ -482,9 +491,9 @@ impl Item {
     /// The memory of the messages in it, in bytes.
     fn size(&self) -> usize {
         match self {
-            Self::Messages { block, .. } | Self::Lines(_, block) | Self::State(_, Stage::Answer { block, .. }, _) => {
-                block.size()
-            }
+            Self::Messages { block, .. }
+            | Self::Recorded(_, block)
+            | Self::State(_, Stage::Answer { block, .. }, _) => block.size(),
             Self::Binary(..) | Self::Gap(_) | Self::Joined(..) | Self::State(..) => 0,
         }
     }

@@ -11,10 +11,10 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct YamlPair {
-    event: String,
-    yaml: String,
-    reads_back: bool,
+pub(crate) struct YamlPair {
+    pub(crate) event: String,
+    pub(crate) yaml: String,
+    pub(crate) reads_back: bool,
 }
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct LinePair {
     line: String,
 }
 
-fn pairs<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
+pub(crate) fn pairs<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn yaml(text: &str) -> String {
     String::from_utf8(out).unwrap()
 }
 
-const YAML_PAIRS: [&str; 3] = [
+pub(crate) const YAML_PAIRS: [&str; 3] = [
     include_str!("data/golden/adversarial.lxc-yaml.ndjson"),
     include_str!("data/golden/incus-6.0.4.lxc-yaml.ndjson"),
     include_str!("data/golden/lxd-5.0.2-cluster.lxc-yaml.ndjson"),

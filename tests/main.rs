@@ -35,6 +35,7 @@ mod readers;
 mod ready;
 mod reconnect;
 mod record;
+mod recordings;
 mod redact;
 mod replay;
 mod rows;

@@ -23,6 +23,14 @@ fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
         (&["--requestor", ""], "--requestor"),
         (&["--location", ""], "--location"),
         (&["--project", ""], "--project"),
+        (&["-a", "a,,b"], "there is nothing before or behind a comma"),
+        (&["-i", "c[1"], "'c[1' for '--instance <GLOB>': character 2: this '[' has no ']'"),
+        (&["--project", "web,{a,b"], "'web,{a,b' for '--project <NAME>': character 5: this '{' has no '}'"),
+        (&["-t", "[z-a]"], "character 2: this range ends before it begins"),
+        (&["--source", "a\\"], "character 2: nothing follows this backslash"),
+        (&["--location", "{a,}"], "an alternative in the braces is empty"),
+        (&["--requestor", "!"], "there is no pattern after the '!'"),
+        (&["--list-actions", "{"], "character 1: this '{' has no '}'"),
         (&["--project", "x", "-A"], "cannot be used with '--all-projects'"),
         (&["--loglevel", "loud"], "possible values: trace, debug, info, warning, error, fatal, panic"),
         (&["-f", "xml"], "possible values: yaml, json, pretty, logfmt"),
@@ -31,9 +39,13 @@ fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
         (&["-n", "0"], "a positive number"),
         (&["-n", "-1"], "a positive number"),
         (&["-n", "many"], "a positive number"),
-        (&["--timeout", "5"], "such as 500ms, 10s, 2m30s or 1h"),
+        (&["-n", "99999999999999999999"], "expected at most 18446744073709551615"),
+        (&["--timeout", "5 s"], "such as 500ms, 10s, 2m30s, 1.5h or 1d"),
+        (&["--timeout", "0"], "omit the option to follow without a limit"),
+        (&["--timeout", "0.0s"], "omit the option to follow without a limit"),
+        (&["--timeout", "101y"], "such as 500ms"),
         (&["--sort-window", "long"], "such as 500ms"),
-        (&["--buffer", "64MB"], "such as 512KiB or 64MiB"),
+        (&["--buffer", "64mb"], "such as 512KiB, 64MiB or 64MB"),
         (&["--buffer", "1"], "at least 64KiB"),
         (&["--exec"], "a value is required for '--exec <COMMAND>'"),
         (&["--exec", ""], "expected a command for the shell"),
@@ -46,10 +58,10 @@ fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
         (&["--force-local", "n1:"], "cannot be used with"),
         (&["--demo", "n1:"], "cannot be used with"),
         (&["--cluster", "--demo"], "cannot be used with '--demo'"),
-        (&["--cluster", "--replay", "-"], "cannot be used with '--replay <FILE>'"),
+        (&["--cluster", "--replay", "-"], "cannot be used with '--replay <FILE>"),
         (&["--cluster", "--force-local"], "cannot be used with '--force-local'"),
         (&["--demo", "--replay", "-"], "cannot be used with"),
-        (&["--replay"], "a value is required for '--replay <FILE>'"),
+        (&["--replay"], "a value is required for '--replay <FILE>"),
         (&["-q", "-v"], "cannot be used with"),
         (&["--completions", "tcsh"], "possible values: bash, elvish, fish, powershell, zsh"),
         (&["local"], "did you mean `lxmon local:`?"),
@@ -57,6 +69,35 @@ fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
         (&[":"], "write NAME: or unix:PATH"),
         (&["unix:"], "unix: without a path"),
         (&["locla:"], "did you mean local:?"),
+        (&["locla"], "did you mean `lxmon local:`?"),
+        (&["lifecycle"], "did you mean `lxmon -t lifecycle`?"),
+        (&["ops"], "did you mean `lxmon -t operation`?"),
+        (&["instance-started"], "did you mean `lxmon -a instance-started`?"),
+        (&["JSON"], "did you mean `lxmon -f json`?"),
+        (&["c1"], "did you mean `lxmon -i c1`?"),
+        (&["web*"], "did you mean `lxmon -i 'web*'`?"),
+        (&["/run/lxd/unix.socket"], "did you mean `lxmon unix:/run/lxd/unix.socket`?"),
+        (&["/1.0/instances/c1"], "did you mean `lxmon --source /1.0/instances/c1`?"),
+        (&["/etc/passwd"], "did you mean `lxmon --replay /etc/passwd`?"),
+        (&["https://10.0.0.1:8443"], "`lxc remote add NAME ADDRESS` gives it a name"),
+        (&["10.0.0.1:8443"], "`lxc remote add NAME ADDRESS` gives it a name"),
+        (&["[::1]:8443"], "`lxc remote add NAME ADDRESS` gives it a name"),
+        (&["--output", "json"], "hint: `-f json` sets the format"),
+        (&["--output=json"], "hint: `-f json` sets the format"),
+        (&["-o", "json"], "hint: `-f json` sets the format"),
+        (&["-ojson"], "hint: `-f json` sets the format"),
+        (&["--follow"], "hint: leave it out: lxmon always follows"),
+        (&["--filter", "x"], "hint: select by type with `-t lifecycle`"),
+        (&["--instnace=c1"], "'--instance'"),
+        (&["--since", "14:00"], "hint: `lxmon --record FILE` records; then `lxmon --replay FILE --since TIME`"),
+        (&["--until", "2h"], "then `lxmon --replay FILE --until TIME`"),
+        (&["--demo", "--since", "2h"], "--since is for recordings: servers keep no events"),
+        (&["--replay", "-", "--since", "noon"], "such as 14:00, '2026-11-26 14:00' or 2026-11-26T14:00:00Z"),
+        (&["--replay", "-", "--since", "1h", "--until", "2h"], "--since is later than --until"),
+        (&["--replay", "-", "-"], "standard input can be read once only"),
+        (&["--replay", ""], "a value is required for '--replay <FILE>"),
+        (&["--replay", "/dev/null", "n1:"], "\"n1:\" is a remote, but --replay reads files in place of servers"),
+        (&["n1:", "--replay", "/dev/null"], "cannot be used with"),
     ] {
         let outcome = run(arguments);
         assert_eq!(outcome.status, 2, "{arguments:?}: {}", outcome.stderr);
@@ -68,6 +109,28 @@ fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
         assert!(outcome.stdout.is_empty(), "{arguments:?}");
         let errors = outcome.stderr.lines().filter(|line| !line.starts_with("hint: ")).count();
         assert_eq!(errors, 1, "{arguments:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn every_misspelled_option_is_answered_with_the_right_one() {
+    let command = <lxmon::cli::Cli as clap::CommandFactory>::command();
+    for name in command.get_arguments().filter_map(|argument| argument.get_long()).filter(|name| name.len() > 4) {
+        let (at, _) = name.char_indices().nth(name.len() / 2).unwrap();
+        let swapped = format!("{}{}{}{}", &name[..at - 1], &name[at..=at], &name[at - 1..at], &name[at + 1..]);
+        for typed in [format!("{}{}", &name[..at], &name[at + 1..]), swapped, format!("{name}x")] {
+            if typed == name {
+                continue;
+            }
+            for arguments in
+                [&[&*format!("--{typed}")][..], &[&*format!("--{typed}=x")], &[&*format!("--{typed}"), "x"]]
+            {
+                let outcome = run(arguments);
+                let hint = outcome.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap_or_default();
+                let is_named = hint.contains(&format!("'--{name}'"));
+                assert!(outcome.status == 2 && is_named, "{arguments:?}: {}", outcome.stderr);
+            }
+        }
     }
 }
 

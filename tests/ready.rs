@@ -47,6 +47,7 @@ fn the_line_comes_once_all_remotes_are_followed() {
 #[test]
 fn a_recording_and_the_demonstration_are_ready_too() {
     let recording = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(recording.path(), numbered(0)).unwrap();
     for arguments in [&["--replay", recording.path().to_str().unwrap()][..], &["--demo", "-n1"]] {
         let outcome = finish(&mut shell(&[arguments, &["--ready-fd", "3"]].concat(), "3>&1 >/dev/null"));
         assert_eq!((outcome.status, &*outcome.stdout), (0, "ready\n"), "{arguments:?}: {}", outcome.stderr);

@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use crate::support::program::{Follower, Outcome, finish_with_input, lxmon, run};
 use crate::support::standin::numbered;
 
+/// A recording of one server.
+const SESSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
+
 fn replay(recording: &[u8], options: &[&str]) -> Outcome {
     finish_with_input(lxmon(["--replay", "-", "-f", "json"]).args(options), recording)
 }
@@ -46,10 +49,15 @@ fn what_lxmon_wrote_reads_back_in_every_format() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_one_error() {
-    for (path, says) in [("/nonexistent", "No such file or directory"), ("/tmp", "Is a directory")] {
-        let outcome = run(["--replay", path]);
-        assert_eq!(outcome.status, 1);
-        assert_eq!(outcome.stderr, format!("lxmon: {path}: {says}\n"));
+    for (path, says) in [
+        ("/nonexistent", "No such file or directory\n"),
+        ("/tmp", "it is a directory, not a recording\nhint: name the files in it\n"),
+    ] {
+        for arguments in [&["--replay", path][..], &["--replay", SESSION, path, "-f", "json"]] {
+            let outcome = run(arguments);
+            assert_eq!((outcome.status, &*outcome.stdout), (1, ""));
+            assert_eq!(outcome.stderr, format!("lxmon: {path}: {says}"));
+        }
     }
 }
 

@@ -51,9 +51,10 @@ fn command(shell: Shell) -> Command {
             Some(word) => arg.add(ArgValueCompleter::new(move |begun: &OsStr| commands(word, begun))),
             None => arg.add(ArgValueCandidates::new(remotes)),
         })
-        .mut_arg("types", |arg| arg.add(ArgValueCandidates::new(types)))
-        .mut_arg("actions", |arg| arg.add(ArgValueCandidates::new(actions)))
-        .mut_arg("projects", |arg| arg.add(ArgValueCandidates::new(move || projects(shell))))
+        // The delimiter is for the completion only, as a comma in braces does not delimit.
+        .mut_arg("types", |arg| arg.value_delimiter(',').add(ArgValueCandidates::new(types)))
+        .mut_arg("actions", |arg| arg.value_delimiter(',').add(ArgValueCandidates::new(actions)))
+        .mut_arg("projects", |arg| arg.value_delimiter(',').add(ArgValueCandidates::new(move || projects(shell))))
 }
 
 /// The remotes of both client configurations.

@@ -165,6 +165,21 @@ const DESCRIPTION: &[&str] = &[
      those that came while it ran once more. All of them are lines of its standard input; the variables are those of the \
      last. Events that come without a pause wait for at most ten times that length; if they take an eighth of --buffer, \
      for that length; if they take half of it, no longer.",
+    "--replay reads several files, one after the other, each of which is JSON (one object per line, objects of several \
+     lines as jq writes them, arrays) or YAML (as lxmon, lxc monitor and incus monitor print it). Of a recording that is \
+     cut off or damaged the whole events are printed, and each damage is reported with its line. A file that is something \
+     else, such as a compressed one, is an error that says what it is. An event that was recorded from several remotes is \
+     printed with the name of its own.",
+    "--since and --until take an RFC 3339 time; a date, or a date and a time, in the local time zone; a time of today, \
+     such as 14:00; or a duration, such as 2h, which is that long ago. Events without a readable timestamp are left out. \
+     Both are for --replay, as servers keep no events.",
+    "With --record the selected events are also appended to a file, which is made readable only for its owner. Each write \
+     has whole lines. Events that cannot be written, because the disk is full, are counted; once writing is possible \
+     again, the file gets a record of type gap in their place. SIGUSR1 opens the file again, for logrotate(8): \
+     postrotate pkill -USR1 -x lxmon.",
+    "Every selection option takes several values, separated by commas; \\, is a comma. In a value, * stands for any text, \
+     ? for one character, [a-c] for one of these and [!a-c] for another one, and {web,db} for each of the texts; a \
+     backslash takes the meaning from the character behind it. A value that is no pattern is an error that says where.",
     "A value of a selection option that starts with ! excludes. Values of one option are alternatives, different \
      options must all hold. An event without the field that a pattern asks for does not match, but events that belong \
      to no project pass --project, as they do on the server, unless they are log lines about another project.",
@@ -308,6 +323,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("lxmon -p --jq 'select($lxmon.duration_ms > 10000)'", "Operations that took longer than ten seconds."),
     ("lxmon --loglevel warning -t logging", "Warnings and errors of the server."),
     ("lxmon -f json > events.ndjson; lxmon --replay events.ndjson -p -i db1", "Record now, look later."),
+    (
+        "lxmon --replay events.ndjson.1 events.ndjson --since 14:00 --until 14:30 -a 'instance-{started,stopped}' -p",
+        "What happened to instances within half an hour, from the files of a rotated record.",
+    ),
+    ("zcat events.ndjson.gz | lxmon --replay - -p", "A record that was compressed."),
     ("lxmon unix:/var/lib/incus/unix.socket", "Follow the server of a socket, regardless of the configuration."),
     ("lxmon n1: n2: incus1: -A -p", "Three remote servers in one terminal."),
     ("lxmon --demo -p", "See what it looks like, with nothing installed."),

@@ -3,6 +3,8 @@
 pub(crate) mod actions;
 pub mod complete;
 pub(crate) mod generate;
+pub mod meant;
+mod moment;
 mod shells;
 mod values;
 
@@ -14,24 +16,25 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
+use self::moment::parse_moment;
 use self::values::{
-    LevelParser, parse_action, parse_command, parse_count, parse_duration, parse_expression, parse_pattern,
-    parse_pause, parse_size, parse_type,
+    LevelParser, parse_actions, parse_command, parse_count, parse_duration, parse_expression, parse_patterns,
+    parse_pause, parse_size, parse_timeout,
 };
-use crate::event::Level;
+use crate::event::{Level, Timestamp};
 use crate::render::Format;
 use crate::render::pretty::TimeStyle;
 
 /// Follow the events of LXD and Incus servers
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     name = "lxmon",
     version,
     max_term_width = 100,
     override_usage = "lxmon [OPTIONS] [REMOTE:]... [-- COMMAND [ARG]...]",
-    after_help = "Values of one option are alternatives, different options must all hold, and a value that starts \
-                  with '!' excludes.\nThe man page has examples, exit statuses and the files that are read: \
+    after_help = "Values of one option, separated by commas, are alternatives, different options must all hold, and a \
+                  value that starts with '!' excludes. GLOB knows *, ?, [a-c] and {web,db}.\nThe man page has examples, exit statuses and the files that are read: \
                   lxmon --man | man -l -"
 )]
 pub struct Cli {
@@ -44,32 +47,32 @@ pub struct Cli {
     pub command: Vec<OsString>,
 
     /// Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated
-    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_type, help_heading = "Select")]
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = parse_patterns, help_heading = "Select")]
     pub types: Vec<String>,
 
     /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only. @running and
     /// @stopped: also what is so already (--state)
-    #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_action, help_heading = "Select")]
+    #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_actions, help_heading = "Select")]
     pub actions: Vec<String>,
 
     /// Events about these instances
-    #[arg(short, long = "instance", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(short, long = "instance", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
     pub instances: Vec<String>,
 
     /// Path of what a lifecycle event happened to, such as '/1.0/networks/*'
-    #[arg(long = "source", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(long = "source", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
     pub sources: Vec<String>,
 
     /// Who asked for it: protocol/username, username, or address; 'none' if nobody did
-    #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
     pub requestors: Vec<String>,
 
     /// Cluster member that the event comes from
-    #[arg(long = "location", value_name = "GLOB", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(long = "location", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
     pub locations: Vec<String>,
 
     /// Project, such as web or 'web*'; repeatable [default: the remote's project, else 'default']
-    #[arg(long = "project", value_name = "NAME", value_parser = parse_pattern, help_heading = "Select")]
+    #[arg(long = "project", value_name = "NAME", value_parser = parse_patterns, help_heading = "Select")]
     pub projects: Vec<String>,
 
     /// Events of every project
@@ -122,7 +125,7 @@ pub struct Cli {
     pub count: Option<NonZeroU64>,
 
     /// Exit after this time: with status 124 if --count or COMMAND is given, else with 0
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Stop")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, help_heading = "Stop")]
     pub timeout: Option<Duration>,
 
     /// Exit 4 at the first failure about what --instance, --project and --location select, printed or not
@@ -175,9 +178,17 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Act")]
     pub record: Option<PathBuf>,
 
-    /// Read events from FILE, or '-', in place of a server
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["remotes", "demo"], help_heading = "Other sources")]
-    pub replay: Option<PathBuf>,
+    /// Read events from files, or '-', in place of a server: JSON, or YAML as lxmon, lxc and incus print it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, num_args = 1.., conflicts_with_all = ["remotes", "demo"], help_heading = "Other sources")]
+    pub replay: Vec<PathBuf>,
+
+    /// With --replay: events from this time on, such as 14:00, '2026-11-26 14:00', or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Other sources")]
+    pub since: Option<Timestamp>,
+
+    /// With --replay: events up to this time
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Other sources")]
+    pub until: Option<Timestamp>,
 
     /// Follow a built-in stand-in server that plays a session of a cluster
     #[arg(long, conflicts_with = "remotes", help_heading = "Other sources")]
@@ -212,7 +223,7 @@ pub struct Cli {
     pub ready_fd: Option<i32>,
 
     /// List the lifecycle actions: name, servers that have it, meaning, further context keys
-    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_delimiter = ',', value_parser = parse_pattern, help_heading = "Other")]
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = parse_patterns, help_heading = "Other")]
     pub list_actions: Option<Vec<String>>,
 
     /// Print the completions for a shell

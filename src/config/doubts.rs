@@ -2,13 +2,14 @@
 
 use super::{Config, projects};
 use crate::cli::{Cli, actions};
-use crate::event::Type;
 use crate::event::catalogue::{self, Action, Where};
-use crate::filter::{Named, excludes, is_glob, names_state, split_exclusion};
+use crate::event::{Timestamp, Type};
+use crate::filter::{Glob, Named, excludes, is_glob, names_state, split_exclusion};
 use crate::remote::{Flavour, Remote};
 use crate::report::suggest;
 use crate::source::Source;
 use crate::source::server::request::Projects;
+use crate::system::clock::local_now;
 
 /// Whatever is doubtful about the command line, as sentences.
 #[must_use]
@@ -21,7 +22,9 @@ pub(crate) fn doubts(cli: &Cli, config: &Config) -> Vec<String> {
     doubts.extend(cli.types.iter().filter_map(|kind| unknown_type(kind)));
     for glob in cli.actions.iter().filter(|action| !names_state(action)) {
         let (excludes, glob) = split_exclusion(glob);
-        let known: Vec<_> = catalogue::matching(glob).collect();
+        let pattern = Glob::new(glob).ok();
+        let is_match = |name: &str| pattern.as_ref().is_some_and(|pattern| pattern.matches(name));
+        let known: Vec<_> = catalogue::matching(is_match).collect();
         if known.is_empty() {
             doubts.push(unknown_action(glob));
         } else if !excludes {
@@ -31,6 +34,9 @@ pub(crate) fn doubts(cli: &Cli, config: &Config) -> Vec<String> {
     }
     doubts.extend(never_failed(cli));
     doubts.extend(never_state(cli));
+    if cli.since.is_some_and(|Timestamp(since)| local_now().timestamp_nanos_opt().is_some_and(|now| since > now)) {
+        doubts.push("--since is in the future, so no event is that new; a time of day is one of today".to_owned());
+    }
     doubts
 }
 

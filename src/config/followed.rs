@@ -4,6 +4,7 @@ use super::projects;
 use crate::cli::Cli;
 use crate::report::followed::{Followed, Server};
 use crate::source::Source;
+use crate::source::replay::Recording;
 use crate::source::server::request::Projects;
 
 /// What is followed.
@@ -17,8 +18,9 @@ pub(super) fn followed(cli: &Cli, source: &Source) -> Followed {
         (Projects::All, patterns) => Some(format!("projects {}", patterns.join(", "))),
     };
     match source {
-        Source::Replay(recording) => {
-            Followed { servers: Vec::new(), scope: format!("the recording {}", recording.name()) }
+        Source::Replay(recordings) => {
+            let names: Vec<_> = recordings.iter().map(Recording::name).collect();
+            Followed { servers: Vec::new(), scope: format!("the recording {}", names.join(", ")) }
         }
         Source::Demo => {
             let server = Server { name: "demo".into(), software: "LXD".into(), detail: None };

@@ -3,7 +3,9 @@
 
 mod doubts;
 mod followed;
+mod words;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
@@ -18,7 +20,7 @@ use unicode_width::UnicodeWidthStr as _;
 pub(crate) use self::doubts::doubts;
 use crate::cli::{Cli, When};
 use crate::event::{Level, Type};
-use crate::filter::{Filter, Selection, excludes, is_glob, names_state};
+use crate::filter::{Filter, Selection, excludes, is_glob, literal, names_state};
 use crate::remote::sockets::Socket;
 use crate::remote::{self, Flavour, Wanted};
 use crate::render::{Format, Surface, pretty, sanitize};
@@ -123,6 +125,7 @@ impl Config {
         // First, as every number that is not in use now is that of a file that we open.
         let ready = cli.ready_fd.map(Ready::new).transpose()?;
         let command = command(cli)?;
+        check_times(cli)?;
         let source = source(cli, environment)?;
         let format = format(cli, environment)?;
         let request = Request { types: types(cli), projects: projects(cli) };
@@ -211,19 +214,8 @@ fn command(cli: &Cli) -> Result<Option<CommandLine>, Fault> {
 }
 
 fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
-    if let Some(path) = &cli.replay {
-        let recording = Recording::new(path);
-        if recording.is_output() {
-            return Err(Fault::usage(format!("{}: it is the output too", recording.name()))
-                .hint("write to another file, and rename it afterwards")
-                .into());
-        }
-        if cli.record.as_ref().is_some_and(|record| recording.is_file(record)) {
-            return Err(Fault::usage(format!("{}: --replay and --record name the same file", recording.name()))
-                .hint("record into another file")
-                .into());
-        }
-        return Ok(Source::Replay(recording));
+    if !cli.replay.is_empty() {
+        return recordings(cli).map(Source::Replay);
     }
     if cli.demo {
         return Ok(Source::Demo);
@@ -239,8 +231,57 @@ fn source(cli: &Cli, environment: &Environment) -> anyhow::Result<Source> {
         force_local: cli.force_local,
         names_projects: projects(cli) != Projects::Default,
     };
+    words::check(&cli.remotes, environment)?;
     let remotes = remote::resolve(&wanted, environment)?;
     Ok(Source::Servers { remotes, cluster: cli.cluster })
+}
+
+/// The recordings to read.
+///
+/// # Errors
+/// One of them is also written to, or is not a file at all.
+fn recordings(cli: &Cli) -> anyhow::Result<Vec<Recording>> {
+    let recordings: Vec<_> = cli.replay.iter().map(|path| Recording::new(path)).collect();
+    for recording in &recordings {
+        let name = recording.name();
+        if let Some(word) = recording.remote_word() {
+            return Err(Fault::usage(format!("{word:?} is a remote, but --replay reads files in place of servers"))
+                .hint("leave out one of the two")
+                .into());
+        }
+        if recording.is_output() {
+            return Err(Fault::usage(format!("{name}: it is the output too"))
+                .hint("write to another file, and rename it afterwards")
+                .into());
+        }
+        if cli.record.as_ref().is_some_and(|record| recording.is_file(record)) {
+            return Err(Fault::usage(format!("{name}: --replay and --record name the same file"))
+                .hint("record into another file")
+                .into());
+        }
+    }
+    if recordings.iter().filter(|recording| **recording == Recording::Stdin).count() > 1 {
+        return Err(Fault::usage("--replay: standard input can be read once only").hint("give `-` once").into());
+    }
+    Ok(recordings)
+}
+
+/// # Errors
+/// A time is given for servers, which keep no events, or the times contradict each other.
+fn check_times(cli: &Cli) -> Result<(), Fault> {
+    let option = match (cli.since, cli.until) {
+        (Some(since), Some(until)) if since > until => {
+            return Err(Fault::usage("--since is later than --until: no event is in between").hint("swap them"));
+        }
+        (Some(_), _) => "--since",
+        (None, Some(_)) => "--until",
+        (None, None) => return Ok(()),
+    };
+    if cli.replay.is_empty() {
+        return Err(Fault::usage(format!("{option} is for recordings: servers keep no events that they have sent"))
+            .hint(format!("`lxmon --record FILE` records; then `lxmon --replay FILE {option} TIME`")));
+    }
+    Ok(())
 }
 
 /// Warnings about types that the socket of a guest does not send to a container (`lxd/devlxd.go` of LXD). The agent of
@@ -309,6 +350,8 @@ fn selection(cli: &Cli, format: Format, source: &Source) -> Selection {
         loglevel: cli.loglevel.or((format == Format::Pretty).then_some(Level::Info)),
         failed: cli.failed,
         fail_fast: cli.fail_fast,
+        since: cli.since,
+        until: cli.until,
         expects_all_log_lines: asks_for_logs && wants_all_levels && remotes.len() == 1 && !cli.cluster,
     }
 }
@@ -355,14 +398,15 @@ fn types(cli: &Cli) -> Vec<String> {
         return Vec::new();
     }
     let [lifecycle, operation, state] = [Type::Lifecycle, Type::Operation, Type::State].map(Type::name);
-    let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).cloned().collect();
+    let types: Vec<_> = cli.types.iter().filter(|kind| !excludes(kind)).collect();
     let asks_for_actions = cli.actions.iter().any(|action| !excludes(action));
     if types.iter().any(|kind| is_glob(kind)) {
         Vec::new()
     } else if types.is_empty() && asks_for_actions {
         vec![lifecycle.to_owned()]
     } else if wants_state(cli) && !types.is_empty() {
-        let mut asked: Vec<_> = types.into_iter().filter(|kind| kind != state).collect();
+        let named = types.into_iter().filter_map(|kind| literal(kind)).map(Cow::into_owned);
+        let mut asked: Vec<_> = named.filter(|kind| kind != state).collect();
         if asked.is_empty() && !asks_for_actions {
             asked.push(operation.to_owned());
         }
@@ -371,7 +415,7 @@ fn types(cli: &Cli) -> Vec<String> {
         }
         asked
     } else {
-        types
+        types.into_iter().filter_map(|kind| literal(kind)).map(Cow::into_owned).collect()
     }
 }
 
@@ -380,7 +424,9 @@ fn projects(cli: &Cli) -> Projects {
     match &cli.projects[..] {
         [] if cli.all_projects => Projects::All,
         [] => Projects::Default,
-        [project] if !excludes(project) && !is_glob(project) => Projects::One(project.clone()),
+        [project] if !excludes(project) => {
+            literal(project).map_or(Projects::All, |name| Projects::One(name.into_owned()))
+        }
         _ => Projects::All,
     }
 }

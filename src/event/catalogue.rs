@@ -3,8 +3,6 @@
 //! Source of the names, the context keys and the servers: LXD's `lxd/lifecycle` and Incus' `internal/server/lifecycle`,
 //! main branches of August 2026, and LXD's events documentation. Actions that only older servers send are not listed.
 
-use wildmatch::WildMatch;
-
 /// Which servers send an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
@@ -31,10 +29,9 @@ pub(crate) struct Action {
     pub context: &'static [&'static str],
 }
 
-/// The actions that match a glob.
-pub(crate) fn matching(glob: &str) -> impl Iterator<Item = &'static Action> {
-    let glob = WildMatch::new(glob);
-    ACTIONS.iter().filter(move |action| glob.matches(action.name))
+/// The actions whose names are wanted.
+pub(crate) fn matching(is_wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static Action> {
+    ACTIONS.iter().filter(move |action| is_wanted(action.name))
 }
 
 impl Where {

@@ -279,6 +279,17 @@ impl Event {
         self.remote
     }
 
+    /// The remote that the event names itself, if it is one that lxmon has recorded. Not to be called on a stripped event.
+    #[must_use]
+    pub(crate) fn recorded_remote(&self) -> Option<Text<'_>> {
+        self.envelope.has_remote.then(|| self.root().get_text(REMOTE))?.filter(|name| !name.raw.is_empty())
+    }
+
+    /// Changes the remote that the event came from.
+    pub(crate) fn set_remote(&mut self, remote: RemoteId) {
+        self.remote = remote;
+    }
+
     /// Whether the event has a member `remote` of its own. With several remotes it could be mistaken for the member of
     /// that name that lxmon adds.
     #[must_use]

@@ -1,22 +1,26 @@
 //! Decides which events are printed. The metadata of an event is read only if an option needs it.
 
 mod actions;
+mod glob;
 mod instances;
 mod patterns;
 mod predicates;
 mod requestors;
+mod values;
 
 use log::warn;
 
 use self::actions::Actions;
 pub(crate) use self::actions::{Named, names_state};
+pub(crate) use self::glob::{Glob, literal};
 use self::instances::Instances;
 pub(crate) use self::instances::each_instance;
 pub(crate) use self::patterns::{Patterns, split_exclusion};
 pub use self::patterns::{excludes, is_glob};
 use self::predicates::Predicate;
 use self::requestors::Requestors;
-use crate::event::{Event, Fate, Level};
+pub(crate) use self::values::values;
+use crate::event::{Event, Fate, Level, Timestamp};
 
 /// The values of the options that select events. An event must satisfy each option that has values.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +47,10 @@ pub struct Selection {
     pub failed: bool,
     /// `--fail-fast`
     pub fail_fast: bool,
+    /// `--since`
+    pub since: Option<Timestamp>,
+    /// `--until`
+    pub until: Option<Timestamp>,
     /// Whether the log lines of one cluster member may be taken for those of all members.
     pub expects_all_log_lines: bool,
 }
@@ -82,6 +90,10 @@ impl Filter {
         };
         // Cheap conditions come first: once one fails, the others are not evaluated.
         let predicates = [
+            (selection.since.is_some() || selection.until.is_some()).then(|| {
+                let [first, last] = [selection.since, selection.until];
+                Predicate::Time(first.unwrap_or(Timestamp(i64::MIN))..=last.unwrap_or(Timestamp(i64::MAX)))
+            }),
             of(&selection.types, Predicate::Type),
             of(&selection.projects, Predicate::Project),
             of(&selection.locations, Predicate::Location),

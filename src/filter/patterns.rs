@@ -1,6 +1,6 @@
 //! The patterns of one selection option: globs of which one must match, and globs that exclude.
 
-use wildmatch::WildMatch;
+use super::glob::{Glob, literal};
 
 /// The prefix of a value that excludes.
 const EXCLUDE: char = '!';
@@ -19,24 +19,26 @@ pub(crate) fn split_exclusion(value: &str) -> (bool, &str) {
 /// Whether a value of a selection option contains a wildcard.
 #[must_use]
 pub fn is_glob(value: &str) -> bool {
-    value.contains(['*', '?'])
+    literal(value).is_none()
 }
 
 /// The globs of one option.
 #[derive(Debug)]
 pub(crate) struct Patterns {
-    include: Vec<WildMatch>,
-    exclude: Vec<WildMatch>,
+    include: Vec<Glob>,
+    exclude: Vec<Glob>,
 }
 
 impl Patterns {
-    /// The patterns for these values. Values that start with `!` exclude.
+    /// The patterns for these values. Values that start with `!` exclude. One that cannot be compiled, which the command
+    /// line refuses ([`super::values`]), stands for itself.
     pub(crate) fn new(values: &[String]) -> Self {
         let globs = |excluding: bool| {
             values
                 .iter()
                 .filter(move |value| excludes(value) == excluding)
-                .map(|value| WildMatch::new(split_exclusion(value).1))
+                .map(|value| split_exclusion(value).1)
+                .map(|pattern| Glob::new(pattern).unwrap_or_else(|_| Glob::of_text(pattern)))
                 .collect()
         };
         Self { include: globs(false), exclude: globs(true) }

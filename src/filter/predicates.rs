@@ -1,10 +1,12 @@
 //! The conditions of a selection: one variant for each option.
 
+use std::ops::RangeInclusive;
+
 use super::actions::Actions;
 use super::patterns::Patterns;
 use super::requestors::Requestors;
 use crate::event::json::Text;
-use crate::event::{Event, Level};
+use crate::event::{Event, Level, Timestamp};
 
 /// One condition that an event must meet.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) enum Predicate {
     Requestor(Requestors),
     /// `--failed`
     Failed,
+    /// `--since` and `--until`: the timestamp of the event.
+    Time(RangeInclusive<Timestamp>),
 }
 
 impl Predicate {
@@ -51,6 +55,7 @@ impl Predicate {
             Self::Source(patterns) => has_source(event, patterns),
             Self::Requestor(requestors) => requestors.admit(event),
             Self::Failed => event.failure().is_some(),
+            Self::Time(times) => event.timestamp().is_some_and(|time| times.contains(&time)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `--requestor`: who asked for what an event reports, or that nobody did.
 
+use std::net::SocketAddrV6;
+
 use super::patterns::{Patterns, split_exclusion};
 use crate::event::Event;
 
@@ -14,10 +16,21 @@ pub(super) struct Requestors {
     excludes_nobody: bool,
 }
 
+/// An IPv6 address with a port begins with a bracket, which is no set then.
+fn address(value: String) -> String {
+    let (excludes, pattern) = split_exclusion(&value);
+    match (pattern.parse::<SocketAddrV6>(), excludes) {
+        (Ok(_), true) => format!(r"!\{pattern}"),
+        (Ok(_), false) => format!(r"\{pattern}"),
+        (Err(_), _) => value,
+    }
+}
+
 impl Requestors {
     pub(super) fn new(values: &[String]) -> Self {
         let (nobody, patterns): (Vec<_>, Vec<_>) =
             values.iter().cloned().partition(|value| split_exclusion(value).1 == NOBODY);
+        let patterns: Vec<_> = patterns.into_iter().map(address).collect();
         Self {
             patterns: Patterns::new(&patterns),
             includes_nobody: nobody.iter().any(|value| !split_exclusion(value).0),

@@ -142,7 +142,11 @@ impl Deliver {
     /// # Errors
     /// The reason, when nothing more is to be rendered.
     pub(crate) fn render(&mut self, batch: &mut Batch, may_wait: bool) -> Result<(), Stop> {
-        let Batch { prepared, tapes } = batch;
+        let Batch { prepared, tapes, names } = batch;
+        for name in names.drain(..) {
+            self.sinks.iter_mut().for_each(|sink| sink.add_remote(&name));
+            self.names.push(name);
+        }
         for one in prepared.drain(..) {
             if self.has_enough() {
                 continue;

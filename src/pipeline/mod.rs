@@ -21,6 +21,7 @@ mod endings;
 mod known;
 pub(crate) mod prepare;
 mod reactions;
+mod recorded;
 mod screen;
 mod status;
 mod threads;

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use super::dedup::Dedup;
 use super::known::{Known, Printed};
+use super::recorded::RecordedRemotes;
 use super::window::{Held, Window};
 use crate::event::gap::Gap;
 use crate::event::json::Tape;
 use crate::event::message::{Block, Memory};
 use crate::event::{Event, Fate, Malformed, Message, RemoteId};
 use crate::filter::Filter;
-use crate::queue::{Feed, Item, Stage};
+use crate::queue::{Feed, Item, Lines, Stage};
 use crate::transform::Transform;
 
 /// A batch with this many bytes of text is full.
@@ -32,8 +33,8 @@ pub(crate) enum Prepared {
     Event(Event),
     /// A gap: events are missing here.
     Gap(Gap),
-    /// A message that is not an event; if it is from a recording, with the number of its line.
-    Malformed(RemoteId, Option<u64>, Malformed, Message),
+    /// A message that is not an event; if it is from a recording, with the file and the number of its line.
+    Malformed(RemoteId, Option<(Arc<str>, u64)>, Malformed, Message),
     /// A number of binary messages, which events never are.
     Binary(RemoteId, u64),
 }
@@ -45,14 +46,16 @@ pub(crate) struct Batch {
     pub prepared: Vec<Prepared>,
     /// The tapes of written events.
     pub tapes: Vec<Tape>,
+    /// The names of further remotes, of which the items are the first.
+    pub names: Vec<String>,
 }
 
 /// Where a block comes from.
 enum Origin {
     /// A server: its connection, and the time of arrival.
     Server(Feed, Instant),
-    /// A recording: the line number of the first message.
-    Recording(u64),
+    /// A recording: where the messages stand in it.
+    Recording(Lines),
 }
 
 /// Whether no other connection has sent the event. Always true without `dedup`.
@@ -82,6 +85,7 @@ pub(crate) struct Steps {
 #[derive(Debug)]
 pub(crate) struct Prepare {
     steps: Steps,
+    recorded: RecordedRemotes,
     window: Window,
     /// The maximum memory use outside of the queue, in bytes. Beyond it, events are released from the window early.
     max_held: usize,
@@ -104,6 +108,7 @@ impl Prepare {
     pub(crate) fn new(steps: Steps, window: Window, max_held: usize, memory: Arc<Memory>) -> Self {
         Self {
             steps,
+            recorded: RecordedRemotes::default(),
             window,
             max_held,
             memory,
@@ -129,8 +134,8 @@ impl Prepare {
                     self.window.advance(complete_by);
                 }
             }
-            Item::Lines(first, block) => {
-                self.decode(&block, &Origin::Recording(first));
+            Item::Recorded(lines, block) => {
+                self.decode(&block, &Origin::Recording(lines));
                 for event in self.wanted.drain(..) {
                     self.window.push(event, None);
                 }
@@ -201,16 +206,17 @@ impl Prepare {
 
     /// Decodes and filters the messages of a block, and puts those that pass and are no doubles into `wanted`.
     fn decode(&mut self, block: &Arc<Block>, origin: &Origin) {
-        let (remote, first_line) = match origin {
+        let (remote, lines) = match origin {
             Origin::Server(Feed { remote, .. }, _) => (*remote, None),
-            Origin::Recording(first) => (RemoteId::default(), Some(*first)),
+            Origin::Recording(lines) => (RemoteId::default(), Some(lines)),
         };
         let mut kept = 0;
         for index in 0..block.len() {
-            if first_line.is_some() && block.text(index).trim_ascii().is_empty() {
-                continue;
+            let mut decoded = Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default());
+            if let (Some(_), Ok(event)) = (lines, &mut decoded) {
+                self.batch.names.extend(self.recorded.assign(event));
             }
-            match Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default()) {
+            match decoded {
                 Ok(mut event) => {
                     // Also from events that are not selected.
                     if let Some(known) = &mut self.steps.known {
@@ -228,7 +234,7 @@ impl Prepare {
                     }
                 }
                 Err(rejected) => {
-                    let line = first_line.map(|first| first + index as u64);
+                    let line = lines.map(|lines| (Arc::clone(&lines.file), lines.numbers[index]));
                     // The message goes into the batch directly, as the window only sorts events.
                     let message = rejected.message;
                     self.batch_bytes += message.byte_len() + size_of::<Prepared>();

@@ -220,7 +220,7 @@ fn name_of(word: &str) -> Result<&str, Fault> {
     match word.split_once(':') {
         Some(("", _)) => Err(Fault::usage(format!("{shown:?} names no remote")).hint("write NAME: or unix:PATH")),
         Some((name, "")) => Ok(name),
-        Some((_, rest)) if rest.starts_with("//") || word.contains('@') => {
+        Some((host, rest)) if rest.starts_with("//") || word.contains('@') || is_host_and_port(host, rest) => {
             Err(Fault::usage(format!("{shown:?} is an address, not a remote"))
                 .hint("`lxc remote add NAME ADDRESS` gives it a name; then write NAME:"))
         }
@@ -229,6 +229,12 @@ fn name_of(word: &str) -> Result<&str, Fault> {
         None => Err(Fault::usage(format!("{shown:?} is not a remote: its name ends with a colon"))
             .hint(format!("did you mean `lxmon {shown}:`?"))),
     }
+}
+
+/// Whether `host:rest` is an address rather than a remote and an instance.
+fn is_host_and_port(host: &str, rest: &str) -> bool {
+    let is_port = rest.bytes().all(|byte| byte.is_ascii_digit());
+    host.starts_with('[') || is_port && (host.contains('.') || host == "localhost")
 }
 
 fn unix(word: &str, path: &str, flavour: Option<Flavour>, environment: &Environment) -> Result<Remote, Fault> {

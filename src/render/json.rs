@@ -40,6 +40,11 @@ impl Json {
             }
         } else if let Some(remote) = remote {
             if event.names_a_remote() {
+                if begins_with_remote(&text, remote) {
+                    self.push_line(event, &text, out);
+                    out.push(b'\n');
+                    return;
+                }
                 text = Cow::Owned(without_remote(&text));
             }
             out.extend_from_slice(b"{\"remote\":");
@@ -101,6 +106,13 @@ impl Json {
             }
         }
     }
+}
+
+/// Whether the object `text` begins as this renderer begins it, as the events of a recording do. Names that need escapes
+/// are left to the general way.
+fn begins_with_remote(text: &str, remote: &str) -> bool {
+    let name = text.strip_prefix("{\"remote\":\"").and_then(|rest| rest.strip_prefix(remote));
+    name.is_some_and(|rest| rest.starts_with('"')) && !remote.contains(['"', '\\'])
 }
 
 /// Returns the object `text` without its members `remote`, even if their key has escapes: of duplicate keys, JSON

@@ -1,5 +1,7 @@
 //! Counts messages that are not events. The first of each kind is reported with an excerpt.
 
+use std::sync::Arc;
+
 use log::warn;
 
 use crate::event::json::JsonError;
@@ -59,11 +61,12 @@ impl Skipped {
         Self { names, hides, counts: Vec::new() }
     }
 
-    /// Counts a message that is not an event. For a recording, each such line is reported with its number instead.
-    pub(crate) fn malformed(&mut self, remote: RemoteId, line: Option<u64>, why: Malformed, text: &str) {
+    /// Counts a message that is not an event. For a recording, each such line is reported with the file and its number
+    /// instead.
+    pub(crate) fn malformed(&mut self, remote: RemoteId, line: Option<(Arc<str>, u64)>, why: Malformed, text: &str) {
         let excerpt = if self.hides { String::new() } else { format!(": {}", excerpt(text)) };
-        if let Some(number) = line {
-            warn!("{}: line {number}: {why}; skipped{excerpt}", self.name(remote));
+        if let Some((file, number)) = line {
+            warn!("{file}: line {number}: {why}; skipped{excerpt}");
         } else if self.count(remote, Class::of(why), 1) == 1 {
             warn!("{}: skipped a message that is {why}{excerpt}", self.name(remote));
         }

@@ -80,13 +80,18 @@ fn fault(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
 
-/// Prints clap's error about the command line in the same form as other errors.
+/// Prints clap's error about the command line in the same form as other errors. `hint` says better than clap what was
+/// meant.
 #[must_use]
-pub fn misuse(error: &clap::Error) -> Exit {
+pub fn misuse(error: &clap::Error, hint: Option<&str>) -> Exit {
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n");
     let what = paragraphs.next().unwrap_or_default().strip_prefix("error: ").unwrap_or(&text);
     say(&format!("lxmon: {}", what.split_whitespace().collect::<Vec<_>>().join(" ")));
+    if let Some(hint) = hint {
+        say(&format!("hint: {hint}"));
+        return Exit::Usage;
+    }
     let tips = paragraphs.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("tip: "));
     // Omit clap's tip `use '-- VALUE'`: what stands behind `--` is a command here.
     for tip in tips.filter(|tip| !tip.contains("use '--")) {

@@ -19,7 +19,7 @@ use self::exec::Exec;
 use self::printer::Printer;
 use self::recorder::Recorder;
 use self::stdout::Flushed;
-use crate::event::Event;
+use crate::event::{Event, RemoteId};
 
 /// One destination of events.
 pub(crate) enum Sink {
@@ -53,6 +53,16 @@ impl Sink {
             Self::Print(printer) => printer.gap(record),
             Self::Record(recorder) => recorder.record(record),
             Self::Exec(exec) => exec.gap(record),
+        }
+    }
+
+    /// Adds a remote, which an event of a recording names for the first time.
+    pub(crate) fn add_remote(&mut self, name: &str) {
+        match self {
+            Self::Print(printer) => printer.add_remote(name),
+            Self::Record(recorder) => recorder.add_remote(name),
+            // The name is in the text of the event.
+            Self::Exec(_) => {}
         }
     }
 
@@ -113,6 +123,12 @@ impl Sink {
             Self::Exec(exec) => exec.finish(),
         }
     }
+}
+
+/// The name of a remote if it is written with each event: where there are several, and it has a name.
+fn shown_name(names: &[String], RemoteId(number): RemoteId) -> Option<&str> {
+    let name = names.get(usize::from(number)).filter(|name| names.len() > 1 && !name.is_empty());
+    name.map(String::as_str)
 }
 
 /// The state that the writing thread shares with the thread that ends the program: what has been written, and when to

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::Flow;
 use super::stdout::{Flushed, Stdout};
 use super::terminal::{Redraw, Rows};
-use crate::event::{Event, RemoteId};
+use super::{Flow, shown_name};
+use crate::event::Event;
 use crate::render::{Renderer, Surface};
 use crate::system::terminal;
 
@@ -35,6 +35,11 @@ impl Printer {
     pub(crate) fn new(renderer: Renderer, names: Vec<String>, gap_events: bool, flow: Arc<Flow>) -> io::Result<Self> {
         let stdout = Stdout::new(flow)?;
         Ok(Self { renderer, stdout, names, gap_events, only_counts: false, resized: None, rows: None })
+    }
+
+    /// Adds a remote.
+    pub(crate) fn add_remote(&mut self, name: &str) {
+        self.names.push(name.to_owned());
     }
 
     /// Makes lines follow the width of the terminal.
@@ -81,9 +86,8 @@ impl Printer {
             _ => b"",
         };
         self.stdout.buffer().extend_from_slice(before);
-        let RemoteId(number) = event.remote();
-        let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
-        self.renderer.render(event, remote.map(String::as_str), self.stdout.buffer());
+        let remote = shown_name(&self.names, event.remote());
+        self.renderer.render(event, remote, self.stdout.buffer());
         // Not every event has a line.
         if !before.is_empty() && self.stdout.buffer().len() == before.len() {
             self.stdout.buffer().clear();

@@ -12,6 +12,7 @@ use log::warn;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::shown_name;
 use super::stdout::Flushed;
 use crate::event::gap::{End, Gap, timestamp_of};
 use crate::event::json::Tape;
@@ -77,11 +78,16 @@ impl Recorder {
         })
     }
 
+    /// Adds a remote.
+    pub(crate) fn add_remote(&mut self, name: &str) {
+        self.names.push(name.to_owned());
+        self.last_lines.push(Vec::new());
+    }
+
     /// Adds an event, or a record that lxmon itself has made.
     pub(crate) fn record(&mut self, event: &Event) {
-        let RemoteId(number) = event.remote();
-        let remote = if self.names.len() > 1 { self.names.get(usize::from(number)) } else { None };
-        self.json.render(event, remote.map(String::as_str), &mut self.buffer);
+        let remote = shown_name(&self.names, event.remote());
+        self.json.render(event, remote, &mut self.buffer);
         self.lines.push((self.buffer.len(), event.remote()));
     }
 

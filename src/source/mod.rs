@@ -23,19 +23,21 @@ pub(crate) enum Source {
         /// `--cluster`: whether all members of each server's cluster are followed.
         cluster: bool,
     },
-    /// A recording.
-    Replay(Recording),
+    /// Recordings, which are read one after the other.
+    Replay(Vec<Recording>),
     /// The built-in demonstration.
     Demo,
 }
 
 impl Source {
-    /// The names of the remotes in notices and events, indexed by [`RemoteId`](crate::event::RemoteId).
+    /// The names of the remotes in notices and events, indexed by [`RemoteId`](crate::event::RemoteId). An event of a
+    /// remote without a name, such as one of a recording, is printed without it.
     #[must_use]
     pub(crate) fn remote_names(&self) -> Vec<String> {
         match self {
             Self::Servers { remotes, .. } => remotes.iter().map(|remote| remote.name.clone()).collect(),
-            Self::Replay(recording) => vec![recording.name()],
+            // The recorded events may have other ones, by which they were recorded.
+            Self::Replay(_) => vec![String::new()],
             Self::Demo => vec!["demo".into()],
         }
     }
@@ -55,7 +57,7 @@ impl Source {
     /// Whether the source is a recording whose next line can take long to arrive.
     #[must_use]
     pub(crate) fn may_rest(&self) -> bool {
-        matches!(self, Self::Replay(recording) if !recording.is_regular_file())
+        matches!(self, Self::Replay(recordings) if recordings.iter().any(|recording| !recording.is_regular_file()))
     }
 
     /// What the followed servers run, as far as they say so soon after one of them is followed.
@@ -77,11 +79,11 @@ impl Source {
     pub(crate) async fn read(&self, connecting: &Connecting, queue: &Arc<Queue>) -> anyhow::Result<()> {
         match self {
             Self::Servers { remotes, cluster } => server::follow_all(remotes, *cluster, connecting, queue).await,
-            Self::Replay(recording) => {
+            Self::Replay(recordings) => {
                 connecting.live.report();
                 // Lets those who wait for that act, as a short recording may end at once.
                 tokio::task::yield_now().await;
-                recording.run(Arc::clone(queue)).await
+                replay::run(recordings, Arc::clone(queue)).await
             }
             Self::Demo => demo::follow(connecting, queue).await,
         }

@@ -1,0 +1,101 @@
+//! A file that is read with blocking reads, and what has been read of it and is still needed.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+
+/// The read size in bytes.
+pub(super) const READ: usize = 128 << 10;
+
+/// The byte order mark, which some editors write at the start of a file.
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// An open recording.
+#[derive(Debug)]
+pub(super) struct Input {
+    file: File,
+    buffer: Vec<u8>,
+    /// Where the unconsumed data begins and ends in the buffer.
+    start: usize,
+    end: usize,
+    /// The number of bytes at the start of the data that are known to have no line break.
+    searched: usize,
+}
+
+impl Input {
+    pub(super) fn new(file: File) -> Self {
+        Self { file, buffer: Vec::new(), start: 0, end: 0, searched: 0 }
+    }
+
+    /// The data that has been read and not been consumed.
+    #[must_use]
+    pub(super) fn data(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Reads more behind the data. Returns whether there was more.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the data needs more memory than there is.
+    pub(super) fn fill(&mut self) -> io::Result<bool> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let room = READ.max(self.end);
+        if self.end + READ / 2 > self.buffer.len() {
+            self.buffer.try_reserve_exact(self.end + room - self.buffer.len())?;
+            self.buffer.resize(self.end + room, 0);
+        } else if self.buffer.len() > 4 * READ && self.end < READ {
+            // Free the memory of an unusually long message.
+            self.buffer.truncate(2 * READ);
+            self.buffer.shrink_to_fit();
+        }
+        loop {
+            match self.file.read(&mut self.buffer[self.end..]) {
+                Ok(length) => {
+                    self.end += length;
+                    return Ok(length > 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The end of the first line of the data, behind its line break. `None` if that has not been read yet.
+    pub(super) fn line_end(&mut self) -> Option<usize> {
+        let searched = self.searched;
+        let found = memchr::memchr(b'\n', &self.data()[searched..]).map(|at| searched + at + 1);
+        self.searched = found.map_or(self.end - self.start, |_| 0);
+        found
+    }
+
+    /// The same for the line that begins at the offset `from`.
+    pub(super) fn line_end_from(&self, from: usize) -> Option<usize> {
+        memchr::memchr(b'\n', &self.data()[from..]).map(|at| from + at + 1)
+    }
+
+    /// Removes the first `length` bytes of the data.
+    pub(super) fn consume(&mut self, length: usize) {
+        self.start += length;
+        self.searched = self.searched.saturating_sub(length);
+    }
+
+    /// Removes everything up to the next line break, and that too. Returns false if the file ends before.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn skip_line(&mut self) -> io::Result<bool> {
+        loop {
+            let length = self.data().len();
+            if let Some(end) = self.line_end() {
+                self.consume(end);
+                return Ok(true);
+            }
+            self.consume(length);
+            if !self.fill()? {
+                return Ok(false);
+            }
+        }
+    }
+}
