@@ -210,6 +210,11 @@ fn what_is_cut_off_is_told_once_and_the_rest_is_replayed() {
         ),
         ("jq", half(&[pretty(0), pretty(1), pretty(2)].join("\n")), "line 21: not JSON (it ends too early); skipped"),
         ("jq, within", format!("{}\n{}\n{}\n", pretty(0), &pretty(2)[..60], pretty(1)), "line 11: not JSON"),
+        (
+            "jq, within, outside of a text",
+            format!("{}\n{}\n{}\n", pretty(0), pretty(2).split_inclusive('{').take(2).collect::<String>(), pretty(1)),
+            "line 11: not JSON",
+        ),
         ("an array", format!("[{},\n{}", numbered(0), numbered(1)), "line 2: the recording is cut off here"),
         (
             "an array, behind a comma",
