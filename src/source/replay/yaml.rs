@@ -14,6 +14,9 @@ use super::input::Input;
 use crate::event::Type;
 use crate::event::message::MAX_MESSAGE;
 
+/// How many keys of a document are remembered. An event has seven at most.
+const MAX_KEYS: usize = 64;
+
 /// Queues all documents.
 ///
 /// # Errors
@@ -190,6 +193,8 @@ impl Document {
             if self.is_followed_by(key, is_marked) {
                 return Step::Begin;
             }
+            // The last one is always kept, for the order.
+            self.keys.truncate(MAX_KEYS - 1);
             self.keys.push(key.to_vec());
         }
         if self.keeps_from.is_none_or(|outer| indent <= outer) {
