@@ -5,7 +5,7 @@ use chrono::{Datelike as _, NaiveDateTime, Timelike as _};
 use super::super::simd;
 use super::line::Cell;
 use super::text::Ellipsis;
-use crate::event::json::{Content, Text, Value};
+use crate::event::json::{Content, Escapes, Text, Value};
 
 /// Appends a time such as `14:03:07.412`. Written by hand because chrono would parse the format string for every event.
 pub(super) fn clock(text: &mut Vec<u8>, time: NaiveDateTime, is_brief: bool) {
@@ -91,43 +91,78 @@ impl Cell {
     /// Appends a text in which each run of white space that has a line break is one space, as in the servers' dumps of
     /// JSON.
     pub(super) fn push_in_one_line(&mut self, text: Text<'_>) {
-        if !text.is_escaped() || !text.raw.contains("\\n") {
+        if !text.is_escaped() {
             return self.push_text(Some(text));
         }
-        let (mut rest, mut from) = (text.raw, 0);
-        while let Some(at) = rest[from..].find("\\n").map(|at| from + at) {
-            if !is_escape(rest, at) {
-                from = at + 2;
+        if text.escapes <= Escapes::Control && simd::is_usual(text.raw.as_bytes()) {
+            return push_escaped_in_one_line(&mut self.text, text.raw);
+        }
+        let text = text.cow();
+        let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t', '\r'])).filter(|line| !line.is_empty());
+        for (at, line) in lines.enumerate() {
+            self.push(if at > 0 { " " } else { "" });
+            self.push(line);
+        }
+    }
+}
+
+/// Appends what [`sanitize::push_escaped`](super::super::sanitize) would for `raw`, with one space for each run of white
+/// space that has a line break.
+fn push_escaped_in_one_line(out: &mut Vec<u8>, raw: &str) {
+    let bytes = raw.as_bytes();
+    // What is before `clean` has been appended; `white` is where white space begins that may be dropped.
+    let (mut clean, mut at, mut white) = (0, 0, None);
+    while let Some(byte) = bytes.get(at) {
+        let escape = bytes.get(at + 1).filter(|_| *byte == b'\\');
+        let control: &[u8] = match (byte, escape) {
+            (b' ', _) => {
+                white.get_or_insert(at);
+                at += 1;
                 continue;
             }
-            self.push_text(Some(Text { raw: trim_end(&rest[..at]), ..text }));
-            rest = &rest[at + 2..];
-            from = 0;
-            while let Some(more) =
-                [" ", "\\n", "\\t", "\\r"].iter().find_map(|white_space| rest.strip_prefix(white_space))
-            {
-                rest = more;
+            (_, Some(b'r' | b't')) => {
+                white.get_or_insert(at);
+                at += 2;
+                continue;
             }
-            self.separate(if rest.is_empty() { "" } else { " " });
-        }
-        self.push_text(Some(Text { raw: rest, ..text }));
+            (_, None) => {
+                white = None;
+                at += 1;
+                continue;
+            }
+            (_, Some(b'n')) => {
+                out.extend_from_slice(&bytes[clean..white.take().unwrap_or(at)]);
+                at += 2;
+                while let Some(length) = white_space(&bytes[at..]) {
+                    at += length;
+                }
+                clean = at;
+                if at < bytes.len() && out.last().is_some_and(|last| *last != b' ') {
+                    out.push(b' ');
+                }
+                continue;
+            }
+            (_, Some(b'b')) => b"\\x08",
+            (_, Some(b'f')) => b"\\x0c",
+            // The escaped character stands for itself.
+            (_, Some(_)) => b"",
+        };
+        out.extend_from_slice(&bytes[clean..at]);
+        out.extend_from_slice(control);
+        clean = if control.is_empty() { at + 1 } else { at + 2 };
+        white = None;
+        at += 2;
     }
+    out.extend_from_slice(&bytes[clean..]);
 }
 
-/// A part of a JSON string without the white space at its end.
-fn trim_end(mut raw: &str) -> &str {
-    loop {
-        let shorter = [" ", "\\t", "\\r"].iter().find_map(|white_space| raw.strip_suffix(white_space));
-        match shorter.filter(|shorter| raw.ends_with(' ') || is_escape(raw, shorter.len())) {
-            Some(shorter) => raw = shorter,
-            None => return raw,
-        }
+/// The length of the white space at the beginning of a JSON string, if there is one.
+fn white_space(raw: &[u8]) -> Option<usize> {
+    match raw {
+        [b' ', ..] => Some(1),
+        [b'\\', b'n' | b'r' | b't', ..] => Some(2),
+        _ => None,
     }
-}
-
-/// Whether the backslash at `at` of a JSON string begins an escape, and is not the end of one.
-fn is_escape(raw: &str, at: usize) -> bool {
-    raw.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
 }
 
 #[cfg(test)]
@@ -142,6 +177,8 @@ mod tests {
             (r#""\n\tone\ttwo""#, r"one\ttwo"),
             (r#""C:\\new\\n""#, r"C:\new\n"),
             (r#""a\\\nb""#, r"a\ b"),
+            (r#""a\b \n\f\nb\u0001""#, r"a\x08 \x0c b\x01"),
+            (r#""a\b \n\f\nb""#, r"a\x08 \x0c b"),
         ] {
             let event = crate::event::event(&format!(r#"{{"type":"x","metadata":{json}}}"#));
             let mut cell = Cell::default();

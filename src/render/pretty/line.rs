@@ -7,7 +7,7 @@ use owo_colors::Style;
 use super::super::{sanitize, simd, theme};
 use super::columns::{GAP, Layout};
 use super::glyph::Glyph;
-use super::text::{Cut, Ellipsis, as_text, cut_end, cut_middle, split_line, width_of};
+use super::text::{Cut, Ellipsis, as_text, cut_end, cut_middle, cut_parts, split_line, width_of};
 use crate::event::json::{Escapes, Text};
 
 /// The minimum width of a part that is cut. A part that would be shorter is left out, as it would be of no use.
@@ -160,7 +160,7 @@ impl Line {
             }
             Form::Message => {
                 pen.cut(&self.what);
-                pen.cut(&self.extra);
+                pen.cut_parts(&self.extra);
                 Rest::default()
             }
             Form::Sentence => {
@@ -168,7 +168,7 @@ impl Line {
                 let mut rest = Rest { text, style: self.what.style, has_reason: true };
                 if text.is_empty() {
                     rest.has_reason = !self.joins_reason(&mut pen);
-                    pen.cut(&self.extra);
+                    pen.cut_parts(&self.extra);
                 }
                 rest
             }
@@ -196,7 +196,7 @@ impl Line {
         } else {
             pen.cut(&self.detail);
             rest.has_reason = !self.joins_reason(pen);
-            pen.cut(&self.extra);
+            pen.cut_parts(&self.extra);
         }
         rest
     }
@@ -298,6 +298,15 @@ impl Pen<'_> {
             }
         }
         self.space(GAP);
+    }
+
+    /// Writes the parts of a cell that fit, with a gap behind it.
+    fn cut_parts(&mut self, cell: &Cell) {
+        if let Some(room) = self.room() {
+            self.put(cut_parts(cell.text(), room, self.ellipsis), cell.style);
+        } else {
+            self.cut(cell);
+        }
     }
 
     /// Writes the reason behind this joint if it fits into the line; otherwise does nothing.

@@ -65,6 +65,28 @@ pub(super) fn cut_end(text: &str, room: usize, ellipsis: Ellipsis) -> Cut<'_> {
     Cut { head, ellipsis: ellipsis.text, tail: "", width: width_of(head) + ellipsis.width }
 }
 
+/// `text` in at most `room` columns, cut at its end. It consists of parts with two spaces between them. A part of which
+/// little would be left is left out, and so is the address in `by USER from ADDRESS` unless all of it fits.
+pub(super) fn cut_parts(text: &str, room: usize, ellipsis: Ellipsis) -> Cut<'_> {
+    const LITTLE: usize = 12;
+    const FROM: &str = " from ";
+    let cut = cut_end(text, room, ellipsis);
+    if cut.ellipsis.is_empty() && cut.head.len() == text.len() {
+        return cut;
+    }
+    let begin = cut.head.rfind("  ").map_or(0, |at| at + 2);
+    let part = &text[begin..];
+    // Where the user of `by USER` ends.
+    let user = part.starts_with("by ").then(|| part.find(FROM).or_else(|| part.find("  "))).flatten();
+    let kept = match user {
+        Some(user) if begin + user <= cut.head.len() => begin + user,
+        _ if width_of(&cut.head[begin..]) >= LITTLE => return cut,
+        _ => begin,
+    };
+    let head = cut.head[..kept].trim_end_matches(' ');
+    Cut { head, ellipsis: "", tail: "", width: width_of(head) }
+}
+
 /// `text` in at most `room` columns, cut in its middle, because the ends of names tell them apart.
 pub(super) fn cut_middle(text: &str, room: usize, ellipsis: Ellipsis) -> Cut<'_> {
     if room < ellipsis.width + 2 || beginning(text, room).len() == text.len() {
@@ -123,6 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn what_would_be_a_stump_is_left_out() {
+        let cut = |room| {
+            shown(cut_parts(
+                "make -C /srv/build test  by oidc/alice@example.com from 203.0.113.7",
+                room,
+                Ellipsis::new(true),
+            ))
+        };
+        assert_eq!(cut(80), "make -C /srv/build test  by oidc/alice@example.com from 203.0.113.7");
+        assert_eq!(cut(60), "make -C /srv/build test  by oidc/alice@example.com");
+        assert_eq!(cut(53), "make -C /srv/build test  by oidc/alice@example.com");
+        assert_eq!(cut(45), "make -C /srv/build test  by oidc/alice@examp…");
+        assert_eq!(cut(34), "make -C /srv/build test");
+        assert_eq!(cut(20), "make -C /srv/build…");
+        assert_eq!(cut(9), "");
+    }
+
+    #[test]
     fn lines_are_broken_between_words_and_long_words_anywhere() {
         let mut lines = Vec::new();
         let mut rest = "Failed to run: /snap/lxd/current/bin/lxd  x";
@@ -139,7 +179,8 @@ mod tests {
         #[test]
         fn what_is_cut_fits_and_what_is_wrapped_is_whole(text in "[a-z 漢é\u{301}❤\u{fe0f}]{0,40}", room in 1usize..30) {
             for utf8 in [true, false] {
-                for cut in [cut_end(&text, room, Ellipsis::new(utf8)), cut_middle(&text, room, Ellipsis::new(utf8))] {
+                let ellipsis = Ellipsis::new(utf8);
+                for cut in [cut_end(&text, room, ellipsis), cut_middle(&text, room, ellipsis), cut_parts(&text, room, ellipsis)] {
                     prop_assert!(width_of(&shown(cut)) <= room, "{:?}", cut);
                 }
             }
