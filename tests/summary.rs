@@ -207,3 +207,45 @@ fn events_are_printed_as_without_it() {
         assert!(with.stdout == without.stdout && with.stdout.len() > 5000);
     }
 }
+
+/// How often the program allocates memory while it prints this many events, with these options; `None` without a C
+/// compiler.
+fn allocations(events: usize, options: &[&str]) -> Option<i64> {
+    const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/allocations.c");
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(file("count.so")).arg(SOURCE).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: there is no C compiler");
+        return None;
+    }
+    let mut recording = std::io::BufWriter::new(std::fs::File::create(file("events")).unwrap());
+    let kinds = [
+        EVENTS[0],
+        EVENTS[1],
+        r#"{"type":"operation","timestamp":"2026-11-26T12:00:02Z","metadata":{"id":"b","class":"task","description":"Downloading image","created_at":"2026-11-26T12:00:00Z","status":"Running","status_code":103,"metadata":{"download_progress":"7%"}}}"#,
+        r#"{"type":"logging","timestamp":"2026-11-26T12:00:02Z","metadata":{"level":"error","message":"Failed","context":{"instance":"c1","err":"boom"}}}"#,
+    ];
+    for event in kinds.iter().cycle().take(events) {
+        writeln!(recording, "{event}").unwrap();
+    }
+    drop(recording);
+    let path = file("events");
+    let mut command = lxmon([&["--replay", path.to_str().unwrap(), "-f", "json"], options].concat());
+    command.env("LD_PRELOAD", file("count.so")).env("ALLOCATIONS", file("count"));
+    let outcome = finish(&mut command);
+    assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, events));
+    Some(std::fs::read_to_string(file("count")).unwrap().parse().unwrap())
+}
+
+#[test]
+fn counting_allocates_nothing_for_an_event_like_those_before() {
+    const EVENTS: usize = 20_000;
+    let more = |options: &[&str]| Some(allocations(2 * EVENTS, options)? - allocations(EVENTS, options)?);
+    let (Some(without), Some(with)) = (more(&[]), more(&["--summary"])) else { return };
+    // The list of an operation's entities is made when an operation ends that has failed or that was slow: of these
+    // events, one in four.
+    let ended = i64::try_from(EVENTS / 4).unwrap();
+    let extra = with - without;
+    assert!(extra < ended * 4 + ended / 10, "{extra} allocations for {EVENTS} events, {ended} of them ends");
+}

@@ -2,7 +2,8 @@
 //!
 //! A session can last for weeks, so everything is bounded: names beyond [`MAX_NAMES`] are counted together, and lists
 //! keep the most important entries and the number of the others. An event allocates only when a name, an operation or
-//! a failure is seen for the first time.
+//! a failure is seen for the first time, and the end of an operation that has failed or was slow for the list of its
+//! entities.
 
 mod operations;
 mod text;
