@@ -8,6 +8,7 @@ mod link;
 mod react;
 mod redact;
 mod restricted;
+mod rows;
 mod server;
 mod slow;
 mod state;

@@ -231,8 +231,10 @@ fn few_lines_a_second_are_few_frames() {
 #[test]
 fn a_notice_stands_above_the_rows() {
     let (server, mut other) = (Server::new(), Server::new());
-    let screen = Screen::start(&server.follow(&[&*other.stand_in.remote()]), 100, 24);
-    server.running("c1", 1);
+    let screen = Screen::start(&server.follow(&[&*other.stand_in.remote()]), 240, 24);
+    // A row that is longer than the notice.
+    let progress = format!(r#"{{"fs_progress":"{}"}}"#, "copying ".repeat(20));
+    server.operation("c1", "Running", &progress);
     screen.wait_for("a row", |lines| ends_with_rows(lines, &["c1"]));
     other.running("d1", 1);
     screen.wait_for("two rows", |lines| ends_with_rows(lines, &["c1", "d1"]));
@@ -241,6 +243,9 @@ fn a_notice_stands_above_the_rows() {
     screen.wait_for("a notice and no row of the lost server", |lines| {
         ends_with_rows(lines, &["c1"]) && lines.iter().any(|line| line.starts_with("lxmon: ") && line.contains("lost"))
     });
+    let torn: Vec<_> =
+        screen.history().into_iter().filter(|line| line.contains("lxmon: ") && line.contains("copying")).collect();
+    assert!(torn.is_empty(), "{torn:#?}");
 }
 
 #[test]
@@ -301,13 +306,13 @@ fn what_is_typed_moves_no_row() {
 
 #[test]
 fn every_signal_leaves_the_terminal_clean() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP] {
         let server = Server::new();
         let mut screen = with_a_row(&server, &[]);
-        if signal == Signal::INT {
-            screen.type_in(b"\x03");
-        } else {
-            screen.program.signal(signal);
+        match signal {
+            Signal::INT => screen.type_in(b"\x03"),
+            Signal::QUIT => screen.type_in(b"\x1c"),
+            _ => screen.program.signal(signal),
         }
         let status = screen.program.exit_status();
         assert_eq!(status.signal(), Some(signal.as_raw()));
@@ -397,29 +402,35 @@ fn a_dumb_terminal_gets_lines_alone() {
 
 #[test]
 fn a_stopped_terminal_with_rows_stops_nothing_else() {
-    let (say, said) = mpsc::channel();
-    let say = Mutex::new(say);
-    let server = Server::new();
-    let steady = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
-        connection.accept();
-        while connection.is_answered(b"?") {
-            let _ = say.lock().unwrap().send(());
-            std::thread::sleep(Duration::from_millis(50));
+    // SIGQUIT does not even wait for the thread that waits for the terminal.
+    for signal in [Signal::TERM, Signal::QUIT] {
+        let (say, said) = mpsc::channel();
+        let say = Mutex::new(say);
+        let server = Server::new();
+        let steady = StandIn::with_limits(QUICK, move |connection: &mut Connection| {
+            connection.accept();
+            while connection.is_answered(b"?") {
+                let _ = say.lock().unwrap().send(());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let mut screen = with_a_row(&server, &[&*steady.remote()]);
+        screen.type_in(b"\x13");
+        // More than fits into the terminal's buffer.
+        for number in 0..4000 {
+            server.running("c1", number / 40);
+            server.started(&format!("b{number}x"));
         }
-    });
-    let mut screen = with_a_row(&server, &[&*steady.remote()]);
-    screen.type_in(b"\x13");
-    for number in 0..40 {
-        server.running("c1", number);
-        server.started(&format!("b{number}x"));
-        said.recv_timeout(SOON).unwrap();
+        for _ in 0..40 {
+            said.recv_timeout(SOON).unwrap();
+        }
+        screen.program.signal(signal);
+        let sent = Instant::now();
+        assert_eq!(screen.program.exit_status().signal(), Some(signal.as_raw()));
+        assert!(sent.elapsed() < SOON);
+        assert!(screen.echoes(), "{signal:?}");
+        steady.assert_never_cut();
     }
-    screen.program.signal(Signal::TERM);
-    let sent = Instant::now();
-    assert_eq!(screen.program.exit_status().signal(), Some(Signal::TERM.as_raw()));
-    assert!(sent.elapsed() < SOON);
-    assert!(screen.echoes());
-    steady.assert_never_cut();
 }
 
 /// Draws the rows of these operations below two lines, on an emulated terminal of this size, as the program draws them.

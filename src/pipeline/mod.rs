@@ -454,6 +454,7 @@ fn printer(
         printer.follow_width(&screen.redraw);
     }
     if live_rows {
+        terminal::restore_on_panic();
         printer.show_rows(surface, &screen.redraw);
     }
     Ok((printer, screen))

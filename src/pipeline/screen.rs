@@ -8,7 +8,7 @@ use super::deliver::Stop;
 use super::threads::Pipeline;
 use crate::sink::stdout::Flushed;
 use crate::sink::terminal::Redraw;
-use crate::system::signals::{OfTerminal, TerminalSignals, stop};
+use crate::system::signals::{OfTerminal, TerminalSignals, quit, stop};
 
 /// When drawing is tried again if the writing thread is at work.
 const RETRY: Duration = Duration::from_millis(34);
@@ -39,7 +39,8 @@ impl Screen {
                     self.redraw.resized();
                     Ok(())
                 }
-                Some(OfTerminal::Suspend) => suspend(pipeline, &self.redraw).await,
+                Some(OfTerminal::Suspend) => leave(pipeline, &self.redraw, stop).await,
+                Some(OfTerminal::Quit) => leave(pipeline, &self.redraw, quit).await,
                 Some(OfTerminal::Continued) => {
                     self.redraw.continued();
                     Ok(())
@@ -59,8 +60,8 @@ fn draw(pipeline: &Pipeline, redraw: &Redraw) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Removes the rows, and stops the process until it is continued.
-async fn suspend(pipeline: &Pipeline, redraw: &Redraw) -> Result<(), Stop> {
+/// Removes the rows, and leaves the terminal to others until `leave` returns.
+async fn leave(pipeline: &Pipeline, redraw: &Redraw, leave: impl FnOnce()) -> Result<(), Stop> {
     redraw.suspend(true);
     let deadline = Instant::now() + PATIENCE;
     let mut outcome = pipeline.redraw();
@@ -68,7 +69,7 @@ async fn suspend(pipeline: &Pipeline, redraw: &Redraw) -> Result<(), Stop> {
         tokio::time::sleep(Duration::from_millis(5)).await;
         outcome = pipeline.redraw();
     }
-    stop();
+    leave();
     redraw.suspend(false);
     redraw.continued();
     outcome.map(drop)

@@ -94,6 +94,13 @@ impl Renderer {
         }
     }
 
+    /// Operations in progress have no live rows, although the options say so.
+    pub(crate) fn show_no_rows(&mut self) {
+        if let Self::Pretty(pretty) = self {
+            pretty.show_no_rows();
+        }
+    }
+
     /// Appends the line of an operation that has been in progress for the time `elapsed`, in formats that have one.
     pub(crate) fn render_running(&mut self, event: &Event, remote: Option<&str>, elapsed: Duration, out: &mut Vec<u8>) {
         if let Self::Pretty(pretty) = self {

@@ -50,6 +50,9 @@ impl Printer {
     /// Shows operations in progress as live rows, if standard output can be written to without waiting.
     pub(crate) fn show_rows(&mut self, surface: Surface, redraw: &Arc<Redraw>) {
         self.rows = self.stdout.is_terminal().then(|| Rows::new(surface, Arc::clone(redraw)));
+        if self.rows.is_none() {
+            self.renderer.show_no_rows();
+        }
     }
 
     /// Renders an event of a server. Returns whether anything was printed: the pretty format has lines for the begin and

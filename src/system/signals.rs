@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nix::sys::signal::SigSet;
 use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
-use signal_hook::consts::{SIGCHLD, SIGCONT, SIGPIPE, SIGTSTP, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGPIPE, SIGQUIT, SIGTSTP, SIGXFSZ};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -84,34 +84,40 @@ pub(crate) enum OfTerminal {
     Suspend,
     /// SIGCONT: the program was stopped, and has continued.
     Continued,
+    /// SIGQUIT: the program has to end at once.
+    Quit,
 }
 
-/// SIGWINCH, SIGCONT, and SIGTSTP unless it was ignored when the program started.
+/// SIGWINCH, SIGCONT, and SIGTSTP and SIGQUIT unless they were ignored when the program started.
 #[derive(Debug)]
 pub(crate) struct TerminalSignals {
     resized: Signal,
     suspend: Option<Signal>,
     continued: Signal,
+    quit: Option<Signal>,
 }
 
 impl TerminalSignals {
     /// Catches the signals from now on.
     pub(crate) fn new() -> io::Result<Self> {
-        let suspend = SignalKind::from_raw(SIGTSTP);
+        let ignored = ignored();
+        let caught = |kind: SignalKind| (!is_in(ignored, kind)).then(|| signal(kind)).transpose();
         Ok(Self {
             resized: signal(SignalKind::window_change())?,
-            suspend: (!is_in(ignored(), suspend)).then(|| signal(suspend)).transpose()?,
+            suspend: caught(SignalKind::from_raw(SIGTSTP))?,
             continued: signal(SignalKind::from_raw(SIGCONT))?,
+            quit: caught(SignalKind::quit())?,
         })
     }
 
     /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> OfTerminal {
-        let Self { resized, suspend, continued } = self;
+        let Self { resized, suspend, continued, quit } = self;
         tokio::select! {
             () = arrival(Some(resized)) => OfTerminal::Resized,
             () = arrival(suspend.as_mut()) => OfTerminal::Suspend,
             () = arrival(Some(continued)) => OfTerminal::Continued,
+            () = arrival(quit.as_mut()) => OfTerminal::Quit,
         }
     }
 }
@@ -123,6 +129,12 @@ pub(crate) fn stop() {
         // An error means that the process continues.
         let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
     }
+}
+
+/// Dies by SIGQUIT, as if it were not caught.
+pub(crate) fn quit() {
+    super::terminal::restore();
+    die_by(SIGQUIT);
 }
 
 /// Whether no ancestor of this session is outside of our process group, as a shell with job control is.

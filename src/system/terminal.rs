@@ -157,12 +157,25 @@ pub(crate) fn set_echo(on: bool) {
 /// and restores the cursor and the echo. A terminal that accepts nothing is not waited for.
 pub(crate) fn restore() {
     set_echo(true);
-    if SHARED.state().is_ours {
+    // A panic can have happened on a thread that holds the lock.
+    let is_ours = match SHARED.state.try_lock() {
+        Ok(mut state) => std::mem::take(&mut state.is_ours),
+        Err(_) => true,
+    };
+    if is_ours {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         if let Ok(terminal) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
             // There is nobody to report an error to.
             let _ = rustix::io::write(&terminal, &[ERASE, SHOW_CURSOR].concat());
         }
-        end_frame(&[]);
     }
+}
+
+/// Leaves the terminal as it was found also if the program panics.
+pub(crate) fn restore_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        restore();
+        report(panic);
+    }));
 }

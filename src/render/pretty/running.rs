@@ -150,6 +150,13 @@ impl Running {
     }
 }
 
+impl super::Pretty {
+    /// Operations in progress have no live rows, so they need a line when they begin.
+    pub(crate) fn show_no_rows(&mut self) {
+        self.options.live_rows = false;
+    }
+}
+
 impl Known {
     fn has_row(&self, now: Instant) -> bool {
         self.began + QUICK <= now
