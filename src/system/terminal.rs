@@ -138,8 +138,9 @@ static ECHO_IS_OFF: AtomicBool = AtomicBool::new(false);
 /// Turns the terminal's echo of typed characters on again, or off. While live rows are on the screen, an echoed line
 /// feed would move the cursor away from them.
 pub(crate) fn set_echo(on: bool) {
+    let is_on = !ECHO_IS_OFF.load(Ordering::Relaxed);
     // A job in the background would be stopped (SIGTTOU), and the shell has set the modes as it wants them.
-    if on != ECHO_IS_OFF.load(Ordering::Relaxed) || !is_foreground() {
+    if on == is_on || !is_foreground() {
         return;
     }
     // Without the right to read or change the modes, the echo stays as it is.

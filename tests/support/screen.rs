@@ -43,7 +43,7 @@ impl Screen {
         let emulator = Arc::new(Mutex::new(Emulator { parser, written: Vec::new() }));
         let (mut output, shared) = (ours.try_clone().unwrap(), Arc::clone(&emulator));
         std::thread::spawn(move || {
-            let mut some = [0; 64 << 10];
+            let mut some = vec![0; 64 << 10];
             // Fails once no process has the other end open.
             while let Ok(length @ 1..) = output.read(&mut some) {
                 let mut emulator = shared.lock().unwrap_or_else(PoisonError::into_inner);
