@@ -1,9 +1,10 @@
-//! The `json` format: one event per line, the server's own bytes.
+//! The `json` format: one event per line, the server's own bytes. With colours, keys, strings and other values have those
+//! of the `yaml` format.
 
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use super::{Surface, sanitize, simd};
+use super::{Surface, sanitize, simd, theme};
 use crate::event::json::Tape;
 use crate::event::{Event, REMOTE};
 
@@ -13,13 +14,15 @@ pub struct Json {
     surface: Surface,
     /// Whether values that are strings, and no events, are printed without quotation marks.
     raw_strings: bool,
+    /// The line before it is coloured.
+    plain: Vec<u8>,
 }
 
 impl Json {
     /// A renderer for an output with these properties.
     #[must_use]
     pub fn new(surface: Surface) -> Self {
-        Self { surface, raw_strings: false }
+        Self { surface, raw_strings: false, plain: Vec::new() }
     }
 
     /// Prints a result of `--jq` that is a string as it is, like `jq -r`.
@@ -32,6 +35,20 @@ impl Json {
     /// member of that name in the event; line breaks between tokens are removed; on a terminal or with colours, control
     /// characters are replaced by JSON escapes.
     pub fn render(&mut self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
+        // A string without quotation marks is no JSON.
+        let is_raw = self.raw_strings && !event.is_event();
+        if !self.surface.color || is_raw {
+            return self.render_plain(event, remote, out);
+        }
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        self.render_plain(event, remote, &mut plain);
+        push_colored(&plain, out);
+        plain.shrink_to(MAX_KEPT);
+        self.plain = plain;
+    }
+
+    fn render_plain(&self, event: &Event, remote: Option<&str>, out: &mut Vec<u8>) {
         let mut text = Cow::Borrowed(event.text());
         if !event.is_event() {
             match serde_json::from_str::<String>(&text) {
@@ -108,6 +125,46 @@ impl Json {
     }
 }
 
+/// How much memory is kept for the next line, in bytes.
+const MAX_KEPT: usize = 64 << 10;
+
+/// Appends the valid JSON `text` with colours.
+fn push_colored(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        let (length, style) = match first {
+            b'"' => {
+                let length = string_length(rest);
+                let after = rest[length..].iter().find(|byte| !byte.is_ascii_whitespace());
+                (length, if after == Some(&b':') { theme::KEY } else { theme::STRING })
+            }
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => (1, theme::PLAIN),
+            byte if byte.is_ascii_whitespace() => (1, theme::PLAIN),
+            _ => {
+                let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
+                (rest.iter().position(ends).unwrap_or(rest.len()), theme::NUMBER)
+            }
+        };
+        let (token, after) = rest.split_at(length);
+        theme::paint(out, style != theme::PLAIN, style, |out| out.extend_from_slice(token));
+        rest = after;
+    }
+}
+
+/// The length of the string with its quotes at the beginning of `text`.
+fn string_length(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        // The escaped character.
+        at += 1;
+    }
+    text.len()
+}
+
 /// Whether the object `text` begins as this renderer begins it, as the events of a recording do. Names that need escapes
 /// are left to the general way.
 fn begins_with_remote(text: &str, remote: &str) -> bool {
@@ -157,6 +214,22 @@ mod tests {
     fn the_servers_own_bytes() {
         let text = "{\"type\": \"x\",\t\"n\":1.0e+400,\"s\":\"\u{9b}\u{202e}\"}\n";
         assert_eq!(render(PIPE, text, None), text);
+    }
+
+    #[test]
+    fn keys_and_values_have_colours() {
+        let text = r#"{"type" :"x","a":["k\\",-1.5e3,null,{"b\":":true}],"e":{}}"#;
+        let colored = render(Surface { color: true, terminal: false }, text, Some("n"));
+        let marked = [("\x1b[36m", "<"), ("\x1b[32m", "["), ("\x1b[35m", "("), ("\x1b[39m", "|")]
+            .iter()
+            .fold(colored, |text, (sequence, mark)| text.replace(sequence, mark));
+        assert_eq!(
+            marked,
+            concat!(
+                r#"{<"remote"|:["n"|,<"type"| :["x"|,<"a"|:[["k\\"|,(-1.5e3|,(null|,{<"b\":"|:(true|}],<"e"|:{}}"#,
+                "\n"
+            )
+        );
     }
 
     #[test]
