@@ -556,8 +556,9 @@ fn the_interrupt_key_reaches_both_and_each_once() {
     if !has_interrupt_key() {
         return;
     }
-    let mut terminal =
-        Terminal::run("-n1", "trap 'echo interrupted; exit 3' INT; echo begun; while :; do sleep 0.02; done");
+    // A trap interrupts `wait` at once, so that a second signal would be seen.
+    let script = "trap 'echo interrupted' INT; echo begun; sleep 1 & wait $!; wait $!; wait $!; exit 3";
+    let mut terminal = Terminal::run("-n1", script);
     terminal.wait_for("begun");
     terminal.type_in("\u{3}");
     terminal.wait_for("interrupted\r\n");
