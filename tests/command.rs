@@ -494,13 +494,12 @@ impl Terminal {
         self.keys.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Reads what is shown until it contains `text`, and forgets it.
-    fn wait_for(&mut self, text: &str) {
+    /// Reads what is shown until it contains `text`, and forgets it. Returns what it forgets.
+    fn wait_for(&mut self, text: &str) -> String {
         let mut some = [0; 4096];
         loop {
             if let Some(at) = self.shown.find(text) {
-                self.shown.drain(..at + text.len());
-                return;
+                return self.shown.drain(..at + text.len()).collect();
             }
             let length = self.keys.read(&mut some).unwrap();
             self.shown += &String::from_utf8_lossy(&some[..length]);
@@ -562,8 +561,8 @@ fn the_interrupt_key_reaches_both_and_each_once() {
     terminal.wait_for("begun");
     terminal.type_in("\u{3}");
     terminal.wait_for("interrupted\r\n");
-    terminal.wait_for("READY>");
-    assert!(!terminal.shown.contains("interrupted"), "{}", terminal.shown);
+    let shown = terminal.wait_for("READY>");
+    assert!(!shown.contains("interrupted"), "{shown}");
     terminal.type_in("echo is=$?\r");
     terminal.wait_for("is=130\r\n");
     // One that does not handle it dies of it.
