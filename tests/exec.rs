@@ -385,15 +385,15 @@ fn what_a_command_does_not_read_is_its_own_affair() {
     let place = Place::new();
     // Far more than a pipe holds.
     let event = json!({"type": "lifecycle", "metadata": {"action": "x".repeat(300 << 10)}}).to_string();
-    let daemon = "exec 3<&0; sleep 600 <&3 3<&- >/dev/null 2>&1 & echo $! > daemon";
+    let daemon = "exec 3<&0; sleep 600 <&3 3<&- >/dev/null 2>&1 & echo $! >> daemon";
     for command in ["true", "exec 0<&-; true", "head -c 1 >/dev/null", "exec </dev/null; cat", daemon] {
         let outcome = place.replay(&[event.clone(), numbered(1)], &["-f", "json", "--exec", command]);
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 2), "{command}");
         let notices: Vec<_> = outcome.stderr.lines().filter(|line| !line.contains("LXMON_ACTION")).collect();
         assert_eq!(notices, Vec::<&str>::new(), "{command}");
-        if let Ok(process) = fs::read_to_string(place.path("daemon")) {
-            // The one of the first event still has the pipe open; the other one's file replaced its own.
-            let _ = kill_process(Pid::from_raw(process.trim().parse().unwrap()).unwrap(), Signal::KILL);
+        // They still have the pipe open.
+        for process in place.lines("daemon") {
+            kill_process(Pid::from_raw(process.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
         }
     }
     let outcome = place.replay(&[numbered(0)], &["--exec", "head -c 3000000 /dev/zero | tr '\\0' x"]);
