@@ -1,5 +1,7 @@
 //! `$lxmon`: what lxmon has worked out about an event, as JSON.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::event::entity::{Entity, EntityKind};
@@ -56,7 +58,7 @@ impl Context {
     /// Takes over what a path names.
     fn take(&mut self, entity: Entity<'_>) {
         self.instance = entity.instance().map(str::to_owned);
-        self.project = self.project.take().or_else(|| entity.project.map(|project| project.into_owned()));
+        self.project = self.project.take().or_else(|| entity.project.map(Cow::into_owned));
         if entity.kind != EntityKind::Other {
             (self.kind, self.name) = (Some(entity.kind.name()), Some(entity.name.into_owned()));
         }

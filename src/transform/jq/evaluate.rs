@@ -124,7 +124,7 @@ impl Program {
         for result in self.filter.id.run((ctx, input.clone())).map(unwrap_valr) {
             let value = result.map_err(|error| error.to_string())?;
             match (&value, &input) {
-                (Val::Null | Val::Bool(false), _) => continue,
+                (Val::Null | Val::Bool(false), _) => {}
                 (Val::Obj(result), Val::Obj(input)) if Rc::ptr_eq(result, input) => each(Output::Unchanged),
                 _ => {
                     json.clear();
@@ -229,7 +229,11 @@ fn makes_no_event(term: &Term<&str>) -> bool {
         "not", "join", "test", "type",
     ];
     match term {
-        Term::Num(_) | Term::Str(..) | Term::Arr(_) | Term::Neg(_) => true,
+        Term::Num(_)
+        | Term::Str(..)
+        | Term::Arr(_)
+        | Term::Neg(_)
+        | Term::BinOp(_, BinaryOp::Cmp(_) | BinaryOp::And | BinaryOp::Or, _) => true,
         Term::Obj(members) => members.iter().all(|(key, _)| match key {
             Term::Str(None, parts) => !matches!(&parts[..], [StrPart::Str("type")]) && is_literal(parts),
             Term::Var(name) => *name != "$type",
@@ -237,7 +241,6 @@ fn makes_no_event(term: &Term<&str>) -> bool {
         }),
         Term::BinOp(_, BinaryOp::Pipe(_), right) => makes_no_event(right),
         Term::BinOp(left, BinaryOp::Comma, right) => makes_no_event(left) && makes_no_event(right),
-        Term::BinOp(_, BinaryOp::Cmp(_) | BinaryOp::And | BinaryOp::Or, _) => true,
         Term::Def(_, body) => makes_no_event(body),
         Term::Call(name, _) => SCALARS.contains(name),
         _ => false,

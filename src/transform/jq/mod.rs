@@ -43,6 +43,8 @@ pub(crate) struct Jq {
     names: Vec<String>,
     /// `None` before it is started again.
     process: Option<Process>,
+    /// Whether the run has ended, and the expression has used the time that was left.
+    has_given_up: bool,
     handle: Arc<Handle>,
     /// The requests for the current events, and the offset at which each ends.
     requests: Vec<u8>,
@@ -86,6 +88,7 @@ impl Jq {
             uses_context: expression.contains(evaluate::CONTEXT),
             names,
             process: Some(process),
+            has_given_up: false,
             handle: Arc::new(Handle { interrupt, errors: Mutex::default() }),
             requests: Vec::new(),
             ends: Vec::new(),
@@ -101,6 +104,11 @@ impl Jq {
 
     /// Replaces the events by the results for them. `tapes` are for reuse, and new texts are counted in `memory`.
     pub(crate) fn apply(&mut self, events: &mut Vec<Event>, tapes: &mut Vec<Tape>, memory: &Arc<Memory>) {
+        if self.has_given_up {
+            self.handle.errors().unanswered += events.len() as u64;
+            tapes.extend(events.drain(..).map(Event::into_tape));
+            return;
+        }
         std::mem::swap(events, &mut self.sources);
         self.write_requests();
         let mut outcomes = Vec::with_capacity(self.sources.len());
@@ -160,12 +168,12 @@ impl Jq {
     fn exchange(&mut self, outcomes: &mut Vec<Answers>) {
         while outcomes.len() < self.ends.len() {
             let done = outcomes.len();
-            let mut process = match self
-                .process
-                .take()
-                .map_or_else(|| Process::start(&self.expression), |process| Ok((process, Started::Ready(false))))
-            {
-                Ok((process, _)) => process,
+            let process = match self.process.take() {
+                Some(process) => Ok(process),
+                None => Process::start(&self.expression).map(|(process, _)| process),
+            };
+            let mut process = match process {
+                Ok(process) => process,
                 Err(error) => {
                     let why = format!("the process for the expression cannot be started again: {error}");
                     outcomes.resize_with(self.ends.len(), || Err(why.clone()));
@@ -179,6 +187,7 @@ impl Jq {
                 Ok(()) => self.process = Some(process),
                 Err(Broken::Interrupted) => {
                     process.end(Broken::Interrupted);
+                    self.has_given_up = true;
                     self.handle.errors().unanswered += (self.ends.len() - outcomes.len()) as u64;
                     self.sources.truncate(outcomes.len());
                     return;

@@ -90,12 +90,11 @@ impl Process {
         request.extend_from_slice(expression.as_bytes());
         let mut started = None;
         let outcome = process.talk(&request, None, |tag, text| {
-            started = Some(match tag {
-                worker::READY => Started::Ready(!text.is_empty()),
-                _ => {
-                    let (what, hint) = text.split_once('\0').unwrap_or((text, ""));
-                    Started::Mistake(what.to_owned(), hint.to_owned())
-                }
+            started = Some(if tag == worker::READY {
+                Started::Ready(!text.is_empty())
+            } else {
+                let (what, hint) = text.split_once('\0').unwrap_or((text, ""));
+                Started::Mistake(what.to_owned(), hint.to_owned())
             });
             Progress::Finished
         });
@@ -153,9 +152,8 @@ impl Process {
             while let Some((tag, text)) = answer_at(&self.received, at) {
                 at += worker::HEAD + text.len();
                 match each(tag, &String::from_utf8_lossy(text)) {
-                    Progress::Result => {}
                     Progress::Next if interrupt.is_some() => deadline = Instant::now() + MOST_TIME,
-                    Progress::Next => {}
+                    Progress::Result | Progress::Next => {}
                     Progress::Finished => {
                         self.received.drain(..at);
                         return Ok(());
