@@ -261,7 +261,7 @@ fn with_several_remotes_events_name_theirs_and_values_do_not() {
     let (one, two) = (one.remote(), two.remote());
     let outcome = finish(&mut lxmon([&*one, &*two, "-f", "json", "--jq", "., [$lxmon.remote, .n]", "-n4"]));
     let mut lines: Vec<Value> = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    lines.retain(|line| line.is_array());
+    lines.retain(Value::is_array);
     assert_eq!(lines.len(), 2, "{}", outcome.stdout);
     assert_ne!(lines[0][0], lines[1][0]);
     assert!(outcome.stdout.contains("{\"remote\":\""), "{}", outcome.stdout);
