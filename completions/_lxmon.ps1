@@ -32,7 +32,6 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--location', '--location', [CompletionResultType]::ParameterName, 'Cluster member that the event comes from')
             [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Project, such as web or ''web*''; repeatable [default: the remote''s project, else ''default'']')
             [CompletionResult]::new('--loglevel', '--loglevel', [CompletionResultType]::ParameterName, 'Minimum level of log messages and audit records; other events pass [default: info in pretty, else all]')
-            [CompletionResult]::new('--loglevel', '--loglevel', [CompletionResultType]::ParameterName, 'Minimum log level; events without a level count as info')
             [CompletionResult]::new('--jq', '--jq', [CompletionResultType]::ParameterName, 'jq expression: null, false and no result drop the event, anything else replaces it; $lxmon has what lxmon knows')
             [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Output format [default: the value of `LXMON_FORMAT`, else yaml]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Output format [default: the value of `LXMON_FORMAT`, else yaml]')

@@ -23,9 +23,7 @@ _lxmon() {
 
     case "${cmd}" in
         lxmon)
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --format --pretty --color --time --redact --no-trunc --summary --count --timeout --fail-fast --retry --no-reconnect --cluster --state --sort-window --buffer --gap-events --fail-on-gap --exec --debounce --record --replay --demo --lxd --incus --force-local --quiet --verbose --debug --ready-fd --list-actions --completions --man --help --version"
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --jq --format --pretty --color --time --redact --no-trunc --count --timeout --retry --no-reconnect --cluster --sort-window --buffer --gap-events --fail-on-gap --record --replay --demo --lxd --incus --force-local --quiet --verbose --debug --ready-fd --list-actions --completions --man --help --version"
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --format --pretty --color --time --no-trunc --count --timeout --retry --no-reconnect --cluster --sort-window --buffer --gap-events --fail-on-gap --record --replay --since --until --demo --lxd --incus --force-local --quiet --verbose --debug --ready-fd --list-actions --completions --man --help --version"
+            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --jq --format --pretty --color --time --redact --no-trunc --summary --count --timeout --fail-fast --retry --no-reconnect --cluster --state --sort-window --buffer --gap-events --fail-on-gap --exec --debounce --record --replay --since --until --demo --lxd --incus --force-local --quiet --verbose --debug --ready-fd --list-actions --completions --man --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -29,7 +29,6 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --location 'Cluster member that the event comes from'
             cand --project 'Project, such as web or ''web*''; repeatable [default: the remote''s project, else ''default'']'
             cand --loglevel 'Minimum level of log messages and audit records; other events pass [default: info in pretty, else all]'
-            cand --loglevel 'Minimum log level; events without a level count as info'
             cand --jq 'jq expression: null, false and no result drop the event, anything else replaces it; $lxmon has what lxmon knows'
             cand -f 'Output format [default: the value of `LXMON_FORMAT`, else yaml]'
             cand --format 'Output format [default: the value of `LXMON_FORMAT`, else yaml]'

@@ -6,6 +6,7 @@ use crate::support::program::{finish, lxmon, run};
 use crate::support::standin::{StandIn, numbered};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of values")]
 fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
     for (arguments, says) in [
         (&["--bogus"][..], "unexpected argument '--bogus'"),
