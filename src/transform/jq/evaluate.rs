@@ -122,7 +122,10 @@ impl Program {
         let ctx = Ctx::<Data>::new(&self.filter.lut, Vars::new([variable]));
         let mut json = Vec::new();
         for result in self.filter.id.run((ctx, input.clone())).map(unwrap_valr) {
-            let value = result.map_err(|error| error.to_string())?;
+            let value = result.map_err(|error| match error.into_val() {
+                Val::TStr(text) => String::from_utf8_lossy(&text).into_owned(),
+                other => other.to_string(),
+            })?;
             match (&value, &input) {
                 (Val::Null | Val::Bool(false), _) => {}
                 (Val::Obj(result), Val::Obj(input)) if Rc::ptr_eq(result, input) => each(Output::Unchanged),
