@@ -220,7 +220,7 @@ mod tests {
     fn keys_and_values_have_colours() {
         let text = r#"{"type" :"x","a":["k\\",-1.5e3,null,{"b\":":true}],"e":{}}"#;
         let colored = render(Surface { color: true, terminal: false }, text, Some("n"));
-        let marked = [("\x1b[36m", "<"), ("\x1b[32m", "["), ("\x1b[35m", "("), ("\x1b[39m", "|")]
+        let marked = [("\x1b[36m", "<"), ("\x1b[32m", "["), ("\x1b[35m", "("), ("\x1b[0m", "|")]
             .iter()
             .fold(colored, |text, (sequence, mark)| text.replace(sequence, mark));
         assert_eq!(

@@ -1,6 +1,8 @@
 //! The columns of a line. Their widths are chosen once from the terminal's width, so that each part of a line stands at
 //! the same place on all lines.
 
+use super::text::width_of;
+
 /// Which columns the lines of a session have besides glyph, object, action and detail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shows {
@@ -52,6 +54,12 @@ const DETAIL: usize = 16;
 const READABLE: usize = 46;
 
 impl Layout {
+    /// The number of columns that are left for the detail behind this action.
+    pub(super) fn room_behind(&self, what: &str) -> usize {
+        let begin = self.what_at + self.what.max(width_of(what)) + GAP;
+        self.width.map_or(usize::MAX, |width| width.saturating_sub(begin))
+    }
+
     /// The layout for a terminal of this width; `None` for an output that has none.
     pub(super) fn new(width: Option<usize>, shows: Shows) -> Self {
         // The widths of project, member and the longest remote.

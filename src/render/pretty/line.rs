@@ -97,7 +97,7 @@ impl Cell {
         self.text.is_empty()
     }
 
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         as_text(&self.text)
     }
 

@@ -158,7 +158,7 @@ impl Pretty {
         let previous = self.previous;
         self.time(event, begin);
         self.previous = previous;
-        outcome::fill_row(&mut self.line, operation, event, &step, elapsed, speed);
+        outcome::fill_row(&mut self.line, operation, event, &step, elapsed, speed, &self.layout);
         self.line.write(&self.layout, self.options.surface.color, out);
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::super::theme;
+use super::columns::Layout;
 use super::glyph::Glyph;
 use super::lifecycle::last_part;
 use super::line::Line;
@@ -70,10 +71,12 @@ pub(super) fn fill_row(
     step: &Step<'_>,
     elapsed: Duration,
     speed: Option<u64>,
+    layout: &Layout,
 ) {
     line.glyph(Glyph::RUNNING);
     head(line, operation, event);
-    Progress::of(operation, step.stage.as_deref(), speed).push_row(&mut line.detail, elapsed);
+    let room = layout.room_behind(line.what.text());
+    Progress::of(operation, step.stage.as_deref(), speed).push_row(&mut line.detail, elapsed, room);
     results(line, operation);
     if step.has_double {
         id(line, operation);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::columns::GAP;
 use super::line::Cell;
 use crate::event::Operation;
 use crate::event::json::Value;
@@ -21,8 +22,11 @@ pub(super) struct Progress<'a> {
 }
 
 /// The widths of percentage or size and of the speed in rows that stand below each other.
-const AMOUNT: usize = 6;
-const SPEED: usize = 9;
+const AMOUNT: usize = 8;
+const SPEED: usize = 10;
+
+/// As much of the name of a stage as is of use in a row, with an ellipsis.
+const SHORTEST_STAGE: usize = 6;
 
 impl<'a> Progress<'a> {
     /// The progress by the text of the stage that moves, such as `rootfs: 43% (120.00MB/s)` or `c1: 12.30MB (4.00MB/s)`,
@@ -63,20 +67,29 @@ impl<'a> Progress<'a> {
         self.push_stage(cell);
     }
 
-    /// Appends the progress in columns, and for how long the operation has been going on.
-    pub(super) fn push_row(&self, cell: &mut Cell, elapsed: Duration) {
-        let pad = |cell: &mut Cell, width: usize| {
-            let padded = cell.text.len().max(width);
-            cell.text.resize(padded, b' ');
-        };
-        if self.push_amount(cell) || self.speed.is_some() {
-            pad(cell, AMOUNT);
-            if self.push_speed(cell) {
-                pad(cell, AMOUNT + SPEED);
-            }
+    /// Appends the progress in columns, and for how long the operation has been going on. If these have not room enough,
+    /// the speed is left out, then the spaces between them, and then the time.
+    pub(super) fn push_row(&self, cell: &mut Cell, elapsed: Duration, room: usize) {
+        let mut time = Vec::new();
+        write_elapsed(&mut time, elapsed);
+        let has_speed = self.speed.is_some() && AMOUNT + SPEED + time.len() <= room;
+        if self.push_amount(cell) || has_speed {
+            let is_wide = AMOUNT + time.len() <= room;
+            pad(cell, if is_wide { AMOUNT } else { cell.text.len() + 1 });
         }
-        write_elapsed(&mut cell.text, elapsed);
-        self.push_stage(cell);
+        if has_speed {
+            self.push_speed(cell);
+            pad(cell, AMOUNT + SPEED);
+        }
+        if cell.text.is_empty() || cell.text.len() + time.len() <= room {
+            cell.text.extend_from_slice(&time);
+        } else {
+            cell.text.pop();
+        }
+        // A stage of which next to nothing is seen would cost the end of the time.
+        if cell.text.len() + GAP + SHORTEST_STAGE.min(self.stage.len()) <= room {
+            self.push_stage(cell);
+        }
     }
 
     fn push_amount(&self, cell: &mut Cell) -> bool {
@@ -101,6 +114,11 @@ impl<'a> Progress<'a> {
             cell.push(self.stage);
         }
     }
+}
+
+fn pad(cell: &mut Cell, width: usize) {
+    let padded = cell.text.len().max(width);
+    cell.text.resize(padded, b' ');
 }
 
 /// A number that both servers write as a string.
@@ -157,14 +175,21 @@ mod tests {
         let event =
             event(r#"{"type":"operation","metadata":{"metadata":{"progress":{"percent":"36","speed":"34000000"}}}}"#);
         let operation = event.operation().unwrap();
-        for (stage, speed, shown) in [
-            (Some("rootfs: 36%"), None, "36 %  34 MB/s  0:12  rootfs"),
-            (Some("rootfs: 36%"), Some(1_000), "36 %  1.0 kB/s 0:12  rootfs"),
-            (None, None, "0:12"),
-            (None, Some(2_500_000), "      2.5 MB/s 0:12"),
+        for (stage, speed, room, shown) in [
+            (Some("rootfs: 36%"), None, 80, "36 %    34 MB/s   0:12  rootfs"),
+            (Some("rootfs: 36%"), Some(119_000_000), 30, "36 %    119 MB/s  0:12  rootfs"),
+            (Some("rootfs: 36%"), Some(119_000_000), 29, "36 %    119 MB/s  0:12"),
+            (Some("c1: 123.4MB"), Some(1_000), 26, "36 %    1.0 kB/s  0:12  c1"),
+            (Some("rootfs: 36%"), None, 21, "36 %    0:12  rootfs"),
+            (Some("rootfs: 36%"), None, 11, "36 % 0:12"),
+            (Some("rootfs: 36%"), None, 8, "36 %"),
+            (Some("rootfs: 36%"), None, 0, "36 %"),
+            (None, None, 80, "0:12"),
+            (None, Some(2_500_000), 80, "        2.5 MB/s  0:12"),
+            (None, Some(2_500_000), 21, "0:12"),
         ] {
             let mut cell = Cell::default();
-            Progress::of(operation, stage, speed).push_row(&mut cell, Duration::from_secs(12));
+            Progress::of(operation, stage, speed).push_row(&mut cell, Duration::from_secs(12), room);
             assert_eq!(String::from_utf8(cell.text).unwrap(), shown);
         }
     }
