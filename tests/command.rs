@@ -356,7 +356,10 @@ fn it_inherits_what_a_shell_would_give_it() {
     let usual = Command::new("sh").args(["-c", descriptors]).stdin(Stdio::null()).output().unwrap().stdout;
     let usual = String::from_utf8(usual).unwrap();
     assert!(stderr.lines().any(|line| line.trim() == usual.trim()), "{usual}: {stderr}");
-    assert!(stderr.contains("KEPT=1") && !stderr.contains("NOTIFY_SOCKET") && !stderr.contains("WATCHDOG"), "{stderr}");
+    assert!(
+        stderr.contains("KEPT=1") && !stderr.contains("NOTIFY_SOCKET=") && !stderr.contains("WATCHDOG"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -452,7 +455,7 @@ fn what_makes_no_sense_with_a_command_is_one_error() {
         (&["--"][..], "nothing follows the '--': write a command behind it"),
         (&["-n1", "local:", "--"], "nothing follows the '--'"),
         (&["--", ""], "the name of the command is empty\nhint: "),
-        (&["--replay", "-", "--", "true"], "'--replay <FILE>' cannot be used with '[COMMAND]...'"),
+        (&["--replay", "-", "--", "true"], "'--replay <FILE>...' cannot be used with '[COMMAND]...'"),
         (&["--demo", "--", "true"], "'--demo' cannot be used with '[COMMAND]...'"),
         (&["--list-actions", "--", "true"], "'--list-actions [<GLOB>]' cannot be used with '[COMMAND]...'"),
         (&["--man", "--", "true"], "cannot be used with"),

@@ -42,7 +42,7 @@ fn results_replace_the_event_and_strings_are_raw() {
         ("[$lxmon.instance, $lxmon.project, .type] | @tsv", "c1\tweb\tlifecycle\nc2\t\toperation"),
         (
             "$lxmon | [.remote, .kind, .name, .instance, .project, .duration_ms, .failed]",
-            "[\"standard input\",\"instance\",\"c1\",\"c1\",\"web\",null,false]\n[\"standard input\",\"instance\",\"c2\",\"c2\",null,2500,true]",
+            "[null,\"instance\",\"c1\",\"c1\",\"web\",null,false]\n[null,\"instance\",\"c2\",\"c2\",null,2500,true]",
         ),
         (
             "{type: \"x\", metadata: .type}",

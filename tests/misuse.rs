@@ -16,7 +16,7 @@ fn every_option_refuses_a_bad_value_and_says_what_it_takes() {
         (&["-a", ""], "--action"),
         (&["-a", "@up"], "no such state; the states are @running and @stopped"),
         (&["-a", "!@*"], "no such state; the states are @running and @stopped"),
-        (&["--state", "--replay", "-"], "cannot be used with '--replay <FILE>'"),
+        (&["--state", "--replay", "-"], "cannot be used with '--replay <FILE>...'"),
         (&["--state", "--demo"], "cannot be used with '--demo'"),
         (&["-a", "!"], "there is no pattern after the '!'"),
         (&["-i", ""], "--instance"),
@@ -249,7 +249,7 @@ fn the_command_line_wins_over_the_environment() {
     for arguments in [&["-p"][..], &["-f", "pretty"], &["-f", "json", "-p"]] {
         let mut command = lxmon(["--replay", events, "-n1"]);
         let outcome = finish(command.args(arguments).env("LXMON_FORMAT", "json"));
-        assert!(outcome.stdout.contains(" life "), "{arguments:?}: {}", outcome.stdout);
+        assert!(outcome.stdout.contains(" project-created "), "{arguments:?}: {}", outcome.stdout);
     }
     let outcome = finish(lxmon(["--replay", events, "-n1", "-p", "-f", "json"]).env("LXMON_FORMAT", "yaml"));
     assert!(outcome.stdout.starts_with('{'), "{}", outcome.stdout);

@@ -36,7 +36,7 @@ fn a_lost_connection_is_made_again_and_the_gap_is_told() {
         assert_eq!((&gap["metadata"]["dropped"], &gap["metadata"]["remote"]), (&0.into(), &server.remote().into()));
     }
     assert!(outcome.stderr.contains("connection lost at "), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains(" s; events since 08:00:00 may be missing\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("s; events since 08:00:00 may be missing\n"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -123,6 +123,9 @@ fn is_above(lines: &[String], rows: usize, text: &str) -> bool {
     lines.len() > rows && lines[lines.len() - rows - 1].contains(text)
 }
 
+/// Without the lines at the beginning and at the end of a session, and without notices.
+const QUIET: &[&str] = &["-q"];
+
 /// A screen with one row, of an operation that has copied 1 %.
 fn with_a_row(server: &Server, options: &[&str]) -> Screen {
     let screen = Screen::start(&server.follow(options), 80, 24);
@@ -134,7 +137,7 @@ fn with_a_row(server: &Server, options: &[&str]) -> Screen {
 #[test]
 fn a_row_shows_progress_and_gives_way_to_a_line() {
     let server = Server::new();
-    let screen = with_a_row(&server, &[]);
+    let screen = with_a_row(&server, QUIET);
     assert!(!screen.has_cursor() && !screen.echoes());
     server.running("c1", 77);
     screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
@@ -195,7 +198,7 @@ fn most_frames(since: Instant) -> usize {
 fn a_burst_stands_whole_above_the_rows() {
     const EVENTS: usize = 5000;
     let server = Server::new();
-    let screen = with_a_row(&server, &[]);
+    let screen = with_a_row(&server, QUIET);
     let begun = Instant::now();
     let before = screen.written().matches(FRAME).count();
     for number in 0..EVENTS {
@@ -301,7 +304,7 @@ fn more_than_a_third_of_the_screen_is_counted() {
 #[test]
 fn what_is_typed_moves_no_row() {
     let server = Server::new();
-    let screen = with_a_row(&server, &[]);
+    let screen = with_a_row(&server, QUIET);
     screen.type_in(b"\r\r\rabc\r");
     server.running("c1", 77);
     screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
@@ -312,7 +315,7 @@ fn what_is_typed_moves_no_row() {
 fn every_signal_leaves_the_terminal_clean() {
     for signal in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP] {
         let server = Server::new();
-        let mut screen = with_a_row(&server, &[]);
+        let mut screen = with_a_row(&server, QUIET);
         match signal {
             Signal::INT => screen.type_in(b"\x03"),
             Signal::QUIT => screen.type_in(b"\x1c"),
@@ -356,7 +359,7 @@ fn a_server_that_dies_leaves_no_row() {
 #[test]
 fn suspended_it_leaves_the_terminal_to_the_shell() {
     let server = Server::new();
-    let lxmon = server.follow(&[]);
+    let lxmon = server.follow(QUIET);
     // A shell with job control, which runs lxmon as a job.
     let script = r#""$@"; echo suspended; read line; fg >/dev/null"#;
     let mut shell = Command::new("/bin/sh");

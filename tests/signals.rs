@@ -340,6 +340,6 @@ fn a_server_that_gives_up_meanwhile_is_told_after_all_that_it_had_sent() {
         "{stderr}"
     );
     // The time is that of the last event before the loss.
-    assert!(stderr.ends_with(" s; events since 08:00:00 may be missing\n"), "{stderr}");
+    assert!(stderr.ends_with("s; events since 08:00:00 may be missing\n"), "{stderr}");
     assert_eq!(stderr.lines().count(), 2, "{stderr}");
 }

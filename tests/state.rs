@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::program::{Follower, PATIENCE, finish_with_input, lxmon, run};
 use crate::support::standin::{Connection, StandIn, numbered};
+use crate::support::wait_until;
 
 /// A server with a script for subscriptions and one for questions, which get their number, from 0.
 fn host(
@@ -349,12 +350,13 @@ fn after_a_gap_what_differs_is_printed_and_nothing_that_the_stream_has_told() {
     follower.wait_for_notice("asked for the present state: 0 operations");
     send.send(()).unwrap();
     follower.wait_for(|line| line.contains("Deleted"));
+    // The question about operations.
+    wait_until(|| targets(&server).len() == 6);
     let gap = "";
     let first = ["c1 Running", "c2 Running", "c3 Stopped", "c4 Running"];
     let events = ["instance-stopped", "instance-created", "instance-started", gap, gap];
     let changed = ["c3 Running *", "c6 Frozen *", "c4 Deleted *"];
     assert_eq!(told(&follower.seen), [&first[..], &events, &changed].concat());
-    assert_eq!(targets(&server).len(), 6);
     follower.terminate();
 }
 

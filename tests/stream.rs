@@ -63,7 +63,7 @@ fn every_format_prints_what_was_sent() {
         print("logfmt"),
         "time=\"2027-01-15T08:00:00Z\" level=info msg=\"Action: instance-started, Source: /1.0/instances/c7\"\n"
     );
-    assert_eq!(print("pretty"), "2027-01-15T08:00:00.007+00:00 ▶ life  instance-started    instance c7\n");
+    assert_eq!(print("pretty"), "2027-01-15T08:00:00.007+00:00 ▶ c7                            instance-started\n");
 }
 
 #[test]

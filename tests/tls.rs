@@ -189,7 +189,7 @@ fn several_remotes_are_merged_and_the_failure_of_one_stops_no_other() {
     assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
     let told = "lxmon: again: followed as n1, which has the same address and project\n";
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
-    for (format, part) in [("yaml", "\nremote: n2\n"), ("logfmt", " remote=n2 "), ("pretty", " n2  instance-started")] {
+    for (format, part) in [("yaml", "\nremote: n2\n"), ("logfmt", " remote=n2 "), ("pretty", " n2  c0  ")] {
         let outcome = follow(&["n1:", "n2:"], &["-f", format, "-n2"]);
         assert!(outcome.stdout.contains(part), "{format}: {}", outcome.stdout);
     }

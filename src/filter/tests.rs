@@ -104,7 +104,7 @@ fn each_option_takes_alternatives_and_exclusions() {
         ("--project web --project default", "started snapshot operation log warning bare odd"),
         ("--project !default", "started log warning bare odd"),
         ("--loglevel info", "started snapshot operation warning bare odd"),
-        ("--loglevel warn", "warning"),
+        ("--loglevel warn", "started snapshot operation warning bare odd"),
         ("--loglevel DEBUG", "started snapshot operation log warning bare odd"),
         ("-t logging --location lxd01 -i db*", "log"),
     ] {

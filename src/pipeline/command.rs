@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use super::End;
 use crate::config::CommandLine;
 use crate::report::exit::Fault;
+use crate::report::service;
 use crate::source::live::Live;
 use crate::system::descriptors;
 use crate::system::signals::{Caught, keep_statuses_of_children};
@@ -35,10 +36,6 @@ const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// How long the program waits for the end of the command after a signal.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The variables by which a service manager knows the process that it started (`sd_notify(3)`, `sd_watchdog_enabled(3)`).
-/// A command that used them would speak for lxmon.
-const OF_SERVICE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
 /// The standard descriptors, which the command always gets.
 const STANDARD: std::ops::RangeInclusive<i32> = 0..=2;
@@ -207,9 +204,7 @@ impl Running {
         keep_statuses_of_children()?;
         let mut prepared = std::process::Command::new(&command.program);
         prepared.args(&command.arguments).stdout(Stdio::from(descriptors::stderr()?));
-        for name in OF_SERVICE {
-            prepared.env_remove(name);
-        }
+        service::withhold(&mut prepared);
         // All other descriptors of ours are closed when a program is executed.
         if let Some(number) = command.withheld.filter(|number| !STANDARD.contains(number)) {
             let nothing = FdMapping { parent_fd: File::open("/dev/null")?.into(), child_fd: number };

@@ -18,8 +18,8 @@ use sd_notify::NotifyState;
 use crate::render::sanitize;
 use crate::system::environment::Environment;
 
-/// The variables by which the manager reaches this process and no other.
-const VARIABLES: [&str; 3] = [SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// The variables that are for this process and no other (`sd_notify(3)`, `sd_watchdog_enabled(3)`, `sd_listen_fds(3)`).
+const VARIABLES: [&str; 6] = [SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 const SOCKET: &str = "NOTIFY_SOCKET";
 

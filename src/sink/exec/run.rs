@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::failures::{Failure, Failures};
 use super::waiting::{Line, Next, Waiting};
 use super::{Reaction, Remotes, events, variables};
+use crate::report::service;
 use crate::system::signals;
 
 /// The shell of system(3).
@@ -28,11 +29,6 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// A signal that ends both the command and lxmon reaches them within this time.
 const SAME_TIME: Duration = Duration::from_millis(100);
-
-/// Variables that are for lxmon alone: its service manager would take a message of the command for one of lxmon
-/// (`sd_notify(3)`, `sd_watchdog_enabled(3)`, `sd_listen_fds(3)`).
-const PRIVATE: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /// The thread's work.
 pub(super) struct Runner {
@@ -149,7 +145,8 @@ impl Runner {
         let mut command = Command::new(SHELL);
         // `--`, so that a text that begins with a hyphen is no option.
         command.arg0("sh").args(["-c", "--", &self.reaction.command]).stdin(Stdio::piped()).stdout(output);
-        for name in variables::NAMES.iter().chain(&PRIVATE) {
+        service::withhold(&mut command);
+        for name in variables::NAMES {
             command.env_remove(name);
         }
         command.envs(variables.iter().map(|(name, value)| (name, value)));

@@ -10,7 +10,7 @@ use crate::event::{Event, Status, Timestamp};
 /// The variable. What an event does not say is null.
 #[derive(Debug, Default, Serialize)]
 struct Context {
-    remote: String,
+    remote: Option<String>,
     kind: Option<&'static str>,
     name: Option<String>,
     instance: Option<String>,
@@ -20,8 +20,9 @@ struct Context {
 }
 
 /// Appends the value of the variable for an event of the remote called `remote`.
-pub(super) fn push(event: &Event, remote: &str, out: &mut String) {
-    let mut context = Context { remote: remote.to_owned(), failed: event.failure().is_some(), ..Context::default() };
+pub(super) fn push(event: &Event, remote: Option<&str>, out: &mut String) {
+    let mut context =
+        Context { remote: remote.map(str::to_owned), failed: event.failure().is_some(), ..Context::default() };
     context.project = event.project().map(|project| project.cow().into_owned());
     if let Some(operation) = event.operation() {
         let subjects = operation.subjects();
@@ -106,7 +107,7 @@ mod tests {
             ),
         ] {
             let mut out = String::new();
-            push(&event(text), "r", &mut out);
+            push(&event(text), Some("r"), &mut out);
             assert_eq!(out, wanted, "{text}");
         }
     }

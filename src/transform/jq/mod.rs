@@ -153,8 +153,10 @@ impl Jq {
             self.context.clear();
             if self.uses_context {
                 let RemoteId(number) = event.remote();
-                let name = self.names.get(usize::from(number)).map_or("", String::as_str);
-                context::push(event, name, &mut self.context);
+                let name = self.names.get(usize::from(number)).map(String::as_str).filter(|name| !name.is_empty());
+                // A recorded event can name its remote.
+                let recorded = event.recorded_remote().filter(|_| name.is_none()).map(|name| name.cow());
+                context::push(event, name.or(recorded.as_deref()), &mut self.context);
             }
             push_length(event.text(), &mut self.requests);
             push_length(&self.context, &mut self.requests);
