@@ -2,11 +2,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::Signal;
 
 use crate::support::program::{Follower, Outcome, finish, lxmon, run, terminal};
 use crate::support::standin::{Connection, StandIn, numbered};
+use crate::support::wait_until;
 
 const SESSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
 
@@ -178,12 +181,17 @@ fn the_summary_comes_at_every_end() {
 
 #[test]
 fn a_stopped_output_does_not_hold_the_summary_up() {
-    let server = StandIn::new(|connection: &mut Connection| {
+    // More than the output's pipe and lxmon's buffer for it accept.
+    const MANY: u64 = 3000;
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&sent);
+    let server = StandIn::new(move |connection: &mut Connection| {
         connection.accept();
-        while (0..1000).all(|number| connection.event(&numbered(number))) {}
+        while connection.event(&numbered(counted.fetch_add(1, Ordering::Relaxed))) {}
     });
     let mut follower = Follower::start(lxmon([&*server.remote(), "--summary", "-f", "json", "--buffer=1MiB"]));
     assert!(!follower.line().is_empty());
+    wait_until(|| sent.load(Ordering::Relaxed) > MANY);
     follower.signal(Signal::TERM);
     let outcome = follower.end_unread();
     assert_eq!(outcome.status, 128 + Signal::TERM.as_raw());

@@ -273,6 +273,7 @@ impl Run {
             introduction,
             status,
             screen,
+            reactions,
             ..
         } = self;
         let events = async {
@@ -327,7 +328,12 @@ impl Run {
         // timers.
         let parts: [Pin<Box<dyn Future<Output = Ending> + '_>>; 2] = [Box::pin(others), Box::pin(events)];
         let mut parts: FuturesUnordered<_> = parts.into_iter().collect();
-        parts.next().await.unwrap_or(Ending::WriterDied)
+        let ending = parts.next().await.unwrap_or(Ending::WriterDied);
+        // Before the connections are closed: whoever sees that shall not see another command start.
+        if let (Ending::Ended(End::Signal(_)), Some(reactions)) = (&ending, reactions) {
+            reactions.stop();
+        }
+        ending
     }
 
     /// Ends the run: writes what is still to be written, and returns the exit status.
