@@ -203,8 +203,8 @@ fn cookbook(kind: Kind) {
         server.client_command(&["start", "web"]).stderr(Stdio::null()).status().unwrap();
         server.client_command(&["exec", "web", "--", "poweroff", "-f"]).stderr(Stdio::null()).status().unwrap();
     });
-    wait_until(|| server.client(&["list", "--format", "csv", "--columns", "s", "web"]).contains("STOPPED"));
-    server.client(&["start", "web"]);
+    // This fails until the server has noticed that the instance has ended.
+    wait_until(|| server.client_command(&["start", "web"]).stderr(Stdio::null()).status().unwrap().success());
     shell.follow("How long operations take", &[], "stdout", "\tExecuting command\tweb", fail_a_command);
 
     let other = Server::start(kind);
