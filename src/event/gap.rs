@@ -1,15 +1,11 @@
 //! A gap in the stream: a period in which events may be missing from the output, because the connection was lost or
 //! because received events were dropped.
 
-use std::fmt;
-use std::time::Duration;
-
 use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 
 use crate::event::json::Tape;
 use crate::event::{Event, Message, RemoteId};
-use crate::system::duration::{Shown, shown};
 
 /// From which remote, for how long and why events are missing.
 #[derive(Clone, Debug)]
@@ -38,13 +34,6 @@ pub(crate) struct End {
     pub seconds: f64,
     /// Whether events are received again. If not, the gap ends because lxmon exits.
     pub is_over: bool,
-}
-
-impl End {
-    /// The length of the gap as text.
-    fn length(self) -> Shown {
-        shown(Duration::try_from_secs_f64(self.seconds).unwrap_or_default())
-    }
 }
 
 /// The maximum length of a timestamp, in bytes. RFC 3339 with nanoseconds has 35.
@@ -80,14 +69,6 @@ impl Gap {
         // This cannot fail: strings and finite numbers can always be serialized.
         Message::from(serde_json::to_string(&record).unwrap_or_default())
     }
-
-    /// The timestamp of the last event as the notice shows it: the local time of day if it is RFC 3339, otherwise the
-    /// server's text. Without a last event, the beginning of the gap.
-    fn last_event_shown(&self) -> String {
-        let Some(text) = &self.last_event else { return self.since.format("%H:%M:%S").to_string() };
-        DateTime::parse_from_rfc3339(text)
-            .map_or_else(|_| text.clone(), |time| time.with_timezone(&Local).format("%H:%M:%S").to_string())
-    }
 }
 
 /// The record, with its keys in the order of an event's keys.
@@ -108,26 +89,4 @@ struct Metadata<'a> {
     seconds: Option<f64>,
     reason: &'a str,
     dropped: u64,
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, dropped, .. } = self;
-        let since = self.since.format("%H:%M:%S");
-        let last = self.last_event_shown();
-        match (dropped, self.end) {
-            (0, None) => write!(f, "connection lost at {since} ({reason}); events since {last} may be missing"),
-            (0, Some(end)) => write!(
-                f,
-                "connection lost at {since} ({reason}); {} {}; events since {last} may be missing",
-                if end.is_over { "reconnected after" } else { "not reconnected in" },
-                end.length()
-            ),
-            (_, end) => {
-                let length = end.map_or(shown(Duration::ZERO), End::length);
-                let events = if *dropped == 1 { "event" } else { "events" };
-                write!(f, "{dropped} {events} dropped from {since} on, within {length}: {reason}")
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 pub mod exit;
 pub(crate) mod failure;
 pub(crate) mod followed;
+mod gap;
 pub(crate) mod malformed;
 pub mod notice;
 pub(crate) mod ready;

@@ -13,21 +13,19 @@ use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use log::{info, warn};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
+use super::Connecting;
+use super::ask::{Site, ask};
 use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
 use super::dial::dial;
-use super::follow::{Conduct, Follow, Starts, is_permanent};
-use super::hints::{self, Refused};
+use super::follow::{Conduct, Follow, Starts};
+use super::hints;
 use super::peers::{Name, Peers, View};
 use super::request::Projects;
-use super::session::KnownSession;
 use super::state::{Asker, Due};
-use super::stream::Dialed;
-use super::{Connecting, http};
 use crate::event::RemoteId;
 use crate::event::gap::Gap;
 use crate::queue::{Feed, Queue};
@@ -35,12 +33,6 @@ use crate::remote::{Address, Remote};
 use crate::report::exit::Fault;
 use crate::report::notice;
 use crate::system::clock::local_now;
-
-/// The timeout for a question, connecting included.
-const ANSWER: Duration = Duration::from_secs(15);
-
-/// The maximum size of an answer, in bytes. That of `/1.0` is 15 KiB long; a member takes 400 bytes in the list.
-const LONGEST: usize = 1 << 20;
 
 /// The wait after a question without an answer.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -74,37 +66,6 @@ struct ServerEnvironment {
 struct Listed {
     server_name: String,
     url: String,
-}
-
-/// A server that can be asked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Site<'a> {
-    pub(super) remote: &'a Remote,
-    /// Which of its addresses to try first. Afterwards, the one that has answered.
-    pub(super) turn: &'a Turn,
-    /// The session of the remote.
-    pub(super) session: &'a Rc<KnownSession>,
-    pub(super) connecting: &'a Connecting,
-}
-
-/// Asks a server. `path` begins with `/1.0`.
-pub(super) async fn ask<T: DeserializeOwned>(site: Site<'_>, path: &str) -> anyhow::Result<T> {
-    #[derive(Deserialize)]
-    struct Answer<T> {
-        metadata: T,
-    }
-    let Site { remote, turn, session, connecting: Connecting { environment, request, .. } } = site;
-    let attempt = Attempt::new(remote, turn);
-    let dial = async |attempt: &Attempt<'_>| dial(attempt, environment, session).await;
-    let answer = attempt.run(dial, async |Dialed { stream, host, prefix, identity, login, .. }| {
-        let body = http::get(stream, &host, &format!("{prefix}{path}"), &identity, LONGEST).await;
-        body.map_err(|error| Refused { remote, request, login: &login, is_retried: true }.explain(error))
-    });
-    let body = timeout(ANSWER, answer).await.unwrap_or_else(|_| Err(hints::of_silence(ANSWER).into()))?;
-    let answer: Answer<T> = serde_json::from_slice(&body).map_err(|error| {
-        Fault::failed(format!("the answer to {path} is not that of an LXD or Incus server: {error}"))
-    })?;
-    Ok(answer.metadata)
 }
 
 impl Server {
@@ -183,7 +144,7 @@ impl Cluster<'_> {
             Ok(answer) => answer,
             Err(error) => {
                 self.starts.report(false);
-                if !self.conduct.retry || is_permanent(&error) {
+                if !self.conduct.retry || hints::is_permanent(&error) {
                     return Err(error);
                 }
                 notice::show(&error.context(name.clone()));
@@ -226,7 +187,9 @@ impl Cluster<'_> {
         loop {
             sleep(backoff.wait()).await;
             match self.first_list().await {
-                Err(error) if !is_permanent(&error) => info!("{}: {error:#}; trying again", self.site.remote.name),
+                Err(error) if !hints::is_permanent(&error) => {
+                    info!("{}: {error:#}; trying again", self.site.remote.name)
+                }
                 outcome => return outcome,
             }
         }

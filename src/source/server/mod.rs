@@ -1,5 +1,6 @@
 //! Servers: how to connect to one, subscribe and follow it, and how to follow several at once.
 
+mod ask;
 pub(crate) mod attempt;
 pub(crate) mod backoff;
 mod cluster;
@@ -23,8 +24,9 @@ use std::rc::Rc;
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use self::ask::Site;
 use self::attempt::{Attempt, Turn};
-use self::cluster::{Cluster, Site};
+use self::cluster::Cluster;
 use self::dial::dial;
 use self::follow::{Conduct, Follow, Starts};
 use self::peers::{Name, Peers};

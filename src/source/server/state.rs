@@ -24,11 +24,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
+use super::ask::{Site, ask};
 use super::attempt::{Attempt, Turn};
 use super::backoff::Backoff;
-use super::cluster::{Site, ask};
 use super::dial::dial;
-use super::follow::is_permanent;
 use super::http::{self, Refusal};
 use super::peers::{Peers, View};
 use super::request::{Projects, Request};
@@ -316,7 +315,7 @@ fn is_refused(error: &anyhow::Error) -> bool {
         Some(refusal) => refusal.is_permanent(),
         None => error.is::<serde_json::Error>(),
     };
-    is_permanent(error) || error.chain().any(is_refusal)
+    hints::is_permanent(error) || error.chain().any(is_refusal)
 }
 
 /// An answer that is being parsed.

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::Connecting;
+use super::ask::{Site, ask};
 use super::attempt::Turn;
-use super::cluster::{Site, ask};
 use crate::remote::Remote;
 use crate::report::followed::Version;
 

@@ -169,7 +169,7 @@ impl Follow<'_> {
         let first = self.subscribe(&dial).await;
         self.starts.report(first.is_ok());
         let mut subscription = match first {
-            Err(error) if self.conduct.retry && !is_permanent(&error) => {
+            Err(error) if self.conduct.retry && !hints::is_permanent(&error) => {
                 notice::show(&error.context(name.to_string()));
                 warn!("{name}: trying again until it can be followed");
                 let subscription = self.resubscribe(&dial, &mut backoff).await?;
@@ -315,7 +315,7 @@ impl Follow<'_> {
                         is_renewal_asked_for = true;
                         warn!("{text} until you {renewal}");
                     }
-                    None if is_permanent(&error) => return Err(error),
+                    None if hints::is_permanent(&error) => return Err(error),
                     _ if text == reported => debug!("{text}"),
                     _ => info!("{text}"),
                 }
@@ -458,11 +458,6 @@ fn names_members(block: &Block) -> bool {
 fn renewal(error: &anyhow::Error) -> Option<&str> {
     let mut faults = error.chain().filter_map(|cause| cause.downcast_ref::<Fault>());
     faults.find(|fault| fault.is_renewable()).and_then(Fault::hint_text)
-}
-
-/// Whether a retry cannot succeed.
-pub(super) fn is_permanent(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<Fault>()).any(Fault::is_permanent)
 }
 
 /// These tests use in-process byte streams and tokio's paused clock: timeouts of many seconds pass in milliseconds.

@@ -307,6 +307,11 @@ fn words(variant: impl fmt::Debug) -> String {
     words
 }
 
+/// Whether a retry cannot succeed.
+pub(super) fn is_permanent(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<Fault>()).any(Fault::is_permanent)
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::PeerMisbehaved;
