@@ -458,7 +458,7 @@ fn draw(events: &[String], (columns, lines): (usize, usize), color: bool) -> (vt
         running.advance(&event, now);
     }
     running.rows(now, (columns, lines), color, &mut drawn, |event, elapsed, row| {
-        pretty.render_running(event, None, elapsed, None, row);
+        pretty.render_running(event, None, elapsed, row);
     });
     let drawn = String::from_utf8(drawn).unwrap();
     let size = |length: usize| u16::try_from(length).unwrap();

@@ -18,8 +18,8 @@ use clap::{CommandFactory as _, Parser, ValueEnum, ValueHint};
 
 use self::moment::parse_moment;
 use self::values::{
-    LevelParser, parse_actions, parse_command, parse_count, parse_duration, parse_expression, parse_patterns,
-    parse_pause, parse_size, parse_timeout,
+    LevelParser, parse_actions, parse_command, parse_count, parse_descriptor, parse_duration, parse_expression,
+    parse_patterns, parse_pause, parse_size, parse_timeout,
 };
 use crate::event::{Level, Timestamp};
 use crate::render::Format;
@@ -219,7 +219,7 @@ pub struct Cli {
     pub debug: bool,
 
     /// Write the line 'ready' to file descriptor N once every subscription is live
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true, help_heading = "Other")]
+    #[arg(long, value_name = "N", value_parser = parse_descriptor, allow_negative_numbers = true, help_heading = "Other")]
     pub ready_fd: Option<i32>,
 
     /// List the lifecycle actions: name, servers that have it, meaning, further context keys

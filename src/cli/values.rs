@@ -83,6 +83,13 @@ fn meant_type(value: String) -> String {
     }
 }
 
+/// Parses the number of a file descriptor.
+pub(super) fn parse_descriptor(text: &str) -> Result<i32, String> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number
+        .ok_or_else(|| "expected the number of an open descriptor, as the 3 of `lxmon --ready-fd 3 3>FILE`".to_owned())
+}
+
 /// Parses how many events end the output.
 pub(super) fn parse_count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|error: ParseIntError| match error.kind() {

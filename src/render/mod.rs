@@ -104,7 +104,7 @@ impl Renderer {
     /// Appends the line of an operation that has been in progress for the time `elapsed`, in formats that have one.
     pub(crate) fn render_running(&mut self, event: &Event, remote: Option<&str>, elapsed: Duration, out: &mut Vec<u8>) {
         if let Self::Pretty(pretty) = self {
-            pretty.render_running(event, remote, elapsed, None, out);
+            pretty.render_running(event, remote, elapsed, out);
         }
     }
 }

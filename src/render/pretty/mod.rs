@@ -140,16 +140,8 @@ impl Pretty {
     }
 
     /// Appends one line for an operation that is still in progress, by its latest event. `elapsed` is for how long it
-    /// has been going on; `speed`, in bytes per second, replaces the one that the server has computed. Appends nothing
-    /// if the event is not an operation's.
-    pub fn render_running(
-        &mut self,
-        event: &Event,
-        remote: Option<&str>,
-        elapsed: Duration,
-        speed: Option<u64>,
-        out: &mut Vec<u8>,
-    ) {
+    /// has been going on. Appends nothing if the event is not an operation's.
+    pub fn render_running(&mut self, event: &Event, remote: Option<&str>, elapsed: Duration, out: &mut Vec<u8>) {
         let Some(operation) = event.operation() else { return };
         let step: Step<'_> = self.operations.advance(event, operation);
         self.columns(event, remote);
@@ -158,7 +150,7 @@ impl Pretty {
         let previous = self.previous;
         self.time(event, begin);
         self.previous = previous;
-        outcome::fill_row(&mut self.line, operation, event, &step, elapsed, speed, &self.layout);
+        outcome::fill_row(&mut self.line, operation, event, &step, elapsed, &self.layout);
         self.line.write(&self.layout, self.options.surface.color, out);
     }
 

@@ -52,7 +52,7 @@ pub(super) fn fill(line: &mut Line, operation: Operation<'_>, event: &Event, ste
             }
             if let Some(stage) = step.stage.as_deref() {
                 line.detail.separate("  ");
-                Progress::of(operation, Some(stage), None).push(&mut line.detail);
+                Progress::of(operation, Some(stage)).push(&mut line.detail);
             }
         }
     }
@@ -70,13 +70,12 @@ pub(super) fn fill_row(
     event: &Event,
     step: &Step<'_>,
     elapsed: Duration,
-    speed: Option<u64>,
     layout: &Layout,
 ) {
     line.glyph(Glyph::RUNNING);
     head(line, operation, event);
     let room = layout.room_behind(line.what.text());
-    Progress::of(operation, step.stage.as_deref(), speed).push_row(&mut line.detail, elapsed, room);
+    Progress::of(operation, step.stage.as_deref()).push_row(&mut line.detail, elapsed, room);
     results(line, operation);
     if step.has_double {
         id(line, operation);

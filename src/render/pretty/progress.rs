@@ -30,8 +30,8 @@ const SHORTEST_STAGE: usize = 6;
 
 impl<'a> Progress<'a> {
     /// The progress by the text of the stage that moves, such as `rootfs: 43% (120.00MB/s)` or `c1: 12.30MB (4.00MB/s)`,
-    /// and by the numbers in the operation's `progress`. `speed` replaces the one that the server has computed.
-    pub(super) fn of(operation: Operation<'_>, stage: Option<&'a str>, speed: Option<u64>) -> Self {
+    /// and by the numbers in the operation's `progress`. The speed is the one that the server has computed.
+    pub(super) fn of(operation: Operation<'_>, stage: Option<&'a str>) -> Self {
         let mut progress = stage.map(Self::parse).unwrap_or_default();
         // The numbers belong to this stage: a stage that has ended has an empty text.
         let numbers = operation.details().and_then(|details| details.get("progress")).filter(|_| stage.is_some());
@@ -41,7 +41,6 @@ impl<'a> Progress<'a> {
             progress.percent = percent.or(progress.percent);
             progress.speed = number(numbers, "speed").filter(|speed| *speed > 0).or(progress.speed);
         }
-        progress.speed = speed.or(progress.speed);
         progress
     }
 
@@ -189,7 +188,9 @@ mod tests {
             (None, Some(2_500_000), 21, "0:12"),
         ] {
             let mut cell = Cell::default();
-            Progress::of(operation, stage, speed).push_row(&mut cell, Duration::from_secs(12), room);
+            let mut progress = Progress::of(operation, stage);
+            progress.speed = speed.or(progress.speed);
+            progress.push_row(&mut cell, Duration::from_secs(12), room);
             assert_eq!(String::from_utf8(cell.text).unwrap(), shown);
         }
     }

@@ -66,7 +66,7 @@ fn render(pretty: &mut Pretty, event: &Event, remote: Option<&str>) -> String {
 
 fn row(pretty: &mut Pretty, event: &Event, remote: Option<&str>) -> String {
     let mut out = Vec::new();
-    pretty.render_running(event, remote, Duration::from_secs(12), None, &mut out);
+    pretty.render_running(event, remote, Duration::from_secs(12), &mut out);
     String::from_utf8(out).unwrap()
 }
 
