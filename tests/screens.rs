@@ -4,6 +4,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use anstyle::AnsiColor;
 use lxmon::event::json::Tape;
 use lxmon::event::{Event, Level, Message, RemoteId};
 use lxmon::filter::{Filter, Selection};
@@ -69,10 +70,7 @@ fn recorded(pairs: &str, options: Options) -> String {
 
 #[test]
 fn what_real_servers_do_on_terminals_of_all_widths_and_to_a_pipe() {
-    for (server, pairs) in [
-        ("incus", include_str!("data/golden/incus-6.0.4.lxc-pretty.ndjson")),
-        ("lxd", include_str!("data/golden/lxd-5.0.2-cluster.lxc-pretty.ndjson")),
-    ] {
+    for (server, pairs) in [("incus", INCUS), ("lxd", LXD)] {
         let pipe = Options { utf8: true, ..Options::default() };
         let surface = Surface { color: false, terminal: true };
         let terminal = Options { surface, live_rows: true, ..pipe };
@@ -89,17 +87,31 @@ fn what_real_servers_do_on_terminals_of_all_widths_and_to_a_pipe() {
     }
 }
 
+/// The recordings of real servers.
+const LXD: &str = include_str!("data/golden/lxd-5.0.2-cluster.lxc-pretty.ndjson");
+const INCUS: &str = include_str!("data/golden/incus-6.0.4.lxc-pretty.ndjson");
+
 #[test]
 fn the_pictures_in_the_readme_are_up_to_date() {
     const VARIABLE: &str = "LXMON_TEST_DRAW";
-    let lines: Vec<_> = session(120, true).lines().map(str::to_owned).collect();
     // As many lines as a reader sees without scrolling.
-    let first = lines[..30.min(lines.len())].join("\n");
-    let lines: Vec<_> = session(80, true).lines().map(str::to_owned).collect();
-    let last = lines[lines.len().saturating_sub(24)..].join("\n");
+    let first = |screen: &str, lines: usize| screen.lines().take(lines).collect::<Vec<_>>().join("\n");
+    let surface = Surface { color: true, terminal: true };
+    let server = |pairs, width| {
+        recorded(pairs, Options { surface, width: Some(width), utf8: true, live_rows: true, ..Options::default() })
+    };
+    let session_80 = session(80, true);
+    let last: Vec<_> = session_80.lines().skip(session_80.lines().count().saturating_sub(24)).collect();
+    let dark = anstyle_svg::Term::new();
+    let light = dark.fg_color(AnsiColor::Black.into()).bg_color(AnsiColor::BrightWhite.into());
     let mut is_current = true;
-    for (name, screen) in [("pretty.svg", first), ("pretty-80.svg", last)] {
-        let picture = anstyle_svg::Term::new().render_svg(&screen);
+    for (name, style, screen) in [
+        ("pretty.svg", dark, first(&session(120, true), 30)),
+        ("pretty-80.svg", dark, last.join("\n")),
+        ("lxd-80.svg", dark, first(&server(LXD, 80), 40)),
+        ("incus-160.svg", light, first(&server(INCUS, 160), 40)),
+    ] {
+        let picture = style.render_svg(&screen);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
         if std::env::var_os(VARIABLE).is_some() {
             std::fs::write(&file, &picture).unwrap();
