@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::flow::SOON;
+use crate::signals::is_ignored;
 use crate::support::program::lxmon;
 use crate::support::screen::Screen;
 use crate::support::standin::{Connection, QUICK, StandIn};
@@ -314,6 +315,9 @@ fn what_is_typed_moves_no_row() {
 #[test]
 fn every_signal_leaves_the_terminal_clean() {
     for signal in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP] {
+        if is_ignored(signal) {
+            continue;
+        }
         let server = Server::new();
         let mut screen = with_a_row(&server, QUIET);
         match signal {
@@ -358,6 +362,10 @@ fn a_server_that_dies_leaves_no_row() {
 
 #[test]
 fn suspended_it_leaves_the_terminal_to_the_shell() {
+    if is_ignored(Signal::INT) {
+        println!("skipped: the tests were started with SIGINT ignored");
+        return;
+    }
     let server = Server::new();
     let lxmon = server.follow(QUIET);
     // A shell with job control, which runs lxmon as a job.
@@ -411,6 +419,9 @@ fn a_dumb_terminal_gets_lines_alone() {
 fn a_stopped_terminal_with_rows_stops_nothing_else() {
     // SIGQUIT does not even wait for the thread that waits for the terminal.
     for signal in [Signal::TERM, Signal::QUIT] {
+        if is_ignored(signal) {
+            continue;
+        }
         let (say, said) = mpsc::channel();
         let say = Mutex::new(say);
         let server = Server::new();

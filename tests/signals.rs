@@ -12,15 +12,19 @@ use rustix::process::Signal;
 use crate::support::program::{Follower, lxmon};
 use crate::support::standin::{Connection, Limits, StandIn, numbered};
 
-/// The signals that end the program, and the status that a shell reports for each. Signals that the tests were started
-/// to ignore (`nohup`) are left out, because every program that the tests start ignores them too.
+/// The signals that end the program, and the status that a shell reports for each.
 pub(crate) fn ending() -> Vec<(Signal, i32)> {
+    let mut ending = vec![(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+    ending.retain(|(signal, _)| !is_ignored(*signal));
+    ending
+}
+
+/// Whether the tests were started to ignore the signal (`nohup`). Every program that they start ignores it too.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
     let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
-    let mut ending = vec![(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
-    ending.retain(|(signal, _)| ignored & (1 << (signal.as_raw() - 1)) == 0);
-    ending
+    ignored & (1 << (signal.as_raw() - 1)) != 0
 }
 
 /// A server that sends this many events and then waits until the client disconnects. It reports on the channel when the
