@@ -1,6 +1,7 @@
 //! Whole screens: the help, and the session of the demonstration on terminals of several widths. `cargo insta review`,
 //! or `INSTA_UPDATE=always cargo test screens`, accepts a change.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -52,20 +53,27 @@ fn the_session_on_terminals_of_all_widths() {
     }
 }
 
-/// A recording of a real server, as `lxmon --pretty --all-projects --time utc` shows it.
-fn recorded(pairs: &str, options: Options) -> String {
+/// The events of a real server, as `lxmon --pretty --all-projects --time utc` shows them.
+fn shown<'e>(events: impl Iterator<Item = Cow<'e, str>>, options: Options) -> String {
     let mut pretty = Pretty::new(Options { time: TimeStyle::Utc, show_project: true, ..options });
     let mut filter = Filter::new(&Selection { loglevel: Some(Level::Info), ..Selection::default() });
     let mut screen = Vec::new();
-    for line in pairs.lines() {
-        let pair: serde_json::Value = serde_json::from_str(line).unwrap();
-        let event = Message::from(pair["event"].as_str().unwrap());
-        let event = Event::decode(event, RemoteId::default(), Tape::default()).unwrap();
+    for event in events {
+        let event = Event::decode(Message::from(&*event), RemoteId::default(), Tape::default()).unwrap();
         if filter.admits(&event) {
             pretty.render(&event, None, &mut screen);
         }
     }
     String::from_utf8(screen).unwrap()
+}
+
+/// The events of a golden recording, each of which is a pair of an event and the text of a client.
+fn recorded(pairs: &str, options: Options) -> String {
+    let event = |line| {
+        let pair: serde_json::Value = serde_json::from_str(line).unwrap();
+        pair["event"].as_str().unwrap().to_owned().into()
+    };
+    shown(pairs.lines().map(event), options)
 }
 
 #[test]
@@ -91,25 +99,33 @@ fn what_real_servers_do_on_terminals_of_all_widths_and_to_a_pipe() {
 const LXD: &str = include_str!("data/golden/lxd-5.0.2-cluster.lxc-pretty.ndjson");
 const INCUS: &str = include_str!("data/golden/incus-6.0.4.lxc-pretty.ndjson");
 
+/// A cluster of LXD 5.0.2: instances of an image of 150 MB are launched, copied and published, commands and starts fail, and
+/// a member is evacuated.
+const DAY: &str = include_str!("data/day-lxd.ndjson");
+
 #[test]
 fn the_pictures_in_the_readme_are_up_to_date() {
     const VARIABLE: &str = "LXMON_TEST_DRAW";
     // As many lines as a reader sees without scrolling.
     let first = |screen: &str, lines: usize| screen.lines().take(lines).collect::<Vec<_>>().join("\n");
     let surface = Surface { color: true, terminal: true };
-    let server = |pairs, width| {
-        recorded(pairs, Options { surface, width: Some(width), utf8: true, live_rows: true, ..Options::default() })
-    };
+    let on = |width| Options { surface, width: Some(width), utf8: true, live_rows: true, ..Options::default() };
     let session_80 = session(80, true);
     let last: Vec<_> = session_80.lines().skip(session_80.lines().count().saturating_sub(24)).collect();
+    // From the first launch to the end of the evacuation.
+    let day = shown(DAY.lines().map(Cow::Borrowed), on(80));
+    let is_launch = |line: &&str| line.contains("web1") && line.contains("Creating instance");
+    let begun = day.lines().position(|line| is_launch(&line)).unwrap_or(0);
+    let ended = day.lines().position(|line| line.contains("Restoring cluster member")).unwrap_or(usize::MAX);
+    let day = day.lines().take(ended + 1).skip(begun).collect::<Vec<_>>().join("\n");
     let dark = anstyle_svg::Term::new();
     let light = dark.fg_color(AnsiColor::Black.into()).bg_color(AnsiColor::BrightWhite.into());
     let mut is_current = true;
     for (name, style, screen) in [
         ("pretty.svg", dark, first(&session(120, true), 30)),
         ("pretty-80.svg", dark, last.join("\n")),
-        ("lxd-80.svg", dark, first(&server(LXD, 80), 40)),
-        ("incus-160.svg", light, first(&server(INCUS, 160), 40)),
+        ("lxd-80.svg", dark, day),
+        ("incus-160.svg", light, first(&recorded(INCUS, on(160)), 40)),
     ] {
         let picture = style.render_svg(&screen);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);

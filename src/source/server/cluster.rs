@@ -188,7 +188,7 @@ impl Cluster<'_> {
             sleep(backoff.wait()).await;
             match self.first_list().await {
                 Err(error) if !hints::is_permanent(&error) => {
-                    info!("{}: {error:#}; trying again", self.site.remote.name)
+                    info!("{}: {error:#}; trying again", self.site.remote.name);
                 }
                 outcome => return outcome,
             }
