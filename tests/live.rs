@@ -275,8 +275,8 @@ fn ends_and_errors(server: &mut Server) {
     let idle = Follower::subscribed(server.lxmon(&["-A"]));
     let kilobytes = idle.resident_memory();
     println!("{name}: {kilobytes} kB resident at rest");
-    // The limit is doubled for debug builds, which take more memory.
-    assert!(kilobytes < if cfg!(debug_assertions) { 16 << 10 } else { 8 << 10 }, "{kilobytes} kB");
+    // Of a debug build most of it is the program itself.
+    assert!(kilobytes < if cfg!(debug_assertions) { 32 << 10 } else { 8 << 10 }, "{kilobytes} kB");
     drop(idle);
 
     // The server is killed and restarted.
