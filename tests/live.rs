@@ -103,7 +103,7 @@ fn story(server: &Server) {
         "c1",
         "bad",
         "disk",
-        "source=/nonexistent",
+        "source=/no/such/directory",
         "path=/x",
         "--project",
         "web",

@@ -56,7 +56,7 @@ fn waits(kind: Kind) {
     assert!(outcome.stderr.starts_with("Error: ") && !outcome.stderr.contains("lxmon: "), "{}", outcome.stderr);
 
     // A start that fails.
-    server.client(&["config", "set", "c1", "raw.lxc", "lxc.mount.entry=/nonexistent x none bind 0 0"]);
+    server.client(&["config", "set", "c1", "raw.lxc=lxc.mount.entry=/nonexistent x none bind 0 0"]);
     let outcome = finish(&mut acting(&server, &wait, &["start", "c1"]));
     assert_eq!((outcome.status, &*outcome.stdout), (4, ""), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("lxmon: c1: Starting instance failed: Failed to run: "), "{}", outcome.stderr);
