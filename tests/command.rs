@@ -5,12 +5,12 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+use crate::ready::gated;
 use crate::signals::ending;
 use crate::support::program::{Follower, finish, lxmon, run, terminal};
 use crate::support::standin::{Connection, StandIn, numbered, opcode};
@@ -84,18 +84,6 @@ fn is_alive(process: Pid) -> bool {
 
 #[test]
 fn it_is_started_once_all_remotes_are_followed() {
-    let gated = || {
-        let (open, opened) = mpsc::channel();
-        let opened = Mutex::new(opened);
-        let server = StandIn::new(move |connection: &mut Connection| {
-            if opened.lock().unwrap().recv().is_ok() {
-                connection.accept();
-                connection.event(&numbered(1));
-                connection.wait();
-            }
-        });
-        (server, open)
-    };
     let [(first, open_first), (second, open_second)] = [gated(), gated()];
     let remotes = [&*first.remote(), &*second.remote()];
     let command = ["-v", "-f", "json", "-n1", "--", "/bin/sh", "-c", "echo begun; exit 3"];

@@ -265,7 +265,9 @@ fn a_command_that_hangs_delays_no_event_and_what_it_costs_is_counted() {
     let outcome = follower.end();
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     let dropped = outcome.stderr.lines().filter_map(|line| {
-        line.strip_prefix("lxmon: --exec: ")?.strip_suffix(" events dropped, because the command was too slow")
+        line.strip_prefix("lxmon: --exec: ")?.strip_suffix(
+            " events dropped, because the command was too slow; --debounce runs it less often, --buffer lets more wait",
+        )
     });
     let dropped: Vec<u64> = dropped.map(|number| number.parse().unwrap()).collect();
     let log = place.lines("log");

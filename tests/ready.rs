@@ -17,7 +17,7 @@ fn shell(arguments: &[&str], redirections: &str) -> Command {
 }
 
 /// A server that accepts a subscription once the test sends something.
-fn gated() -> (StandIn, mpsc::Sender<()>) {
+pub(crate) fn gated() -> (StandIn, mpsc::Sender<()>) {
     let (open, opened) = mpsc::channel();
     let opened = Mutex::new(opened);
     let server = StandIn::new(move |connection: &mut Connection| {

@@ -117,7 +117,7 @@ fn nothing_of_a_message_that_is_not_an_event_is_shown() {
     let lines = format!("{{\"type\":\"x\"}}\n{}\n{{\"type\":\"x\"}}\n", messages.join("\n"));
     let recording = finish_with_input(&mut lxmon(["--replay", "-", "--redact"]), lines.as_bytes());
     assert!(!recording.stderr.contains("hunter2"), "{}", recording.stderr);
-    assert!(recording.stderr.contains("standard input: line "), "{}", recording.stderr);
+    assert!(recording.stderr.contains("line 5: not JSON (byte 1); skipped\n"), "{}", recording.stderr);
 }
 
 #[test]

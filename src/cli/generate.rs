@@ -203,7 +203,7 @@ const DESCRIPTION: &[&str] = &[
      over, it gets SIGTERM; at a failure with --fail-fast, a gap with --fail-on-gap, or a connection that is lost for \
      good, it gets SIGTERM unless it ends by itself within half a second. It is waited for, but for no longer than 5 \
      seconds; a notice says if it goes on.",
-    "SIGINT, SIGTERM and SIGHUP that are sent to lxmon are passed on to the command, and lxmon ends by the signal when the \
+    "SIGINT, SIGTERM and SIGHUP that are sent to lxmon are forwarded to the command, and lxmon ends by the signal when the \
      command has ended, after 5 seconds, or at a second signal. The keys of a terminal reach both at once. A command \
      that goes on for 5 seconds after Ctrl-C has handled it, as interpreters do, and lxmon goes on too.",
     "--fail-fast judges events about what --instance, --project and --location select, as --failed does, whatever --type, \
@@ -253,7 +253,7 @@ const PRETTY: &[(&str, &str)] = &[
         "operations",
         "An operation has a line when it has ended, with its duration. To a pipe it has one when it begins, too. A command \
          that returned other than 0 has failed. Where two operations in progress look the same, # and the last digits of \
-         their ids tell them apart.",
+         their ids distinguish them.",
     ),
     (
         "log messages",

@@ -351,7 +351,7 @@ impl Remote {
         entry.is_listed = true;
         let kind = record.subject().kind();
         if entry.is_named {
-            // The events have told the rest of the story already.
+            // The events already say what happened later.
             return is_first && entry.status.as_deref().is_some_and(|known| agree(kind, known, status));
         }
         let is_new = if let Some(known) = &entry.status {

@@ -75,7 +75,7 @@ pub(crate) struct Steps {
     pub dedup: Option<Dedup>,
     /// Makes state events of the answers of servers (`--state`).
     pub known: Option<Known>,
-    /// Changes selected events (`--redact`).
+    /// Changes selected events (`--redact`, `--jq`).
     pub transform: Option<Transform>,
     /// Whether events are rendered from their text alone. Then their tapes are reused at once.
     pub text_only: bool,

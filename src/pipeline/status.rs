@@ -77,8 +77,8 @@ impl Status {
         }
     }
 
-    /// Notifies the manager while the last events are being written. With `has_deadline` it is told that the service
-    /// stops: it kills one that takes too long for that.
+    /// Notifies the manager while the last events are being written, and with `has_deadline` first that the service is
+    /// stopping: the manager kills a service that takes too long for that.
     pub(super) async fn finish(&mut self, has_deadline: bool) {
         if has_deadline {
             self.service.send(Message::Stopping("writing the last events"));

@@ -44,7 +44,7 @@ pub(crate) struct Service {
     has_failed: bool,
 }
 
-/// What the service manager is told.
+/// A notification for the service manager.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Message<'a> {
     /// The service has started, with this status.

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -220,17 +220,7 @@ fn cookbook(kind: Kind) {
         },
     );
 
-    let journal = Path::new("/run/systemd/journal/stdout");
-    fs::create_dir_all(journal.parent().unwrap()).unwrap();
-    let _ = fs::remove_file(journal);
-    let listener = UnixListener::bind(journal).unwrap();
-    let lines = shell.path("journal");
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        std::io::copy(&mut stream, &mut File::create(lines).unwrap())
-    });
-    shell.follow("Into the journal", &[], "journal", "instance-updated", change_configuration);
-    fs::remove_file(journal).unwrap();
+    into_the_journal(&mut shell);
 
     let _broker = Helper::start("mosquitto", &["-p", MQTT_PORT]);
     wait_until(|| std::net::TcpStream::connect(format!("127.0.0.1:{MQTT_PORT}")).is_ok());
@@ -258,6 +248,27 @@ fn cookbook(kind: Kind) {
 
     let all: BTreeSet<_> = recipes().into_iter().map(|(_, script)| script).collect();
     assert_eq!(all.difference(&shell.tried).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// Where no journal runs, the test takes its place. That of a machine is left alone.
+fn into_the_journal(shell: &mut Shell<'_>) {
+    let journal = Path::new("/run/systemd/journal/stdout");
+    if UnixStream::connect(journal).is_ok() {
+        println!("skipped: the journal of this machine would get the events");
+        shell.script("Into the journal", 0);
+        return;
+    }
+    fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    // What a test that was killed has left.
+    let _ = fs::remove_file(journal);
+    let listener = UnixListener::bind(journal).unwrap();
+    let lines = shell.path("journal");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::copy(&mut stream, &mut File::create(lines).unwrap())
+    });
+    shell.follow("Into the journal", &[], "journal", "instance-updated", change_configuration);
+    fs::remove_file(journal).unwrap();
 }
 
 fn fingerprint(server: &Server) -> String {

@@ -18,11 +18,7 @@ fn a_restricted_certificate_follows_what_it_may_and_is_told_what_it_may_not() {
         }
         let admin = Client::new();
         admin.add(&server, "n1", address);
-        let restricted = Client::new();
-        restricted.take_certificate_of(&admin, kind, "n1");
-        let certificate = restricted.certificate(kind);
-        let add = if kind == Kind::Lxd { "add" } else { "add-certificate" };
-        server.client(&["config", "trust", add, certificate.to_str().unwrap(), "--restricted", "--projects", "web"]);
+        let restricted = Client::restricted(&server, &admin, "n1", "web");
         let flag = if kind == Kind::Lxd { "--lxd" } else { "--incus" };
 
         // LXD 5.0 checks no project, and refuses with status 500.

@@ -430,6 +430,17 @@ impl Client {
         assert!(openssl.output().unwrap().status.success());
     }
 
+    /// A user of a remote that `admin` has added, with a certificate that the server restricts to one project.
+    pub(crate) fn restricted(server: &Server, admin: &Self, remote: &str, project: &str) -> Self {
+        let restricted = Self::new();
+        restricted.take_certificate_of(admin, server.kind, remote);
+        let certificate = restricted.certificate(server.kind);
+        let add = if server.kind == Kind::Lxd { "add" } else { "add-certificate" };
+        let certificate = certificate.to_str().unwrap();
+        server.client(&["config", "trust", add, certificate, "--restricted", "--projects", project]);
+        restricted
+    }
+
     /// The path of the client certificate.
     pub(crate) fn certificate(&self, kind: Kind) -> PathBuf {
         self.configuration(kind).join("client.crt")

@@ -154,11 +154,7 @@ fn a_restricted_certificate_gets_the_state_of_what_it_may_see() {
         server.client(&["init", "busybox", "c2"]);
         let admin = Client::new();
         admin.add(&server, "n1", address);
-        let restricted = Client::new();
-        restricted.take_certificate_of(&admin, kind, "n1");
-        let certificate = restricted.certificate(kind);
-        let add = if kind == Kind::Lxd { "add" } else { "add-certificate" };
-        server.client(&["config", "trust", add, certificate.to_str().unwrap(), "--restricted", "--projects", "web"]);
+        let restricted = Client::restricted(&server, &admin, "n1", "web");
         let flag = if kind == Kind::Lxd { "--lxd" } else { "--incus" };
         for (client, options, wanted) in [
             (&restricted, &["-A"][..], &["c1 Stopped"][..]),

@@ -331,6 +331,11 @@ impl Follower {
         self.status("VmRSS").trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// How much of its resident memory is mapped from files, in kB: mostly the program itself, which differs between builds.
+    pub(crate) fn mapped_memory(&self) -> u64 {
+        self.status("RssFile").trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Waits until the program ends, and reads its output meanwhile.
     pub(crate) fn end(mut self) -> Outcome {
         self.read_ahead();

@@ -153,7 +153,7 @@ fn after_a_gap_too_the_events_since_the_question_are_right() {
     known.learn(&lifecycle("instance-started", "c1", 1));
     known.learn(&lifecycle("instance-deleted", "c2", 2));
     known.learn(&lifecycle("instance-created", "c3", 3));
-    // Whichever side of the events the server has seen, the stream has told all of it.
+    // Whichever side of the events the server has seen, the stream says all of it.
     assert!(known.instances(&["c1 Stopped", "c2 Running"]).is_empty());
     known.ask();
     assert!(known.instances(&["c1 Running", "c3 Stopped"]).is_empty());

@@ -139,6 +139,8 @@ struct Head {
     key: Key,
     /// The same with the corrected time, by which the events of all origins are merged.
     corrected: Key,
+    /// The difference between a timestamp of its line and the corrected time.
+    correction: Time,
     origin: usize,
     is_former: bool,
 }
@@ -469,7 +471,7 @@ impl Window {
     fn first(&mut self) -> Option<Head> {
         if self.heads.is_empty() {
             let mut heads = std::mem::take(&mut self.heads);
-            heads.extend((0..self.origins.len()).filter_map(|index| self.head(index)));
+            heads.extend((0..self.origins.len()).filter_map(|index| self.head(index, None)));
             heads.sort_unstable_by_key(|head| Reverse(head.corrected));
             self.heads = heads;
         }
@@ -481,12 +483,14 @@ impl Window {
         self.heads.iter().rev().find(|head| self.line(head.origin).1.is_overdue(head.key)).copied()
     }
 
-    /// The next event of the origin.
-    fn head(&self, origin: usize) -> Option<Head> {
+    /// The next event of the origin. `former` is the head before it, whose correction still holds for the same line.
+    fn head(&self, origin: usize, former: Option<Head>) -> Option<Head> {
         let (is_former, line) = self.line(origin);
         let key = line.first()?;
-        let corrected = (key.0.saturating_sub(self.correction(origin, line)), key.1);
-        Some(Head { key, corrected, origin, is_former })
+        let known = former.filter(|former| former.is_former == is_former);
+        let correction = known.map_or_else(|| self.correction(origin, line), |former| former.correction);
+        let corrected = (key.0.saturating_sub(correction), key.1);
+        Some(Head { key, corrected, correction, origin, is_former })
     }
 
     fn is_due(&self, head: Head) -> bool {
@@ -515,7 +519,7 @@ impl Window {
         if let Some(place) = self.heads.iter().rposition(|other| other.origin == first.origin) {
             self.heads.remove(place);
         }
-        if let Some(next) = self.head(first.origin) {
+        if let Some(next) = self.head(first.origin, Some(first)) {
             let place = self.heads.partition_point(|other| other.corrected > next.corrected);
             self.heads.insert(place, next);
         }

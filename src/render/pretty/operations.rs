@@ -44,7 +44,7 @@ pub(super) struct Step<'a> {
     pub(super) turn: Turn,
     /// The text of the stage that moves.
     pub(super) stage: Option<Cow<'a, str>>,
-    /// Whether only its id tells the operation from another one in progress.
+    /// Whether the operation differs from another one in progress by its id only.
     pub(super) has_double: bool,
 }
 

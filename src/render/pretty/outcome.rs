@@ -19,7 +19,7 @@ use crate::event::{Event, Failure, Operation, Status};
 use crate::system::duration::shown;
 use crate::system::units::write_size;
 
-/// How many digits of the id tell operations apart. They are its last ones, as the first ones of LXD's are a time.
+/// How many digits of the id are shown where operations differ by it only. They are its last ones, as the first ones of LXD's are a time.
 const ID_DIGITS: usize = 6;
 
 /// The beginning of the path that LXD up to 5.0 has for backups.

@@ -87,7 +87,7 @@ pub(super) fn cut_parts(text: &str, room: usize, ellipsis: Ellipsis) -> Cut<'_> 
     Cut { head, ellipsis: "", tail: "", width: width_of(head) }
 }
 
-/// `text` in at most `room` columns, cut in its middle, because the ends of names tell them apart.
+/// `text` in at most `room` columns, cut in its middle, because names often differ at their ends only.
 pub(super) fn cut_middle(text: &str, room: usize, ellipsis: Ellipsis) -> Cut<'_> {
     if room < ellipsis.width + 2 || beginning(text, room).len() == text.len() {
         return cut_end(text, room, ellipsis);

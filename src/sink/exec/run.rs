@@ -106,7 +106,10 @@ impl Runner {
     /// The memory of the events is free again.
     fn release(&self) {
         if let Some(dropped) = self.waiting.release() {
-            warn!("--exec: {} dropped, because the command was too slow", events(dropped));
+            warn!(
+                "--exec: {} dropped, because the command was too slow; --debounce runs it less often, --buffer lets more wait",
+                events(dropped)
+            );
         }
     }
 

@@ -67,7 +67,7 @@ pub(crate) struct Due {
     has_begun: Cell<bool>,
     is_pending: Cell<bool>,
     /// Whether something has come from the last subscription.
-    is_heard: Cell<bool>,
+    is_confirmed: Cell<bool>,
     changed: Notify,
 }
 
@@ -81,19 +81,19 @@ impl Due {
 
     /// A subscription was made again, and events are missing.
     pub(super) fn reconnect(&self) {
-        self.is_heard.set(false);
-        self.miss();
+        self.is_confirmed.set(false);
+        self.lose();
     }
 
     /// Events are missing.
-    pub(super) fn miss(&self) {
+    pub(super) fn lose(&self) {
         self.is_pending.set(true);
         self.changed.notify_waiters();
     }
 
     /// Something has come from a subscription, so the server sends all events from now on.
-    pub(super) fn hear(&self) {
-        self.is_heard.set(true);
+    pub(super) fn confirm(&self) {
+        self.is_confirmed.set(true);
         self.changed.notify_waiters();
     }
 
@@ -112,7 +112,7 @@ impl Due {
     async fn wait(&self) {
         self.wait_until(&self.is_pending).await;
         // An error means that the time is over.
-        let _ = timeout(FIRST_BYTES, self.wait_until(&self.is_heard)).await;
+        let _ = timeout(FIRST_BYTES, self.wait_until(&self.is_confirmed)).await;
         self.is_pending.set(false);
     }
 }
@@ -579,9 +579,9 @@ mod tests {
         due.begin();
         assert!(timeout(FIRST_BYTES * 10, due.wait()).await.is_err());
         due.reconnect();
-        due.hear();
+        due.confirm();
         timeout(Duration::ZERO, due.wait()).await.unwrap();
-        due.miss();
+        due.lose();
         timeout(Duration::ZERO, due.wait()).await.unwrap();
     }
 }

@@ -358,7 +358,7 @@ impl Follow<'_> {
         let mut received = Received::default();
         let mut next_message = String::new();
         let mut is_dropping = self.queue.is_dropping(self.feed);
-        let mut unheard = self.state;
+        let mut unconfirmed = self.state;
         let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
         tokio::pin!(check, resumed);
         loop {
@@ -398,9 +398,9 @@ impl Follow<'_> {
                     }
                 }
             };
-            let is_heard = std::mem::take(&mut received.has_ping) || !received.block.is_empty();
-            if let Some(state) = unheard.take_if(|_| is_heard) {
-                state.hear();
+            let is_confirmed = std::mem::take(&mut received.has_ping) || !received.block.is_empty();
+            if let Some(state) = unconfirmed.take_if(|_| is_confirmed) {
+                state.confirm();
             }
             if let binary @ 1.. = std::mem::take(&mut received.binary) {
                 self.queue.push_always(Item::Binary(self.feed.remote, binary));
@@ -433,7 +433,7 @@ impl Follow<'_> {
         if let Some(gap) = gap {
             warn!("{}: {gap}", self.name);
             if let Some(state) = self.state {
-                state.miss();
+                state.lose();
             }
         }
     }
