@@ -401,6 +401,27 @@ fn without_a_shell_it_cannot_be_suspended() {
 }
 
 #[test]
+fn a_session_from_outside_of_the_namespace_of_processes_has_rows_too() {
+    let unshare = ["-rpf", "--kill-child"];
+    if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
+        println!("skipped: this machine permits no namespaces");
+        return;
+    }
+    let server = Server::new();
+    let lxmon = server.follow(QUIET);
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(lxmon.get_program()).args(lxmon.get_args());
+    command.envs(lxmon.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let screen = Screen::start(&command, 80, 24);
+    server.running("c1", 1);
+    screen.wait_for("a row", |lines| ends_with_rows(lines, &["c1"]));
+    // The first process of a namespace cannot be stopped from within it (`pid_namespaces(7)`).
+    screen.type_in(b"\x1a");
+    server.running("c1", 77);
+    screen.wait_for("progress", |lines| ends_with_rows(lines, &["77 %"]));
+}
+
+#[test]
 fn a_dumb_terminal_gets_lines_alone() {
     let server = Server::new();
     let mut command = server.follow(&[]);

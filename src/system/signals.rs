@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use nix::sys::signal::SigSet;
-use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
+use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid};
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGPIPE, SIGQUIT, SIGTSTP, SIGXFSZ};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -137,27 +137,31 @@ pub(crate) fn quit() {
     die_by(SIGQUIT);
 }
 
+/// A process, group or session that has no number here, as it is outside of our PID namespace (`pid_namespaces(7)`).
+const OUTSIDE: Pid = Pid::from_raw(0);
+
 /// Whether no ancestor of this session is outside of our process group, as a shell with job control is.
 fn is_orphaned() -> bool {
     let (group, session) = (getpgrp(), getsid(None));
     let mut ancestor = getppid();
-    while let Some(pid) = ancestor {
-        if getsid(Some(pid)) != session {
+    while ancestor != OUTSIDE {
+        if getsid(Some(ancestor)) != session {
             return true;
         }
-        if getpgid(Some(pid)) != Ok(group) {
+        if getpgid(Some(ancestor)) != Ok(group) {
             return false;
         }
-        ancestor = parent(pid);
+        ancestor = parent(ancestor);
     }
-    true
+    // A session from outside has its shell there (`nsenter`, `unshare --fork`).
+    session != Ok(OUTSIDE)
 }
 
 /// The parent of a process (`proc_pid_status(5)`).
-fn parent(pid: Pid) -> Option<Pid> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
-    Pid::from_raw(parent.trim().parse().ok()?)
+fn parent(pid: Pid) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent.and_then(|parent| parent.trim().parse().ok()).map_or(OUTSIDE, Pid::from_raw)
 }
 
 async fn arrival(signal: Option<&mut Signal>) {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use nix::unistd::{getpgrp, tcgetpgrp};
 use rustix::fs::{Mode, OFlags, fstat};
-use rustix::process::getpgrp;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Standard output at the start of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
