@@ -98,11 +98,16 @@ impl Cell {
             return push_escaped_in_one_line(&mut self.text, text.raw);
         }
         let text = text.cow();
-        let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t', '\r'])).filter(|line| !line.is_empty());
-        for (at, line) in lines.enumerate() {
-            self.push(if at > 0 { " " } else { "" });
-            self.push(line);
+        let white = [' ', '\t', '\r', '\n'];
+        let mut rest = &*text;
+        while let Some(line_break) = rest.find('\n') {
+            self.push(rest[..line_break].trim_end_matches(white));
+            rest = rest[line_break..].trim_start_matches(white);
+            if !rest.is_empty() && self.text.last().is_some_and(|last| *last != b' ') {
+                self.push(" ");
+            }
         }
+        self.push(rest);
     }
 }
 
@@ -179,6 +184,9 @@ mod tests {
             (r#""a\\\nb""#, r"a\ b"),
             (r#""a\b \n\f\nb\u0001""#, r"a\x08 \x0c b\x01"),
             (r#""a\b \n\f\nb""#, r"a\x08 \x0c b"),
+            (r#""\ta \t""#, r"\ta \t"),
+            (r#""\ta\u0001 \t""#, r"\ta\x01 \t"),
+            (r#""\n\ta\u0001 \n \n\tb \r\n""#, r"a\x01 b"),
         ] {
             let event = crate::event::event(&format!(r#"{{"type":"x","metadata":{json}}}"#));
             let mut cell = Cell::default();
