@@ -229,8 +229,13 @@ impl Pen<'_> {
         self.layout.width.map(|width| width.saturating_sub(self.at))
     }
 
+    /// Whether not even text without width fits, as the gap before it does not.
+    fn is_full(&self) -> bool {
+        self.layout.width.is_some_and(|width| self.at > width)
+    }
+
     fn put(&mut self, cut: Cut<'_>, style: Style) {
-        if cut.head.is_empty() && cut.ellipsis.is_empty() {
+        if (cut.head.is_empty() && cut.ellipsis.is_empty()) || self.is_full() {
             return;
         }
         self.out.resize(self.out.len() + self.owed, b' ');
@@ -277,7 +282,7 @@ impl Pen<'_> {
 
     /// Whether the whole cell, perhaps without its prefix, fits into the line.
     fn fits(&self, cell: &Cell) -> bool {
-        self.room().is_none_or(|room| width_of(cell.without_prefix(room)) <= room)
+        !self.is_full() && self.room().is_none_or(|room| width_of(cell.without_prefix(room)) <= room)
     }
 
     /// Writes as much of a cell as fits, unless that is too little to be of use, with a gap behind it.
