@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use rustls::ServerConfig;
 
+use crate::support::each_at_once;
 use crate::support::http::{read_head, send_with_event, switching_protocols};
 use crate::support::program::{Follower, finish, lxmon};
 use crate::support::standin::numbered;
@@ -109,7 +110,7 @@ fn follow(client: &Client, options: &[&str]) -> Command {
 #[test]
 fn when_one_of_several_addresses_dies_the_next_is_followed() {
     let identity = self_signed(&params(&["incus"]));
-    for mode in [None, Some(Mode::Hangs), Some(Mode::IsSilent), Some(Mode::Refuses)] {
+    each_at_once([None, Some(Mode::Hangs), Some(Mode::IsSilent), Some(Mode::Refuses)], |mode| {
         let (first, second) = (Member::new(1, &identity, None), Member::new(2, &identity, None));
         let client = cluster(&[first.url(), second.url()]);
         client.pin(&identity);
@@ -145,7 +146,7 @@ fn when_one_of_several_addresses_dies_the_next_is_followed() {
         assert!(stderr.contains(&format!("at {} or https://", first.url())), "{stderr}");
         assert!(stderr.contains(&format!("n1: connected to {}\n", first.url())), "{stderr}");
         assert_eq!(stderr.matches("n1: connection lost (").count(), 3, "{stderr}");
-    }
+    });
 }
 
 #[test]

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::ready::gated;
 use crate::signals::ending;
-use crate::support::program::{Follower, finish, lxmon, run, terminal};
+use crate::support::program::{Follower, PATIENCE, finish, lxmon, run, terminal};
 use crate::support::standin::{Connection, StandIn, numbered, opcode};
-use crate::support::wait_until;
+use crate::support::{each_at_once, wait_until};
 
 /// The failure of an operation about the instance `c1`.
 const FAILURE: &str = r#"{"type":"operation","timestamp":"2027-01-15T08:00:00Z","metadata":{"description":"Starting instance","status_code":400,"err":"no space","resources":{"instances":["/1.0/instances/c1"]}},"project":"default"}"#;
@@ -129,13 +130,14 @@ fn events_are_on_standard_output_and_all_that_the_command_prints_on_standard_err
 
 #[test]
 fn its_status_is_that_of_lxmon_after_what_is_on_its_way() {
-    for (script, status) in [
+    let cases = [
         ("touch 1", 0),
         ("touch 1; exit 7", 7),
         ("touch 1; exit 255", 255),
         ("touch 1; kill -KILL $$", 137),
         ("touch 1; kill -TERM $$", 143),
-    ] {
+    ];
+    each_at_once(cases, |(script, status)| {
         for options in [&[][..], &["--timeout=60s"], &["--fail-fast"]] {
             let scene = Scene::new();
             let outcome = finish(&mut scene.lxmon(options, script));
@@ -146,7 +148,7 @@ fn its_status_is_that_of_lxmon_after_what_is_on_its_way() {
         let scene = Scene::new();
         let outcome = finish(&mut scene.lxmon(&["-n2", "--timeout=2s"], script));
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (if status == 0 { 124 } else { status }, 1));
-    }
+    });
 }
 
 #[test]
@@ -295,7 +297,7 @@ fn a_signal_is_passed_on_and_ends_lxmon_after_the_command() {
 
 #[test]
 fn a_command_that_ignores_a_signal_is_waited_for_and_left() {
-    for is_second in [true, false] {
+    each_at_once([true, false], |is_second| {
         let scene = Scene::new();
         let script = format!("trap 'echo ignored' TERM; echo begun; {}", until("go"));
         let mut program = Follower::start(scene.lxmon(&[], &script));
@@ -315,7 +317,7 @@ fn a_command_that_ignores_a_signal_is_waited_for_and_left() {
         assert_eq!(sent.elapsed() > Duration::from_secs(3), !is_second);
         scene.create("go");
         wait_until(|| !is_alive(command));
-    }
+    });
 }
 
 #[test]
@@ -492,6 +494,9 @@ impl Terminal {
             if let Some(at) = self.shown.find(text) {
                 return self.shown.drain(..at + text.len()).collect();
             }
+            let mut keys = [PollFd::new(&self.keys, PollFlags::IN)];
+            let patience = PATIENCE.try_into().unwrap();
+            assert_eq!(poll(&mut keys, Some(&patience)), Ok(1), "{text:?} is never shown:\n{}", self.shown);
             let length = self.keys.read(&mut some).unwrap();
             self.shown += &String::from_utf8_lossy(&some[..length]);
         }
@@ -512,7 +517,7 @@ impl Terminal {
 
 #[test]
 fn a_command_that_reads_the_terminal_can_be_stopped_and_continued() {
-    let mut terminal = Terminal::run("", "echo begun; cat");
+    let mut terminal = Terminal::run("", "echo begun; exec cat");
     terminal.wait_for("begun");
     terminal.type_in("one\r");
     // The terminal shows what is typed, and then cat does.
@@ -521,6 +526,7 @@ fn a_command_that_reads_the_terminal_can_be_stopped_and_continued() {
     terminal.wait_for("Stopped");
     terminal.wait_for("READY>");
     let state = |process: &PathBuf| fs::read_to_string(process.join("stat")).unwrap_or_default().contains(") T ");
+    // Until it is stopped, cat would read what is typed for the shell.
     wait_until(|| terminal.process_group_of_lxmon().iter().filter(|process| state(process)).count() >= 2);
     terminal.type_in("fg\r");
     terminal.wait_for("SCRIPT");

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::signals::is_ignored;
 use crate::support::program::{Follower, Outcome, finish, lxmon};
 use crate::support::standin::{Connection, StandIn, numbered};
-use crate::support::wait_until;
+use crate::support::{each_at_once, wait_until};
 
 /// A directory in which commands run and leave their traces.
 struct Place {
@@ -288,7 +288,7 @@ fn a_recording_waits_for_the_command() {
 
 #[test]
 fn a_recording_that_waits_for_a_command_that_hangs_ends_with_its_reader_or_a_signal() {
-    for is_signal in [false, true] {
+    each_at_once([false, true], |is_signal| {
         let place = Place::new();
         let events: Vec<_> = (0..5000).map(numbered).collect();
         fs::write(place.path("events"), events.join("\n")).unwrap();
@@ -311,7 +311,7 @@ fn a_recording_that_waits_for_a_command_that_hangs_ends_with_its_reader_or_a_sig
         assert!(outcome.stderr.contains("the command was not run for "), "{}", outcome.stderr);
         let process = place.lines("process")[0].parse().unwrap();
         kill_process(Pid::from_raw(process).unwrap(), Signal::KILL).unwrap();
-    }
+    });
 }
 
 #[test]

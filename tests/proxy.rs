@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::support::each_at_once;
 use crate::support::http::read_head;
 use crate::support::program::finish;
 use crate::support::standin::numbered;
@@ -231,10 +232,10 @@ fn a_socks_proxy_leads_to_the_server_or_says_why_not() {
 fn a_proxy_that_does_not_answer_is_not_waited_for_like_a_server() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Client::new("https://lxd.example:8443");
-    for scheme in ["http", "https", "socks5"] {
+    each_at_once(["http", "https", "socks5"], |scheme| {
         let url = format!("{scheme}://{}", silent.local_addr().unwrap());
         let outcome = finish(client.command(&["--no-reconnect"]).env("HTTPS_PROXY", url));
         let error = format!("lxmon: n1: proxy {}: no answer within 9 s\n", silent.local_addr().unwrap());
         assert!(outcome.stderr.contains(&error), "{scheme}: {}", outcome.stderr);
-    }
+    });
 }

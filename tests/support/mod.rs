@@ -15,6 +15,12 @@ use std::time::{Duration, Instant};
 
 use self::program::PATIENCE;
 
+/// Checks all cases at the same time: each of them mostly waits.
+pub(crate) fn each_at_once<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let check = &check;
+    std::thread::scope(|scope| cases.into_iter().for_each(|case| _ = scope.spawn(move || check(case))));
+}
+
 /// Waits until the condition holds.
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
