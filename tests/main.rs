@@ -51,3 +51,4 @@ mod stream;
 mod summary;
 mod support;
 mod tls;
+mod version;

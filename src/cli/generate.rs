@@ -22,7 +22,9 @@ const DATE: &str = "November 2026";
 /// The man page, as roff.
 pub(crate) fn man() -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    let man = Man::new(Cli::command()).title("LXMON").section("1").manual("User Commands").date(DATE);
+    // Without the commit, because the page is a file of the commit.
+    let source = concat!("lxmon ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(Cli::command()).title("LXMON").section("1").manual("User Commands").source(source).date(DATE);
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
     man.render_synopsis_section(&mut out)?;

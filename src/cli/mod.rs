@@ -24,13 +24,14 @@ use self::values::{
 use crate::event::{Level, Timestamp};
 use crate::render::Format;
 use crate::render::pretty::TimeStyle;
+use crate::system::VERSION;
 
 /// Follow the events of LXD and Incus servers
 #[derive(Clone, Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     name = "lxmon",
-    version,
+    version = VERSION,
     max_term_width = 100,
     override_usage = "lxmon [OPTIONS] [REMOTE:]... [-- COMMAND [ARG]...]",
     after_help = "Values of one option, separated by commas, are alternatives, different options must all hold, and a \

@@ -15,6 +15,9 @@ use std::io;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// The version of the program, with the commit of its source where that is known (`build.rs`).
+pub const VERSION: &str = env!("LXMON_VERSION");
+
 /// Registers a descriptor with the runtime.
 ///
 /// # Errors
