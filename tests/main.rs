@@ -18,6 +18,7 @@ mod gaps;
 mod generated;
 mod golden;
 mod growth;
+mod help;
 mod jq;
 mod limits;
 mod live;

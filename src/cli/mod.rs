@@ -3,6 +3,8 @@
 pub(crate) mod actions;
 pub mod complete;
 pub(crate) mod generate;
+mod help;
+mod man;
 pub mod meant;
 mod moment;
 mod shells;
@@ -32,47 +34,63 @@ use crate::system::VERSION;
 #[command(
     name = "lxmon",
     version = VERSION,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args = help::flags(),
     max_term_width = 100,
     override_usage = "lxmon [OPTIONS] [REMOTE:]... [-- COMMAND [ARG]...]",
-    after_help = "Values of one option, separated by commas, are alternatives, different options must all hold, and a \
-                  value that starts with '!' excludes. GLOB knows *, ?, [a-c] and {web,db}.\nThe man page has examples, exit statuses and the files that are read: \
-                  lxmon --man | man -l -"
+    after_help = help::AFTER_SHORT,
+    after_long_help = help::after_long()
 )]
 pub struct Cli {
-    /// Names from the client configuration, or unix:PATH of a socket [default: the default remote]
+    /// Remotes of lxc or incus, or unix:PATH of a socket
+    ///
+    /// Names from the client configuration of lxc or incus, each with a colon; several are followed at once [default:
+    /// the configuration's default remote, which is the local server unless it was changed]
     #[arg(index = 1, value_name = "REMOTE:", value_hint = ValueHint::Other)]
     pub remotes: Vec<String>,
 
-    /// Run COMMAND once every subscription is live, and exit with its status
+    /// Run this once every subscription is live; exit with its status
+    ///
+    /// A program and its arguments, not a line of a shell. What it causes is followed from its start on, and what it
+    /// prints goes to standard error
     #[arg(index = 2, last = true, num_args = 1.., value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments, conflicts_with_all = ["replay", "demo", "list_actions"])]
     pub command: Vec<OsString>,
 
-    /// Event type, such as lifecycle, operation or logging, or life, op or log; comma-separated or repeated
+    /// Event types, such as lifecycle or operation
+    ///
+    /// The server is asked for these types only [default: all that it sends to this user]
     #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = parse_patterns, help_heading = "Select")]
     pub types: Vec<String>,
 
-    /// Lifecycle action, such as 'instance-*'; without --type, asks the server for lifecycle events only. @running and
-    /// @stopped: also what is so already (--state)
+    /// Lifecycle actions, such as 'instance-*'
+    ///
+    /// Without --type, the server is asked for lifecycle events only. --list-actions lists the actions. @running and
+    /// @stopped also select what is so already: the server is asked for the present state, as by --state
     #[arg(short, long = "action", value_name = "GLOB", value_parser = parse_actions, help_heading = "Select")]
     pub actions: Vec<String>,
 
     /// Events about these instances
+    ///
+    /// One that matched and is renamed stays selected
     #[arg(short, long = "instance", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
     pub instances: Vec<String>,
 
     /// Path of what a lifecycle event happened to, such as '/1.0/networks/*'
-    #[arg(long = "source", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
+    #[arg(long = "source", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select", hide_short_help = true)]
     pub sources: Vec<String>,
 
     /// Who asked for it: protocol/username, username, or address; 'none' if nobody did
-    #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
+    #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select", hide_short_help = true)]
     pub requestors: Vec<String>,
 
     /// Cluster member that the event comes from
-    #[arg(long = "location", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select")]
+    #[arg(long = "location", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select", hide_short_help = true)]
     pub locations: Vec<String>,
 
-    /// Project, such as web or 'web*'; repeatable [default: the remote's project, else 'default']
+    /// Projects, such as web or 'web*'
+    ///
+    /// [default: the remote's project, else 'default'; on the socket for ordinary users 'user-UID']
     #[arg(long = "project", value_name = "NAME", value_parser = parse_patterns, help_heading = "Select")]
     pub projects: Vec<String>,
 
@@ -80,131 +98,169 @@ pub struct Cli {
     #[arg(short = 'A', long, conflicts_with = "projects", help_heading = "Select")]
     pub all_projects: bool,
 
-    /// Minimum level of log messages and audit records; other events pass [default: info in pretty, else all]
-    #[arg(long, value_name = "LEVEL", value_parser = LevelParser, help_heading = "Select")]
+    /// Log messages from this level on, such as warning
+    ///
+    /// The minimum level of log messages (types logging, ovn and network-acl) and of audit records; other events pass
+    /// [default: info in pretty, everything in other formats]
+    #[arg(long, value_name = "LEVEL", value_parser = LevelParser, hide_possible_values = true, help_heading = "Select")]
     pub loglevel: Option<Level>,
 
-    /// Failures only: operations that failed, commands that returned other than 0, log lines from level error on
+    /// Failures only
+    ///
+    /// Operations that failed, commands that returned other than 0, and log messages from level error on
     #[arg(long, help_heading = "Select")]
     pub failed: bool,
 
-    /// jq expression: null, false and no result drop the event, anything else replaces it; $lxmon has what lxmon knows
-    #[arg(long, value_name = "EXPR", value_parser = parse_expression, help_heading = "Select")]
+    /// A jq expression that drops or replaces events
+    ///
+    /// No result, null and false drop the event, anything else replaces it. $lxmon has what lxmon knows about the
+    /// event: remote, kind, name, instance, project, duration_ms, failed
+    #[arg(long, value_name = "EXPR", value_parser = parse_expression, help_heading = "Select", hide_short_help = true)]
     pub jq: Option<String>,
 
-    /// Output format [default: the value of `LXMON_FORMAT`, else yaml]
+    /// Format
+    ///
+    /// [default: the value of `LXMON_FORMAT`, else yaml]
     #[arg(short, long, value_name = "FORMAT", overrides_with = "pretty", help_heading = "Print")]
     pub format: Option<Format>,
 
-    /// Short for --format=pretty
+    /// One line per event for people: --format=pretty
     #[arg(short, long, overrides_with = "format", help_heading = "Print")]
     pub pretty: bool,
 
     /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Print")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Print", hide_short_help = true)]
     pub color: When,
 
     /// How pretty shows the time
-    #[arg(long, value_name = "STYLE", default_value = "local", help_heading = "Print")]
+    #[arg(long, value_name = "STYLE", default_value = "local", help_heading = "Print", hide_short_help = true)]
     pub time: TimeStyle,
 
-    /// Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, websocket secrets
-    #[arg(long, help_heading = "Print")]
+    /// Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, arguments of
+    /// commands, websocket secrets
+    #[arg(long, help_heading = "Print", hide_short_help = true)]
     pub redact: bool,
 
     /// Never shorten a pretty line to the terminal's width
-    #[arg(long, help_heading = "Print")]
+    #[arg(long, help_heading = "Print", hide_short_help = true)]
     pub no_trunc: bool,
 
     /// At the end, sum up on stderr: how long, actions and operations by count, failures with their reasons, the
     /// slowest operations, gaps
-    #[arg(long, help_heading = "Print")]
+    #[arg(long, help_heading = "Print", hide_short_help = true)]
     pub summary: bool,
 
     /// Exit 0 after N matching events
+    ///
+    /// In pretty, after N that were printed [default: follow without an end]
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, help_heading = "Stop")]
     pub count: Option<NonZeroU64>,
 
-    /// Exit after this time: with status 124 if --count or COMMAND is given, else with 0
+    /// Exit after this time
+    ///
+    /// With status 124 if --count or COMMAND is given, else with 0 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, help_heading = "Stop")]
     pub timeout: Option<Duration>,
 
-    /// Exit 4 at the first failure about what --instance, --project and --location select, printed or not
+    /// Exit 4 at the first failure
+    ///
+    /// A failure as --failed selects them, about what --instance, --project and --location select, printed or not
     #[arg(long, help_heading = "Stop")]
     pub fail_fast: bool,
 
     /// Keep trying although the first connection fails
-    #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay")]
+    ///
+    /// [default: exit 1 then; a connection that is lost later is always tried again]
+    #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay", hide_short_help = true)]
     pub retry: bool,
 
     /// Exit 1 when the connection is lost
-    #[arg(long, help_heading = "Stay")]
+    #[arg(long, help_heading = "Stay", hide_short_help = true)]
     pub no_reconnect: bool,
 
     /// Follow all members of the remote's cluster, also those that join later
-    #[arg(long, conflicts_with_all = ["replay", "demo", "force_local"], help_heading = "Stay")]
+    #[arg(long, conflicts_with_all = ["replay", "demo", "force_local"], help_heading = "Stay", hide_short_help = true)]
     pub cluster: bool,
 
-    /// First the present state: an event of type state for each instance and running operation; after a gap, what differs
-    #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay")]
+    /// First the present state: an event of type state for each instance and running operation; after a gap, what
+    /// differs
+    #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay", hide_short_help = true)]
     pub state: bool,
 
     // Of 1,375,475 events of servers under load, 49 arrived later than this default, and all but one in a thousand
     // arrived within 5 ms (docs/soak.md).
     /// Put events back in timestamp order within this window; 0 turns it off
-    #[arg(long, value_name = "DURATION", default_value = "25ms", value_parser = parse_duration, help_heading = "Stay")]
+    #[arg(long, value_name = "DURATION", default_value = "25ms", value_parser = parse_duration, help_heading = "Stay", hide_short_help = true)]
     pub sort_window: Duration,
 
     /// Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, help_heading = "Stay")]
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, help_heading = "Stay", hide_short_help = true)]
     pub buffer: usize,
 
     /// Put a record of type gap into the stream where events were lost
-    #[arg(long, help_heading = "Stay")]
+    #[arg(long, help_heading = "Stay", hide_short_help = true)]
     pub gap_events: bool,
 
     /// Exit 3 on the first gap
-    #[arg(long, help_heading = "Stay")]
+    #[arg(long, help_heading = "Stay", hide_short_help = true)]
     pub fail_on_gap: bool,
 
-    /// Run COMMAND by sh for each event, which it gets on stdin and in `LXMON_INSTANCE` etc.; prints no events without -f
+    /// Run COMMAND by sh for each event
+    ///
+    /// It gets the event as JSON on standard input, and its parts in `LXMON_INSTANCE` and other variables. Events are
+    /// not printed besides, unless --format or --pretty is given
     #[arg(long, value_name = "COMMAND", value_parser = parse_command, value_hint = ValueHint::CommandString, help_heading = "Act")]
     pub exec: Option<String>,
 
     /// Run the command of --exec once for all events up to a pause that long
-    #[arg(long, value_name = "DURATION", value_parser = parse_pause, requires = "exec", help_heading = "Act")]
+    ///
+    /// [default: once for each event]
+    #[arg(long, value_name = "DURATION", value_parser = parse_pause, requires = "exec", help_heading = "Act", hide_short_help = true)]
     pub debounce: Option<Duration>,
 
-    /// Also append the events to FILE, as JSON lines; SIGUSR1 opens the file again
+    /// Append the events to FILE, as JSON lines
+    ///
+    /// Whatever is printed. SIGUSR1 opens the file again
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Act")]
     pub record: Option<PathBuf>,
 
-    /// Read events from files, or '-', in place of a server: JSON, or YAML as lxmon, lxc and incus print it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, num_args = 1.., conflicts_with_all = ["remotes", "demo"], help_heading = "Other sources")]
+    /// Read recorded events in place of a server
+    ///
+    /// From files, or '-' for standard input: JSON, or YAML as lxmon, lxc and incus print it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, num_args = 1.., conflicts_with_all = ["remotes", "demo"], help_heading = "Act")]
     pub replay: Vec<PathBuf>,
 
-    /// With --replay: events from this time on, such as 14:00, '2026-11-26 14:00', or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Other sources")]
+    /// With --replay: events from this time on
+    ///
+    /// [default: from the first one]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Act", hide_short_help = true)]
     pub since: Option<Timestamp>,
 
     /// With --replay: events up to this time
-    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Other sources")]
+    ///
+    /// [default: to the last one]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Act", hide_short_help = true)]
     pub until: Option<Timestamp>,
 
-    /// Follow a built-in stand-in server that plays a session of a cluster
-    #[arg(long, conflicts_with = "remotes", help_heading = "Other sources")]
+    /// Follow a built-in server that plays a session
+    ///
+    /// A cluster of LXD: no server is needed
+    #[arg(long, conflicts_with = "remotes", help_heading = "Act")]
     pub demo: bool,
 
     /// Use LXD's client configuration and sockets
-    #[arg(long, conflicts_with = "incus", help_heading = "Connect")]
+    ///
+    /// [default: those of the kind whose environment variables are set, else whose configuration knows the remote, else
+    /// whose socket answers]
+    #[arg(long, conflicts_with = "incus", help_heading = "Connect", hide_short_help = true)]
     pub lxd: bool,
 
     /// Use Incus' client configuration and sockets
-    #[arg(long, help_heading = "Connect")]
+    #[arg(long, help_heading = "Connect", hide_short_help = true)]
     pub incus: bool,
 
     /// Use the local socket
-    #[arg(long, conflicts_with_all = ["remotes", "replay", "demo"], help_heading = "Connect")]
+    #[arg(long, conflicts_with_all = ["remotes", "replay", "demo"], help_heading = "Connect", hide_short_help = true)]
     pub force_local: bool,
 
     /// No notices on stderr
@@ -216,23 +272,23 @@ pub struct Cli {
     pub verbose: bool,
 
     /// Trace the protocol on stderr, without secrets
-    #[arg(long, help_heading = "Other")]
+    #[arg(long, help_heading = "Other", hide_short_help = true)]
     pub debug: bool,
 
     /// Write the line 'ready' to file descriptor N once every subscription is live
-    #[arg(long, value_name = "N", value_parser = parse_descriptor, allow_negative_numbers = true, help_heading = "Other")]
+    #[arg(long, value_name = "N", value_parser = parse_descriptor, allow_negative_numbers = true, help_heading = "Other", hide_short_help = true)]
     pub ready_fd: Option<i32>,
 
     /// List the lifecycle actions: name, servers that have it, meaning, further context keys
-    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = parse_patterns, help_heading = "Other")]
+    #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = parse_patterns, help_heading = "Other", hide_short_help = true)]
     pub list_actions: Option<Vec<String>>,
 
     /// Print the completions for a shell
-    #[arg(long, value_name = "SHELL", exclusive = true, help_heading = "Other")]
+    #[arg(long, value_name = "SHELL", exclusive = true, help_heading = "Other", hide_short_help = true)]
     pub completions: Option<clap_complete::Shell>,
 
     /// Print the man page
-    #[arg(long, exclusive = true, help_heading = "Other")]
+    #[arg(long, exclusive = true, help_heading = "Other", hide_short_help = true)]
     pub man: bool,
 }
 

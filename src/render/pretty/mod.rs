@@ -22,6 +22,8 @@ use chrono::{DateTime, Datelike as _, Local, NaiveDate, TimeDelta, Utc};
 use clap::ValueEnum;
 use owo_colors::Style;
 
+pub(crate) use self::glyph::LEGEND;
+
 use self::columns::{Layout, Shows};
 use self::detail::{clock, date_and_clock, digits};
 use self::line::{Cell, Line};
