@@ -4,6 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use clap::CommandFactory as _;
+use lxmon::cli::Cli;
+
 use crate::support::program::{finish, lxmon, run};
 
 /// The lines of the help on a terminal of this width.
@@ -99,7 +102,7 @@ fn groff_and_mandoc_find_no_fault_with_the_man_page() {
         let length = format!("-rLL={width}");
         if let Some((page, warnings)) = shown_by("groff", &["-ww", "-K", "utf8", "-man", "-Tutf8", &length]) {
             assert_eq!(warnings, "", "groff, {width}");
-            assert!(page.contains("STATUS"));
+            assert!(page.contains("logrotate(8)"), "{page}");
         }
     }
     if let Some((warnings, errors)) = shown_by("mandoc", &["-Tlint"]) {
@@ -241,7 +244,10 @@ fn the_man_page_has_every_environment_variable() {
             // The values of options have such names, and the files of tests have other variables.
             if path.is_dir() && name != "man" {
                 folders.push(path);
-            } else if name.ends_with(".rs") && name != "tests.rs" && !path.ends_with("cli/mod.rs") && name != "help.rs"
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && name != "tests.rs"
+                && !path.ends_with("cli/mod.rs")
+                && name != "help.rs"
             {
                 let text = std::fs::read_to_string(&path).unwrap();
                 for variable in names_of_variables(&text).filter(|word| !OTHERS.contains(word)) {
@@ -252,6 +258,19 @@ fn the_man_page_has_every_environment_variable() {
         }
     }
     assert!(found > 30, "{found}: the search finds nothing");
+}
+
+#[test]
+fn the_readme_has_the_defaults_of_the_program() {
+    let readme = source("README.md");
+    for argument in Cli::command().get_arguments().filter(|argument| argument.get_action().takes_values()) {
+        for default in argument.get_default_values() {
+            let (name, default) = (argument.get_long().unwrap(), default.to_str().unwrap());
+            let row =
+                readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("--{name} "))).unwrap();
+            assert!(row.contains(&format!("`{default}`")) || row.contains(&format!("default {default}")), "{row}");
+        }
+    }
 }
 
 #[test]
@@ -266,6 +285,7 @@ fn readme_and_man_page_have_the_same_glyphs() {
     }
 }
 
+#[cfg(feature = "jq")]
 #[test]
 fn the_example_of_the_jq_variable_has_its_keys() {
     let session = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");

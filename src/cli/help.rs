@@ -79,3 +79,27 @@ pub(super) fn after_long() -> StyledStr {
     );
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::moment::parse_moment;
+    use super::super::values::{parse_duration, parse_patterns, parse_size};
+    use super::*;
+
+    #[test]
+    fn the_examples_of_values_are_understood() {
+        let text = |wanted: &str| VALUES.iter().find(|(name, _)| *name == wanted).map_or("", |(_, text)| *text);
+        for example in ["500ms", "10s", "2m30s", "1.5h", "1d", "5"] {
+            assert!(text("DURATION").contains(example) && parse_duration(example).is_ok(), "{example}");
+        }
+        for example in ["64MiB", "512KiB", "1GiB", "64MB", "64KiB"] {
+            assert!(text("SIZE").contains(example) && parse_size(example).is_ok(), "{example}");
+        }
+        for example in ["14:00", "2026-11-26", "2026-11-26 14:00", "2026-11-26T14:00:00Z", "2h"] {
+            assert!(text("TIME").contains(example) && parse_moment(example).is_ok(), "{example}");
+        }
+        for example in ["*", "?", "[a-c]", "[!a-c]", "{web,db}"] {
+            assert!(text("GLOB, NAME").contains(example) && parse_patterns(example).is_ok(), "{example}");
+        }
+    }
+}

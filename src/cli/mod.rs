@@ -114,7 +114,7 @@ pub struct Cli {
     /// A jq expression that drops or replaces events
     ///
     /// No result, null and false drop the event, anything else replaces it. $lxmon has what lxmon knows about the
-    /// event: remote, kind, name, instance, project, duration_ms, failed
+    /// event, such as $lxmon.instance
     #[arg(long, value_name = "EXPR", value_parser = parse_expression, help_heading = "Select", hide_short_help = true)]
     pub jq: Option<String>,
 

@@ -1,5 +1,6 @@
 //! Writes a man page as roff, in a form that groff and mandoc have no warnings about.
 
+use clap::builder::StyledStr;
 use clap::{Arg, Command};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
@@ -65,16 +66,16 @@ impl Page {
         self.roff.control("EE", []).control("RE", []);
     }
 
-    /// The options of the program, by their groups. clap_mangen's own list has empty lines, which groff and mandoc warn
+    /// The options of the program, by their groups. The list that `clap_mangen` makes has empty lines, which groff and mandoc warn
     /// about, and sections in place of parts.
     pub(super) fn options(&mut self, command: &Command) {
-        let (groups, none) = (command.get_arguments().map(Arg::get_help_heading), [None]);
-        let mut titles = Vec::new();
-        for title in none.into_iter().chain(groups).filter(|title| !titles.contains(title)).collect::<Vec<_>>() {
-            if titles.contains(&title) {
-                continue;
+        let mut titles = vec![None];
+        for title in command.get_arguments().map(Arg::get_help_heading) {
+            if !titles.contains(&title) {
+                titles.push(title);
             }
-            titles.push(title);
+        }
+        for title in titles {
             if let Some(title) = title {
                 self.part(title);
             }
@@ -103,7 +104,8 @@ impl Page {
             name.extend((values.max_values() > 1).then(|| roman("...")));
         }
         self.tagged(name);
-        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+        let text = |help: &StyledStr| help.to_string().replace('`', "");
+        let help = arg.get_long_help().or(arg.get_help()).map(text).unwrap_or_default();
         let mut paragraphs: Vec<_> = help.split("\n\n").map(str::to_owned).collect();
         let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         if values.takes_values() && !defaults.is_empty() {
@@ -120,7 +122,7 @@ impl Page {
             self.roff.control("RS", []);
             for value in possible {
                 self.tagged(vec![bold(value.get_name())]);
-                self.fill(&value.get_help().map(ToString::to_string).unwrap_or_default());
+                self.fill(&value.get_help().map(text).unwrap_or_default());
             }
             self.roff.control("RE", []);
         }
