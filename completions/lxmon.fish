@@ -2,7 +2,7 @@ complete -c lxmon -s t -l type -d 'Event types, such as lifecycle or operation' 
 complete -c lxmon -s a -l action -d 'Lifecycle actions, such as \'instance-*\'' -r
 complete -c lxmon -s i -l instance -d 'Events about these instances' -r
 complete -c lxmon -l source -d 'Path of what a lifecycle event happened to, such as \'/1.0/networks/*\'' -r
-complete -c lxmon -l requestor -d 'Who asked for it: protocol/username, username, or address; \'none\' if nobody did' -r
+complete -c lxmon -l requestor -d 'Who asked for it' -r
 complete -c lxmon -l location -d 'Cluster member that the event comes from' -r
 complete -c lxmon -l project -d 'Projects, such as web or \'web*\'' -r
 complete -c lxmon -l loglevel -d 'Log messages from this level on, such as warning' -r -f -a "trace\t''
@@ -27,15 +27,15 @@ delta\t'Seconds since the previous event'"
 complete -c lxmon -s n -l count -d 'Exit 0 after N matching events' -r
 complete -c lxmon -l timeout -d 'Exit after this time' -r
 complete -c lxmon -l sort-window -d 'Put events back in timestamp order within this window; 0 turns it off' -r
-complete -c lxmon -l buffer -d 'Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window' -r
+complete -c lxmon -l buffer -d 'Memory limit for all waiting events' -r
 complete -c lxmon -l exec -d 'Run COMMAND by sh for each event' -r -f -a "(__fish_complete_command)"
 complete -c lxmon -l debounce -d 'Run the command of --exec once for all events up to a pause that long' -r
 complete -c lxmon -l record -d 'Append the events to FILE, as JSON lines' -r -F
 complete -c lxmon -l replay -d 'Read recorded events in place of a server' -r -F
 complete -c lxmon -l since -d 'With --replay: events from this time on' -r
 complete -c lxmon -l until -d 'With --replay: events up to this time' -r
-complete -c lxmon -l ready-fd -d 'Write the line \'ready\' to file descriptor N once every subscription is live' -r
-complete -c lxmon -l list-actions -d 'List the lifecycle actions: name, servers that have it, meaning, further context keys' -r
+complete -c lxmon -l ready-fd -d 'Write a line to file descriptor N once every subscription is live' -r
+complete -c lxmon -l list-actions -d 'List the lifecycle actions' -r
 complete -c lxmon -l completions -d 'Print the completions for a shell' -r -f -a "bash\t''
 elvish\t''
 fish\t''
@@ -44,14 +44,14 @@ zsh\t''"
 complete -c lxmon -s A -l all-projects -d 'Events of every project'
 complete -c lxmon -l failed -d 'Failures only'
 complete -c lxmon -s p -l pretty -d 'One line per event for people: --format=pretty'
-complete -c lxmon -l redact -d 'Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, arguments of commands, websocket secrets'
+complete -c lxmon -l redact -d 'Replace secrets with ***'
 complete -c lxmon -l no-trunc -d 'Never shorten a pretty line to the terminal\'s width'
-complete -c lxmon -l summary -d 'At the end, sum up on stderr: how long, actions and operations by count, failures with their reasons, the slowest operations, gaps'
+complete -c lxmon -l summary -d 'Sum up at the end, on stderr'
 complete -c lxmon -l fail-fast -d 'Exit 4 at the first failure'
 complete -c lxmon -l retry -d 'Keep trying although the first connection fails'
 complete -c lxmon -l no-reconnect -d 'Exit 1 when the connection is lost'
 complete -c lxmon -l cluster -d 'Follow all members of the remote\'s cluster, also those that join later'
-complete -c lxmon -l state -d 'First the present state: an event of type state for each instance and running operation; after a gap, what differs'
+complete -c lxmon -l state -d 'First the present state'
 complete -c lxmon -l gap-events -d 'Put a record of type gap into the stream where events were lost'
 complete -c lxmon -l fail-on-gap -d 'Exit 3 on the first gap'
 complete -c lxmon -l demo -d 'Follow a built-in server that plays a session'

@@ -285,6 +285,30 @@ fn readme_and_man_page_have_the_same_glyphs() {
     }
 }
 
+#[test]
+fn the_examples_of_the_man_page_are_understood() {
+    // Instead of lxmon and other programs, functions that write down their arguments or do nothing.
+    const STUBS: &str = r#"lxmon() { printf '%s\n' "$@" END >> arguments; }; jq() { :; }; zcat() { :; }"#;
+    let page = run(["--man"]).stdout;
+    let blocks = page.split("\n.EX\n").skip(1).map(|block| block.split("\n.EE\n").next().unwrap());
+    let shown = blocks.map(|block| block.replace("\\*(Aq", "'").replace("\\-", "-").replace("\\e", "\\"));
+    let mut commands = 0;
+    for example in shown.filter(|example| example.contains("lxmon ") || example == "lxmon") {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = Command::new("sh");
+        let status = shell.args(["-c", &format!("{STUBS}\n{example}")]).current_dir(folder.path()).status().unwrap();
+        assert!(status.success(), "{example}");
+        let arguments = std::fs::read_to_string(folder.path().join("arguments")).unwrap();
+        let lines: Vec<_> = arguments.lines().collect();
+        for words in lines.split(|line| *line == "END").filter(|words| !words.is_empty()) {
+            commands += 1;
+            let words = std::iter::once("lxmon").chain(words.iter().copied());
+            Cli::of_words(words.map(Into::into)).unwrap_or_else(|error| panic!("{example}: {error}"));
+        }
+    }
+    assert!(commands > 20, "{commands}");
+}
+
 #[cfg(feature = "jq")]
 #[test]
 fn the_example_of_the_jq_variable_has_its_keys() {

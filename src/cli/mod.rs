@@ -80,7 +80,9 @@ pub struct Cli {
     #[arg(long = "source", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select", hide_short_help = true)]
     pub sources: Vec<String>,
 
-    /// Who asked for it: protocol/username, username, or address; 'none' if nobody did
+    /// Who asked for it
+    ///
+    /// protocol/username, username, or address; 'none' if nobody did
     #[arg(long = "requestor", value_name = "GLOB", value_parser = parse_patterns, help_heading = "Select", hide_short_help = true)]
     pub requestors: Vec<String>,
 
@@ -136,8 +138,9 @@ pub struct Cli {
     #[arg(long, value_name = "STYLE", default_value = "local", help_heading = "Print", hide_short_help = true)]
     pub time: TimeStyle,
 
-    /// Replace secrets with *** in everything that leaves lxmon: passwords, tokens, environments, arguments of
-    /// commands, websocket secrets
+    /// Replace secrets with ***
+    ///
+    /// In everything that leaves lxmon: passwords, tokens, environments, arguments of commands, websocket secrets
     #[arg(long, help_heading = "Print", hide_short_help = true)]
     pub redact: bool,
 
@@ -145,8 +148,9 @@ pub struct Cli {
     #[arg(long, help_heading = "Print", hide_short_help = true)]
     pub no_trunc: bool,
 
-    /// At the end, sum up on stderr: how long, actions and operations by count, failures with their reasons, the
-    /// slowest operations, gaps
+    /// Sum up at the end, on stderr
+    ///
+    /// How long, actions and operations by count, failures with their reasons, the slowest operations, gaps
     #[arg(long, help_heading = "Print", hide_short_help = true)]
     pub summary: bool,
 
@@ -182,8 +186,9 @@ pub struct Cli {
     #[arg(long, conflicts_with_all = ["replay", "demo", "force_local"], help_heading = "Stay", hide_short_help = true)]
     pub cluster: bool,
 
-    /// First the present state: an event of type state for each instance and running operation; after a gap, what
-    /// differs
+    /// First the present state
+    ///
+    /// An event of type state for each selected instance and each running operation; after a gap, what differs
     #[arg(long, conflicts_with_all = ["replay", "demo"], help_heading = "Stay", hide_short_help = true)]
     pub state: bool,
 
@@ -193,7 +198,9 @@ pub struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "25ms", value_parser = parse_duration, help_heading = "Stay", hide_short_help = true)]
     pub sort_window: Duration,
 
-    /// Memory limit for all waiting events: those for a slow reader of the output, and those in the sort window
+    /// Memory limit for all waiting events
+    ///
+    /// Those for a slow reader of the output, and those in the sort window
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, help_heading = "Stay", hide_short_help = true)]
     pub buffer: usize,
 
@@ -275,11 +282,15 @@ pub struct Cli {
     #[arg(long, help_heading = "Other", hide_short_help = true)]
     pub debug: bool,
 
-    /// Write the line 'ready' to file descriptor N once every subscription is live
+    /// Write a line to file descriptor N once every subscription is live
+    ///
+    /// The line is 'ready'; from then on no event is missed
     #[arg(long, value_name = "N", value_parser = parse_descriptor, allow_negative_numbers = true, help_heading = "Other", hide_short_help = true)]
     pub ready_fd: Option<i32>,
 
-    /// List the lifecycle actions: name, servers that have it, meaning, further context keys
+    /// List the lifecycle actions
+    ///
+    /// Their names, the servers that have them, what they mean, and further context keys [default: all of them]
     #[arg(long, value_name = "GLOB", num_args = 0..=1, value_parser = parse_patterns, help_heading = "Other", hide_short_help = true)]
     pub list_actions: Option<Vec<String>>,
 
@@ -327,5 +338,13 @@ mod tests {
     #[test]
     fn clap_finds_no_fault_with_the_definition() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_option_has_a_line_for_completions() {
+        for arg in Cli::command().get_arguments() {
+            let line = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!((5..=75).contains(&line.len()), "{}: {line:?} has {} letters", arg.get_id(), line.len());
+        }
     }
 }

@@ -7,8 +7,8 @@ pub(super) fn write(page: &mut Page) {
     page.section("FORMATS");
     page.terms(&FORMATS);
     page.text(
-        "On a terminal, text from the server never acts as a control character, in no format. To a pipe or a file, \
-         json is the server's own text.",
+        "On a terminal, text from the server never acts as a control character, whatever the format is. To a pipe or a \
+         file, json is the server's own text.",
     );
     page.part("The key remote in JSON");
     page.text(
@@ -65,7 +65,7 @@ pub(super) fn write(page: &mut Page) {
     page.section("REDACTION");
     page.text(
         "With --redact secrets are replaced with *** in every format, in the file of --record, for --exec and --jq, in \
-         the summary and in notices. Secret are:",
+         the summary and in notices. These are secret:",
     );
     page.terms(&SECRETS);
     page.text(

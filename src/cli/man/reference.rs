@@ -12,6 +12,16 @@ pub(super) fn write(page: &mut Page) {
     page.section("FILES");
     page.text("lxmon reads these, and writes none of them.");
     page.terms(FILES);
+    page.section("COMPLETION");
+    page.text(
+        "lxmon itself completes options, types, actions, remotes and the projects of the remote that is named, with \
+         this line in the start-up file of the shell:",
+    );
+    page.terms(&COMPLETION);
+    page.text(
+        "The files that --completions prints, also for elvish and powershell, know options and their fixed values \
+         only.",
+    );
     page.section("EXAMPLES");
     for (command, meaning) in EXAMPLES {
         page.text(meaning);
@@ -79,11 +89,14 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "If set to anything but 0, false, no or off, TLS 1.2 is accepted from servers of that kind without TLS 1.3.",
     ),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "The trusted certificate authorities, instead of those of the system."),
-    ("COMPLETE", "If set to bash, zsh or fish: print the completion script. The script sets it to get completions."),
+    (
+        "COMPLETE",
+        "If set to bash, zsh or fish: print the completion script, which sets it to get completions. See COMPLETION.",
+    ),
     (
         "NO_COLOR, CLICOLOR_FORCE, TERM",
-        "With --color=auto: NO_COLOR disables colours; else CLICOLOR_FORCE enables them even for a pipe; else \
-         TERM=dumb disables them.",
+        "With --color=auto: NO_COLOR disables colours; else CLICOLOR_FORCE enables them even for a pipe, unless it is \
+         0; else TERM=dumb disables them.",
     ),
     (
         "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
@@ -133,6 +146,12 @@ const FILES: &[(&str, &str)] = &[
         "/dev/lxd/sock, /dev/incus/sock",
         "In an instance with no server of its own: changes of its configuration and devices.",
     ),
+];
+
+const COMPLETION: [(&str, &str); 3] = [
+    ("source <(COMPLETE=bash lxmon)", "For bash, in ~/.bashrc."),
+    ("source <(COMPLETE=zsh lxmon)", "For zsh, in ~/.zshrc, behind the line that calls compinit."),
+    ("COMPLETE=fish lxmon | source", "For fish, in ~/.config/fish/config.fish."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
