@@ -106,10 +106,10 @@ const LOST: [(&str, &str); 8] = [
 ];
 
 const AFTER_LOSS: [&str; 2] = [
-    "A server that is silent for 15 s is sent a ping, and its connection counts as lost after 15 s more; so it does \
-     when the machine was suspended. lxmon then tries again for ever: after 250 ms at first, then with pauses up to 30 \
-     s; a local socket at least every 250 ms. With --no-reconnect it exits with status 1. The first connection is not \
-     tried again, unless --retry is given, or other remotes are followed.",
+    "A server that is silent for 15 s is sent a ping, and its connection counts as lost after 15 s more; the time for \
+     which the machine was suspended counts too. lxmon then tries again for ever: after 250 ms at first, then with \
+     pauses up to 30 s; a local socket at least every 250 ms. With --no-reconnect it exits with status 1. The first \
+     connection is not tried again, unless --retry is given, or other remotes are followed.",
     "Notices never block lxmon: when standard error accepts nothing, they wait in memory of 1 MiB, and are counted \
      beyond it.",
 ];
