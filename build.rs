@@ -38,7 +38,7 @@ fn of_checkout() -> Option<String> {
     if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
-    let commit = git(&["log", "-1", "--no-show-signature", "--format=%H %cs"])?;
+    let commit = git(&["log", "-1", "--no-show-signature", "--date=short", "--format=%H %cd"])?;
     let (hash, date) = commit.split_once(' ')?;
     watch_checkout();
     Some(format!("{} {date}", hash.get(..DIGITS)?))

@@ -15,7 +15,10 @@ fn checked_out() -> Option<String> {
     if !root.join(".git").exists() {
         return None;
     }
-    let git = Command::new("git").args(["log", "-1", "--abbrev=9", "--format=%h %cs"]).current_dir(root).output();
+    let git = Command::new("git")
+        .args(["log", "-1", "--abbrev=9", "--date=short", "--format=%h %cd"])
+        .current_dir(root)
+        .output();
     git.ok().filter(|output| output.status.success()).map(|output| text(output.stdout).trim().to_owned())
 }
 
@@ -63,6 +66,9 @@ impl Source {
         command.args(["-c", "user.name=n", "-c", "user.email=e", "-c", "init.defaultBranch=main"]).args(arguments);
         let time = "2026-02-03T23:30:00 -0500";
         command.envs([("GIT_AUTHOR_DATE", time), ("GIT_COMMITTER_DATE", time)]);
+        // Not the user's configuration, which can have commits signed, nor the repository of a hook.
+        command.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")]).env_remove("GIT_DIR");
+        command.env_remove("GIT_INDEX_FILE").env_remove("GIT_WORK_TREE");
         let output = command.current_dir(self.at(name)).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", text(output.stderr));
         text(output.stdout).trim().to_owned()
