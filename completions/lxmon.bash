@@ -1,188 +1,48 @@
+# Completion of lxmon in bash, printed by `lxmon --completions bash`. lxmon itself knows what can stand where.
+
 _lxmon() {
-    local i cur prev opts cmd
-    COMPREPLY=()
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        cur="$2"
-    else
-        cur="${COMP_WORDS[COMP_CWORD]}"
-    fi
-    prev="$3"
-    cmd=""
-    opts=""
-
-    for i in "${COMP_WORDS[@]:0:COMP_CWORD}"
-    do
-        case "${cmd},${i}" in
-            ",$1")
-                cmd="lxmon"
-                ;;
-            *)
-                ;;
-        esac
-    done
-
-    case "${cmd}" in
-        lxmon)
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --jq --format --pretty --color --time --redact --no-trunc --summary --count --timeout --fail-fast --retry --no-reconnect --cluster --state --sort-window --buffer --gap-events --fail-on-gap --exec --debounce --record --replay --since --until --demo --lxd --incus --force-local --quiet --verbose --debug --ready-fd --list-actions --completions --man --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
+    local answer kind offset=1
+    mapfile -t answer < <(
+        COMPLETE=bash _LXMON_INDEX=$COMP_CWORD _LXMON_LINE=$COMP_LINE _LXMON_HEAD=${COMP_LINE:0:COMP_POINT} \
+            _LXMON_BREAKS=$COMP_WORDBREAKS command lxmon -- "${COMP_WORDS[@]}" 2>/dev/null </dev/null
+    )
+    kind=${answer[0]-}
+    COMPREPLY=("${answer[@]:1}")
+    case $kind in
+        words)
+            if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=/] || ${COMPREPLY[0]-} == unix: ]]; then
+                compopt -o nospace
             fi
-            case "${prev}" in
-                --type)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -t)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --action)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -a)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --instance)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -i)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --source)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --requestor)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --location)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --project)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --loglevel)
-                    COMPREPLY=($(compgen -W "trace debug info warning error fatal panic" -- "${cur}"))
-                    return 0
-                    ;;
-                --jq)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --format)
-                    COMPREPLY=($(compgen -W "yaml json pretty logfmt" -- "${cur}"))
-                    return 0
-                    ;;
-                -f)
-                    COMPREPLY=($(compgen -W "yaml json pretty logfmt" -- "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                --time)
-                    COMPREPLY=($(compgen -W "local utc iso delta" -- "${cur}"))
-                    return 0
-                    ;;
-                --count)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --sort-window)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --buffer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --exec)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --debounce)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --record)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --replay)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --since)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --until)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ready-fd)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --list-actions)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --completions)
-                    COMPREPLY=($(compgen -W "bash elvish fish powershell zsh" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
+            ;;
+        files)
+            # Without words of ours, bash completes and quotes the names of files.
+            compopt -o bashdefault -o default
+            ;;
+        'files '*)
+            # The path begins within the word, where `:` or `=` does not separate words (COMP_WORDBREAKS).
+            kind=${kind#files }
+            mapfile -t COMPREPLY < <(compgen -f -P "$kind" -- "${2#"$kind"}")
+            compopt -o filenames
+            if [[ ${#COMPREPLY[@]} -eq 1 && -d ${COMPREPLY[0]#"$kind"} ]]; then
+                COMPREPLY[0]+=/
+                compopt -o nospace
+            fi
+            ;;
+        command)
+            while [[ ${COMP_WORDS[offset]-} != -- && $offset -lt $COMP_CWORD ]]; do
+                offset=$((offset + 1))
+            done
+            # These are of bash-completion: the older name, and the one since 2.12.
+            if declare -F _comp_command_offset >/dev/null; then
+                _comp_command_offset $((offset + 1))
+            elif declare -F _command_offset >/dev/null; then
+                _command_offset $((offset + 1))
+            else
+                compopt -o bashdefault -o default
+            fi
             ;;
     esac
 }
 
-if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _lxmon -o nosort -o bashdefault -o default lxmon
-else
-    complete -F _lxmon -o bashdefault -o default lxmon
-fi
+# Before bash 4.4, words are always sorted.
+complete -o nosort -F _lxmon lxmon 2>/dev/null || complete -F _lxmon lxmon

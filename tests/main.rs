@@ -43,6 +43,7 @@ mod rows;
 mod screens;
 mod service;
 mod shapes;
+mod shells;
 mod signals;
 mod sockets;
 mod standin;

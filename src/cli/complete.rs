@@ -1,67 +1,138 @@
-//! Dynamic shell completion of remotes, projects, actions and commands.
+//! What a shell offers for an unfinished command line: options, their values, remotes, files and commands.
+//!
+//! The scripts in `completions/` ask for it. A script gets the kind of what can stand at the cursor, in a line of its
+//! own, and the words that it can be. Files, and the arguments of another command, are completed by the shell.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::rc::Rc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::Arc;
 
-use clap::{ArgMatches, Command, CommandFactory as _};
-use clap_complete::engine::{PathCompleter, ValueCompleter as _};
-use clap_complete::env::Shells;
-use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompleteEnv, CompletionCandidate};
-use serde::Deserialize;
+use clap::error::ErrorKind;
+use clap::{Command, CommandFactory as _};
+use clap_complete::engine::complete;
+use clap_complete::{ArgValueCompleter, CompletionCandidate};
 
 use super::Cli;
+use super::names::{Names, in_time, of_servers};
 use super::shells::{Line, Shell, is_plain};
 use crate::event::Type;
 use crate::event::catalogue::ACTIONS;
-use crate::event::entity::Entity;
-use crate::filter::Named;
-use crate::remote::{self, Flavour, Wanted};
-use crate::source::server::attempt::{Attempt, Turn};
-use crate::source::server::dial::dial;
-use crate::source::server::http;
-use crate::source::server::stream::Dialed;
+use crate::filter::{Named, exactly, split_exclusion, start_of_last};
+use crate::remote;
 use crate::system::environment::Environment;
 
-/// The timeout for finding candidates, because a user waits at the keyboard.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// What can stand at the cursor.
+pub(super) enum Offer {
+    Words(Vec<CompletionCandidate>),
+    /// A file, whose path begins behind this text.
+    Files(String),
+    /// An argument of the command behind `--`.
+    Command,
+}
 
-/// The maximum length of a server's answer, in bytes.
-const LONGEST: usize = 1 << 20;
+/// Stands for a file in what completers return. No name has it.
+const FILE: char = '\0';
 
-const SHELLS: Shells<'_> = Shells(&[&Shell::Bash, &Shell::Fish, &Shell::Zsh]);
+/// The beginning of the argument that is the path of a socket.
+const UNIX: &str = "unix:";
 
 /// If a shell asks for completions, prints them and exits the process.
 pub fn answer() {
-    // The shell is determined here because clap removes the variable before it calls the factory.
-    let Some(shell) = Shell::asking() else {
-        return CompleteEnv::with_factory(Cli::command).shells(SHELLS).complete();
+    let Some(name) = std::env::var_os("COMPLETE").filter(|name| !name.is_empty() && name != "0") else { return };
+    let Some(shell) = Shell::named(&name) else {
+        let what = format!("COMPLETE is {}, and not one of bash, fish and zsh\n", name.display());
+        Cli::command().error(ErrorKind::InvalidValue, what).exit();
     };
-    CompleteEnv::with_factory(|| command(shell)).shells(SHELLS).complete();
+    let words: Vec<_> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let text = if words.is_empty() {
+        shell.script().to_owned()
+    } else {
+        let line = Arc::new(Line::typed(shell, words));
+        shell.answer(&line, offer(&line))
+    };
+    // An error means that the shell does not wait for the answer any more.
+    let _ = io::stdout().write_all(text.as_bytes());
+    std::process::exit(0)
+}
+
+/// What can stand at the cursor of a line.
+fn offer(line: &Arc<Line>) -> Offer {
+    let begun = line.target();
+    if let Some(word) = line.word_of_command() {
+        return match begun.to_str() {
+            _ if word > 0 => Offer::Command,
+            Some(begun) if !begun.contains('/') => Offer::Words(programs(begun.to_owned())),
+            _ => Offer::Files(String::new()),
+        };
+    }
+    // Errors are about lines without completions.
+    let mut words = complete(&mut command(line), line.words.clone(), line.index(), None).unwrap_or_default();
+    let is_option = begun.to_str().is_some_and(|begun| begun.starts_with('-'));
+    let file = words.iter().filter_map(|word| word.get_value().to_str()?.strip_suffix(FILE));
+    match file.map(str::to_owned).next() {
+        Some(prefix) if !is_option || !prefix.is_empty() => return Offer::Files(prefix),
+        _ => words.retain(|word| !word.get_value().to_string_lossy().contains(FILE)),
+    }
+    // Options are offered where a word begins with a dash, or nothing else can be.
+    let is_value = |word: &CompletionCandidate| !word.get_value().to_string_lossy().starts_with('-');
+    if begun.is_empty() && words.iter().any(is_value) {
+        words.retain(is_value);
+    }
+    Offer::Words(words)
 }
 
 /// The command line with completers for its values.
-fn command(shell: Shell) -> Command {
+fn command(line: &Arc<Line>) -> Command {
+    let file = || ArgValueCompleter::new(|_: &OsStr| vec![CompletionCandidate::new(FILE.to_string())]);
+    let names = |what| {
+        let line = Arc::clone(line);
+        list(move || of_servers(what, line.words.clone()).into_iter().filter_map(|name| pattern(&name)).collect())
+    };
+    let remotes = {
+        let line = Arc::clone(line);
+        ArgValueCompleter::new(move |begun: &OsStr| remotes(&line, begun))
+    };
     Cli::command()
-        .mut_arg("remotes", |arg| match line(shell).word_of_command() {
-            // clap's engine does not know that no remote stands behind `--`.
-            Some(word) => arg.add(ArgValueCompleter::new(move |begun: &OsStr| commands(word, begun))),
-            None => arg.add(ArgValueCandidates::new(remotes)),
-        })
-        // The delimiter is for the completion only, as a comma in braces does not delimit.
-        .mut_arg("types", |arg| arg.value_delimiter(',').add(ArgValueCandidates::new(types)))
-        .mut_arg("actions", |arg| arg.value_delimiter(',').add(ArgValueCandidates::new(actions)))
-        .mut_arg("projects", |arg| arg.value_delimiter(',').add(ArgValueCandidates::new(move || projects(shell))))
+        .mut_arg("remotes", |arg| arg.add(remotes))
+        .mut_arg("types", |arg| arg.add(list(types)))
+        .mut_arg("actions", |arg| arg.add(list(|| actions().chain(states()).collect())))
+        .mut_arg("list_actions", |arg| arg.add(list(|| actions().collect())))
+        .mut_arg("instances", |arg| arg.add(names(Names::Instances)))
+        .mut_arg("projects", |arg| arg.add(names(Names::Projects)))
+        .mut_arg("locations", |arg| arg.add(names(Names::Members)))
+        .mut_arg("replay", |arg| arg.add(file()))
+        .mut_arg("record", |arg| arg.add(file()))
 }
 
-/// The remotes of both client configurations.
-fn remotes() -> Vec<CompletionCandidate> {
-    let names = in_time(|| remote::names(&Environment::current())).unwrap_or_default();
-    let can_be_named = |name: &String| !name.contains(':') && name != "unix";
-    names.into_iter().filter(can_be_named).filter_map(|name| candidate(format!("{name}:"))).collect()
+/// Completes the last one of several values, with or without the `!` that excludes.
+fn list(candidates: impl Fn() -> Vec<CompletionCandidate> + Send + Sync + 'static) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |begun: &OsStr| {
+        let last = begun.to_str().and_then(|begun| Some(begun.split_at(start_of_last(begun)?)));
+        let Some((before, last)) = last else { return Vec::new() };
+        let (excludes, last) = split_exclusion(last);
+        let prefix = format!("{before}{}", if excludes { "!" } else { "" });
+        let fits = |candidate: &CompletionCandidate| candidate.get_value().to_string_lossy().starts_with(last);
+        candidates().into_iter().filter(fits).map(|candidate| candidate.add_prefix(&prefix)).collect()
+    })
+}
+
+/// The remotes of both client configurations that are not on the line yet, and the paths of sockets.
+fn remotes(line: &Line, begun: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(begun) = begun.to_str() else { return Vec::new() };
+    if begun.starts_with(UNIX) {
+        return vec![CompletionCandidate::new(format!("{UNIX}{FILE}"))];
+    }
+    let names = in_time(|names| {
+        for name in remote::names(&Environment::current()) {
+            let _ = names.send(name);
+        }
+    });
+    let names = names.into_iter().filter(|name| !name.contains(':') && name != "unix").map(|name| format!("{name}:"));
+    let unix = (!begun.is_empty()).then(|| UNIX.to_owned());
+    let is_new = |name: &String| name.starts_with(begun) && !line.others().any(|word| word == OsStr::new(name));
+    names.chain(unix).filter(is_new).filter_map(candidate).collect()
 }
 
 /// The event types with their meanings.
@@ -69,94 +140,43 @@ fn types() -> Vec<CompletionCandidate> {
     Type::KNOWN.iter().map(|kind| CompletionCandidate::new(kind.name()).help(Some(kind.meaning().into()))).collect()
 }
 
-/// The lifecycle actions with their meanings, and the states.
-fn actions() -> Vec<CompletionCandidate> {
-    let actions = ACTIONS.iter().map(|action| (action.name, action.meaning));
-    let states = Named::ALL.into_iter().map(|named| (named.name(), named.meaning()));
-    actions.chain(states).map(|(name, meaning)| CompletionCandidate::new(name).help(Some(meaning.into()))).collect()
+/// The lifecycle actions with their meanings.
+fn actions() -> impl Iterator<Item = CompletionCandidate> {
+    ACTIONS.iter().map(|action| CompletionCandidate::new(action.name).help(Some(action.meaning.into())))
 }
 
-/// The projects of the first remote on the command line, else of the default remote. Empty if the server does not
-/// answer.
-fn projects(shell: Shell) -> Vec<CompletionCandidate> {
-    let typed = typed(shell);
-    let names = in_time(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(ask(&typed))
-    });
-    // A value of `--project` that starts with an exclamation mark excludes.
-    let can_be_named = |name: &String| !name.starts_with('!');
-    let names = names.and_then(Result::ok).unwrap_or_default();
-    names.into_iter().filter(can_be_named).filter_map(candidate).collect()
+/// The states with their meanings.
+fn states() -> impl Iterator<Item = CompletionCandidate> {
+    let states = Named::ALL.into_iter();
+    states.map(|named| CompletionCandidate::new(named.name()).help(Some(named.meaning().into())))
 }
 
-/// What the word of this number of `-- COMMAND` can be, from 0: the first one a program in a directory of `PATH`, the
-/// others files.
-fn commands(word: usize, begun: &OsStr) -> Vec<CompletionCandidate> {
-    let Some(begun) = begun.to_str().filter(|begun| word == 0 && !begun.contains('/')).map(str::to_owned) else {
-        return PathCompleter::any().complete(begun);
-    };
-    let names = in_time(move || {
+/// The programs in the directories of `PATH` whose names begin so.
+fn programs(begun: String) -> Vec<CompletionCandidate> {
+    let names = in_time(move |names| {
         let directories = std::env::var_os("PATH").unwrap_or_default();
-        let files = std::env::split_paths(&directories).filter_map(|path| path.read_dir().ok()).flatten().flatten();
-        let wanted = files.filter_map(|file| {
-            let name = file.file_name().into_string().ok().filter(|name| name.starts_with(&begun))?;
+        for file in std::env::split_paths(&directories).filter_map(|path| path.read_dir().ok()).flatten().flatten() {
+            let name: Option<String> = file.file_name().into_string().ok().filter(|name| name.starts_with(&begun));
             // Of the file that a link leads to.
-            let file = std::fs::metadata(file.path()).ok()?;
-            (file.is_file() && file.permissions().mode() & 0o111 != 0).then_some(name)
-        });
-        wanted.collect::<BTreeSet<_>>()
+            let about = name.and_then(|name| Some((name, std::fs::metadata(file.path()).ok()?)));
+            if let Some((name, about)) = about
+                && about.is_file()
+                && about.permissions().mode() & 0o111 != 0
+            {
+                let _ = names.send(name);
+            }
+        }
     });
-    names.unwrap_or_default().into_iter().filter_map(candidate).collect()
+    names.into_iter().collect::<BTreeSet<_>>().into_iter().filter_map(candidate).collect()
 }
 
-/// A candidate for this name, unless it looks like an option or has characters that are not visible.
-fn candidate(name: String) -> Option<CompletionCandidate> {
-    let is_name = !matches!(&*name, "" | ":") && !name.starts_with('-') && is_plain(&name);
-    is_name.then(|| CompletionCandidate::new(name))
+/// A candidate for the pattern that matches this name only.
+fn pattern(name: &str) -> Option<CompletionCandidate> {
+    candidate(exactly(name))
 }
 
-/// The result of `work`, or `None` after a timeout. A thread that hangs ends with the process.
-fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (report, reported) = mpsc::channel();
-    std::thread::Builder::new().spawn(move || report.send(work())).ok()?;
-    reported.recv_timeout(PATIENCE).ok()
-}
-
-/// The options and arguments that have been typed so far. Errors are ignored, as the command line is incomplete.
-fn typed(shell: Shell) -> ArgMatches {
-    Cli::command().ignore_errors(true).try_get_matches_from(line(shell).words).unwrap_or_default()
-}
-
-/// The command line that is being typed.
-fn line(shell: Shell) -> Line {
-    Line::typed(shell, std::env::args_os().skip_while(|word| word != "--").skip(1).collect())
-}
-
-async fn ask(typed: &ArgMatches) -> anyhow::Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Answer {
-        metadata: Vec<String>,
-    }
-    let is_set = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
-    let flavour = match (is_set("lxd"), is_set("incus")) {
-        (true, _) => Some(Flavour::Lxd),
-        (_, true) => Some(Flavour::Incus),
-        _ => None,
-    };
-    let words: Vec<_> =
-        typed.try_get_many::<String>("remotes").ok().flatten().into_iter().flatten().take(1).cloned().collect();
-    let environment = Environment::current();
-    let wanted = Wanted { words: &words, flavour, force_local: is_set("force_local"), names_projects: true };
-    let remotes = remote::resolve(&wanted, &environment)?;
-    let Some(remote) = remotes.first() else { return Ok(Vec::new()) };
-    let turn = Turn::default();
-    let attempt = Attempt::new(remote, &turn);
-    let dial = async |attempt: &Attempt<'_>| dial(attempt, &environment, &Rc::default()).await;
-    let body = attempt.run(dial, async |Dialed { stream, host, prefix, identity, .. }| {
-        http::get(stream, &host, &format!("{prefix}/1.0/projects"), &identity, LONGEST).await
-    });
-    let body = body.await?;
-    let answer: Answer = serde_json::from_slice(&body)?;
-    Ok(answer.metadata.iter().map(|path| Entity::parse(path).name.into_owned()).collect())
+/// A candidate for this word, unless it looks like an option or has characters that are not visible.
+fn candidate(word: String) -> Option<CompletionCandidate> {
+    let is_word = !matches!(&*word, "" | ":") && !word.starts_with('-') && is_plain(&word);
+    is_word.then(|| CompletionCandidate::new(word))
 }

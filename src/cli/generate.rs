@@ -5,10 +5,13 @@ use std::io;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, man};
+use super::{Cli, man, shells};
 
-/// The completions for `shell`.
+/// The completions for `shell`. Where they can, they ask lxmon itself.
 pub(crate) fn completions(shell: Shell) -> Vec<u8> {
+    if let Some(shell) = shells::Shell::named(shell.to_string().as_ref()) {
+        return shell.script().into();
+    }
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "lxmon", &mut out);
     out

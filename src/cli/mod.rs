@@ -7,6 +7,7 @@ mod help;
 mod man;
 pub mod meant;
 mod moment;
+mod names;
 mod shells;
 mod values;
 

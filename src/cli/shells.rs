@@ -4,14 +4,13 @@
 //! command. Here, candidates for bash are quoted. zsh and fish quote candidates themselves, but read one per line. So
 //! no shell is offered a candidate with a control character.
 
-use std::ffi::OsString;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap_complete::CompletionCandidate;
-use clap_complete::engine::complete;
-use clap_complete::env::{EnvCompleter, Fish, Zsh};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
+use super::complete::Offer;
 
 /// A shell with dynamic completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +21,30 @@ pub(crate) enum Shell {
 }
 
 impl Shell {
-    /// The shell in the variable `COMPLETE`, given by name or path.
-    pub(crate) fn asking() -> Option<Self> {
-        let name = std::env::var("COMPLETE").ok()?;
-        let name = Path::new(&name).file_stem()?.to_str()?.to_owned();
-        [Self::Bash, Self::Fish, Self::Zsh].into_iter().find(|shell| shell.is(&name))
+    /// The shell of this name or path.
+    pub(crate) fn named(name: &OsStr) -> Option<Self> {
+        match Path::new(name).file_stem()?.to_str()? {
+            "bash" => Some(Self::Bash),
+            "fish" => Some(Self::Fish),
+            "zsh" => Some(Self::Zsh),
+            _ => None,
+        }
+    }
+
+    /// What the shell is to execute so that it completes lxmon.
+    pub(crate) fn script(self) -> &'static str {
+        match self {
+            Self::Bash => include_str!("../../completions/lxmon.bash"),
+            Self::Fish => include_str!("../../completions/lxmon.fish"),
+            Self::Zsh => include_str!("../../completions/_lxmon"),
+        }
     }
 }
 
 /// A command line that is being typed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// All words of the line, as the program would get them.
+    /// All words of the line, as the program would get them; of the one to complete, what is before the cursor.
     pub(crate) words: Vec<OsString>,
     /// The index of the word to complete.
     target: usize,
@@ -53,28 +64,60 @@ enum Quotes {
     Lost,
 }
 
+/// What bash says about its line besides the words.
+#[derive(Clone, Copy, Debug)]
+struct Typed<'a> {
+    line: &'a str,
+    /// Where the cursor is in it, in bytes.
+    cursor: usize,
+    /// The characters that separate words for bash's completion (`COMP_WORDBREAKS`).
+    breaks: &'a str,
+}
+
 impl Line {
-    /// The command line from `words`, which are the arguments after `--`, and from variables that `shell` has set.
+    /// The command line from `words`, which are the arguments after `--`, and from variables that the script has set.
     pub(crate) fn typed(shell: Shell, mut words: Vec<OsString>) -> Self {
+        let variable = |name| std::env::var(name).ok();
         let last = words.len().saturating_sub(1);
-        let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
+        let index = variable("_LXMON_INDEX").and_then(|index| index.parse().ok());
         let mut target = if shell == Shell::Fish { last } else { index.unwrap_or(last) };
         if target >= words.len() {
             target = words.len();
             words.push(OsString::new());
         }
         match shell {
-            Shell::Bash => Self::of_bash(&words, target, std::env::var("_LXMON_WORD").ok().as_deref()),
+            Shell::Bash => {
+                let [line, head, breaks] = ["_LXMON_LINE", "_LXMON_HEAD", "_LXMON_BREAKS"].map(variable);
+                let line = line.unwrap_or_default();
+                let cursor = head.map_or(line.len(), |head| head.len());
+                let breaks = breaks.unwrap_or_default();
+                Self::of_bash(&words, target, Typed { line: &line, cursor, breaks: &breaks })
+            }
             // fish has unquoted all words except the one with the cursor.
             Shell::Fish => {
-                words[target] = unquoted(&words[target]).0;
+                words[target] = unquoted(&words[target]);
                 Self { words, target, kept: String::new(), quotes: Quotes::None }
             }
             Shell::Zsh => {
-                let words = words.iter().map(|word| unquoted(word).0).collect();
+                let words = words.iter().map(unquoted).collect();
                 Self { words, target, kept: String::new(), quotes: Quotes::None }
             }
         }
+    }
+
+    /// The word to complete.
+    pub(crate) fn target(&self) -> &OsStr {
+        &self.words[self.target]
+    }
+
+    /// The index of the word to complete.
+    pub(crate) fn index(&self) -> usize {
+        self.target
+    }
+
+    /// The other words.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &OsString> {
+        self.words.iter().enumerate().filter(|(number, _)| *number != self.target).map(|(_, word)| word)
     }
 
     /// The number of the word to complete, from 0, within `-- COMMAND`.
@@ -83,56 +126,88 @@ impl Line {
         before.iter().position(|word| word == "--").map(|at| self.target - at - 1)
     }
 
-    /// Joins the words of bash, which also splits words at `:` and `=` (`COMP_WORDBREAKS`), and replaces only
-    /// `replaced` of the last one.
-    fn of_bash(raw: &[OsString], cursor: usize, replaced: Option<&str>) -> Self {
-        let mut line = Self { words: Vec::new(), target: cursor, kept: String::new(), quotes: Quotes::None };
-        let mut is_joined = false;
+    /// Joins the words of bash, which also separates words at `:`, `=` and `@` (`COMP_WORDBREAKS`), and replaces only
+    /// what is behind the last one.
+    fn of_bash(raw: &[OsString], index: usize, typed: Typed<'_>) -> Self {
+        let Typed { line, cursor, breaks } = typed;
+        let is_break = |word: &str| !word.is_empty() && word.chars().all(|c| ":=@".contains(c) && breaks.contains(c));
+        let mut joined = Self { words: Vec::new(), target: index, kept: String::new(), quotes: Quotes::None };
+        // Where the joined word begins on the line, and where the one before ends.
+        let (mut start, mut end) = (0, 0);
+        let mut former = "";
         for (number, word) in raw.iter().enumerate() {
-            let is_target = number == cursor;
             let text = word.to_str().unwrap_or_default();
-            let last = line.words.last().and_then(|last| last.to_str()).filter(|_| line.words.len() > 1);
-            let joins = match (last, text) {
-                (Some(option), "=") => option.starts_with("--") && !option.contains('='),
-                (Some(name), ":") => !name.is_empty() && !name.starts_with('-') && !name.contains(':'),
-                _ => is_joined && (text.starts_with('/') || last != Some("unix:")),
-            };
-            let (plain, is_open) = unquoted(word);
+            let gap = line[end..].len() - line[end..].trim_start().len();
+            let is_on_line = word.to_str().is_some() && line[end + gap..].starts_with(text);
+            // The program's name is the first word.
+            let joins = number > 1 && is_on_line && gap == 0 && (is_break(former) || is_break(text));
             if !joins {
-                line.words.push(OsString::new());
+                joined.words.push(OsString::new());
+                start = end + gap;
             }
+            let is_target = number == index;
             if is_target {
-                line.target = line.words.len() - 1;
-                line.kept = line.words[line.target].to_string_lossy().into_owned();
-                let replaced = replaced.unwrap_or(text);
-                line.quotes = match text.strip_suffix(replaced) {
-                    Some("'") => Quotes::Single,
-                    Some("\"") => Quotes::Double,
-                    Some("$'") => Quotes::Dollar,
-                    Some("") if !is_open => Quotes::None,
-                    // The cursor is behind a word break.
-                    Some(separator @ (":" | "=")) => {
-                        line.kept.push_str(separator);
-                        Quotes::None
-                    }
-                    _ => Quotes::Lost,
-                };
+                joined.target = joined.words.len() - 1;
             }
-            if let Some(word) = line.words.last_mut() {
-                word.push(plain);
+            // What is joined to the word to complete is behind the cursor.
+            let is_behind = joins && number > index && joined.target == joined.words.len() - 1;
+            if is_on_line {
+                end += gap + text.len();
             }
-            let whole = line.words.last().and_then(|word| word.to_str()).unwrap_or_default();
-            // Words are joined only where nothing but the cursor can be between them.
-            is_joined = !is_target && (joins && text == "=" || whole == "unix:");
+            if let Some(whole) = joined.words.last_mut().filter(|_| !is_behind) {
+                if is_target && is_on_line {
+                    let begun = line.get(start..cursor.min(end)).unwrap_or_default();
+                    let (replaced, quotes) = replaced(begun, breaks);
+                    joined.kept = unquoted_text(&begun[..replaced]);
+                    joined.quotes = quotes;
+                    *whole = unquoted_text(begun).into();
+                } else {
+                    whole.push(unquoted(word));
+                }
+            }
+            former = text;
         }
-        line
+        joined
     }
 }
 
-/// A word without its quotes, and whether a quote is still open. The rules that bash, zsh and fish share are sufficient
-/// for comparing it with names.
-fn unquoted(word: &OsString) -> (OsString, bool) {
-    let Some(text) = word.to_str() else { return (word.clone(), false) };
+/// Where the part of an unfinished word begins that bash replaces, without the quotes in which that is.
+fn replaced(word: &str, breaks: &str) -> (usize, Quotes) {
+    let mut start = 0;
+    // Where the quotes begin, and which ones.
+    let mut open = None;
+    let mut former = None;
+    let mut characters = word.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match (open, character) {
+            (Some((_, Quotes::Single | Quotes::Dollar)), '\'') | (Some((_, Quotes::Double)), '"') => open = None,
+            (None, '\'') if former == Some('$') => open = Some((at - 1, Quotes::Dollar)),
+            (None, '\'') => open = Some((at, Quotes::Single)),
+            (None, '"') => open = Some((at, Quotes::Double)),
+            (None | Some((_, Quotes::Double | Quotes::Dollar)), '\\') => {
+                characters.next();
+            }
+            (None, ':' | '=') if breaks.contains(character) => start = at + 1,
+            // It is part of the word behind it, as bash completes the names of hosts so.
+            (None, '@') if breaks.contains(character) => start = at,
+            _ => {}
+        }
+        former = Some(character);
+    }
+    match open {
+        None => (start, Quotes::None),
+        Some((at, quotes)) if at == start => (start, quotes),
+        Some(_) => (start, Quotes::Lost),
+    }
+}
+
+/// A word without its quotes. The rules that bash, zsh and fish share are sufficient for comparing it with names.
+fn unquoted(word: &OsString) -> OsString {
+    word.to_str().map_or_else(|| word.clone(), |text| unquoted_text(text).into())
+}
+
+/// The same of text.
+fn unquoted_text(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut open = None;
     let mut characters = text.chars();
@@ -145,80 +220,43 @@ fn unquoted(word: &OsString) -> (OsString, bool) {
             (_, character) => plain.push(character),
         }
     }
-    (plain.into(), open.is_some())
+    plain
 }
 
-impl EnvCompleter for Shell {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Bash => "bash",
-            Self::Fish => "fish",
-            Self::Zsh => "zsh",
-        }
-    }
-
-    fn is(&self, name: &str) -> bool {
-        name == self.name()
-    }
-
-    fn write_registration(
-        &self,
-        var: &str,
-        name: &str,
-        bin: &str,
-        completer: &str,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        match self {
-            Self::Bash => {
-                let completer = format!("'{}'", completer.replace('\'', r"'\''"));
-                let script = BASH.replace("VAR", var).replace("BIN", bin).replace("COMPLETER", &completer);
-                out.write_all(script.as_bytes())
+impl Shell {
+    /// The answer that the script reads: a line with the kind of what can stand at the cursor, and for words a line
+    /// for each.
+    pub(crate) fn answer(self, line: &Line, offer: Offer) -> String {
+        let words = match offer {
+            Offer::Command => return "command\n".to_owned(),
+            Offer::Files(prefix) => {
+                let prefix = prefix.strip_prefix(&line.kept).unwrap_or_default();
+                return format!("files {prefix}").trim_end().to_owned() + "\n";
             }
-            Self::Fish => Fish.write_registration(var, name, bin, completer, out),
-            Self::Zsh => Zsh.write_registration(var, name, bin, completer, out),
-        }
-    }
-
-    fn write_complete(
-        &self,
-        command: &mut clap::Command,
-        words: Vec<OsString>,
-        directory: Option<&Path>,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let line = Line::typed(*self, words);
-        // Errors are about lines without completions. They are not printed, as they would disturb a user who is typing.
-        let candidates = complete(command, line.words.clone(), line.target, directory).unwrap_or_default();
-        let candidates: Vec<_> = candidates.iter().filter(|candidate| self.can_offer(candidate)).collect();
+            Offer::Words(candidates) => candidates.into_iter().filter(|candidate| self.can_offer(candidate)),
+        };
         let value = |candidate: &CompletionCandidate| candidate.get_value().to_str().unwrap_or_default().to_owned();
         let help = |candidate: &CompletionCandidate| {
             candidate.get_help().and_then(|help| help.to_string().lines().next().map(str::to_owned))
         };
-        let words = match self {
-            Self::Bash => bash_words(&line, candidates.into_iter().map(value)),
-            Self::Fish => candidates
-                .into_iter()
-                .map(|candidate| match help(candidate) {
-                    Some(help) => format!("{}\t{help}", value(candidate)),
-                    None => value(candidate),
+        let words: Vec<_> = match self {
+            Self::Bash => bash_words(line, words.map(|candidate| value(&candidate))),
+            Self::Fish => words
+                .map(|candidate| match help(&candidate) {
+                    Some(help) => format!("{}\t{help}", value(&candidate)),
+                    None => value(&candidate),
                 })
                 .collect(),
-            Self::Zsh => candidates
-                .into_iter()
+            Self::Zsh => words
                 .map(|candidate| {
-                    let value = value(candidate).replace('\\', r"\\").replace(':', r"\:");
-                    help(candidate).map_or(value.clone(), |help| format!("{value}:{}", help.replace('\\', r"\\")))
+                    let value = value(&candidate).replace('\\', r"\\").replace(':', r"\:");
+                    help(&candidate).map_or(value.clone(), |help| format!("{value}:{}", help.replace('\\', r"\\")))
                 })
                 .collect(),
         };
-        let separator = std::env::var("_CLAP_IFS").ok().filter(|_| *self != Self::Fish);
-        out.write_all(words.join(separator.as_deref().unwrap_or("\n")).as_bytes())?;
-        if *self == Self::Fish && !words.is_empty() { out.write_all(b"\n") } else { Ok(()) }
+        std::iter::once("words".to_owned()).chain(words).map(|word| word + "\n").collect()
     }
-}
 
-impl Shell {
     /// Whether a candidate can be offered safely: only visible characters, and no text that the shell would expand.
     fn can_offer(self, candidate: &CompletionCandidate) -> bool {
         let Some(value) = candidate.get_value().to_str() else { return false };
@@ -261,7 +299,7 @@ fn bash_words(line: &Line, values: impl Iterator<Item = String>) -> Vec<String> 
                 && backslashes % 2 == 1
             {
                 let rest = first[common.len() - 1..].to_owned();
-                let rest = unquoted(&rest.into()).0.to_string_lossy().replace('\'', r"'\''");
+                let rest = unquoted_text(&rest).replace('\'', r"'\''");
                 *first = format!("{}'{rest}'", &common[..common.len() - 1]);
             }
             words
@@ -292,67 +330,75 @@ fn common_prefix(words: &[String]) -> String {
     first[..length].to_owned()
 }
 
-/// The completion function for bash. It reads the candidates line by line, because an unquoted expansion would also be
-/// subject to file name expansion.
-const BASH: &str = r#"_lxmon_complete() {
-    local word
-    COMPREPLY=()
-    while IFS= read -r word; do
-        [[ -n $word ]] && COMPREPLY+=("$word")
-    done < <(
-        _CLAP_IFS=$'\n' _CLAP_COMPLETE_INDEX=$COMP_CWORD _LXMON_WORD=$2 VAR=bash \
-            COMPLETER -- "${COMP_WORDS[@]}" 2>/dev/null
-        echo
-    )
-    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=/] ]]; then
-        compopt -o nospace 2>/dev/null
-    fi
-    return 0
-}
-complete -o bashdefault -o nosort -F _lxmon_complete BIN 2>/dev/null ||
-    complete -o bashdefault -F _lxmon_complete BIN
-"#;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bash(words: &[&str], replaced: &str, values: &[&str]) -> (Vec<String>, Vec<String>) {
-        let raw: Vec<_> = words.iter().map(OsString::from).collect();
-        let line = Line::of_bash(&raw, raw.len() - 1, Some(replaced));
+    /// The breaks of bash as it is.
+    const BREAKS: &str = " \t\n\"'@><=;|&(:";
+
+    /// The words of a line that ends at the cursor, whose words for bash are `raw`, and what bash is offered of `values`.
+    fn bash(line: &str, raw: &[&str], breaks: &str, values: &[&str]) -> (Vec<String>, Vec<String>) {
+        let raw: Vec<_> = raw.iter().map(OsString::from).collect();
+        let line = Line::of_bash(&raw, raw.len() - 1, Typed { line, cursor: line.len(), breaks });
         assert_eq!(line.target, line.words.len() - 1);
         let offered = bash_words(&line, values.iter().map(ToString::to_string));
         (line.words.iter().map(|word| word.to_string_lossy().into_owned()).collect(), offered)
     }
 
+    // These are what bash 5.2 sets: COMP_LINE and COMP_WORDS.
     #[test]
     fn words_that_bash_cuts_are_joined() {
-        for (raw, replaced, words) in [
-            (&["lxmon", "n1", ":", "--project", ""][..], "", &["lxmon", "n1:", "--project", ""][..]),
-            (&["lxmon", "unix", ":", "/run/x", "-p"], "-p", &["lxmon", "unix:/run/x", "-p"]),
-            (&["lxmon", "unix", ":", "-p"], "-p", &["lxmon", "unix:", "-p"]),
-            (&["lxmon", "--project", "=", "we"], "we", &["lxmon", "--project=we"]),
-            (&["lxmon", "--project", "="], "", &["lxmon", "--project="]),
-            (&["lxmon", "my\\ remote", ":", "'a b'", ""], "", &["lxmon", "my remote:", "a b", ""]),
-            (&["lxmon", "-p", ":"], ":", &["lxmon", "-p", ":"]),
+        for (line, raw, words) in [
+            ("lxmon n1: --project ", &["lxmon", "n1", ":", "--project", ""][..], &["lxmon", "n1:", "--project", ""][..]),
+            ("lxmon unix:/run/x -p", &["lxmon", "unix", ":", "/run/x", "-p"], &["lxmon", "unix:/run/x", "-p"]),
+            ("lxmon unix: -p", &["lxmon", "unix", ":", "-p"], &["lxmon", "unix:", "-p"]),
+            ("lxmon --project=we", &["lxmon", "--project", "=", "we"], &["lxmon", "--project=we"]),
+            ("lxmon --project=", &["lxmon", "--project", "="], &["lxmon", "--project="]),
+            (r"lxmon my\ remote: 'a b' ", &["lxmon", "my\\ remote", ":", "'a b'", ""], &["lxmon", "my remote:", "a b", ""]),
+            ("lxmon -p :", &["lxmon", "-p", ":"], &["lxmon", "-p", ":"]),
+            ("lxmon --since 14:00 n", &["lxmon", "--since", "14", ":", "00", "n"], &["lxmon", "--since", "14:00", "n"]),
+            ("lxmon -a x,@r", &["lxmon", "-a", "x,", "@", "r"], &["lxmon", "-a", "x,@r"]),
+            ("lxmon  -p  ", &["lxmon", "-p", ""], &["lxmon", "-p", ""]),
+            ("lxmon >x -p", &["lxmon", ">", "x", "-p"], &["lxmon", ">", "x", "-p"]),
+            // Not what bash would set.
+            ("", &["lxmon", "n1", ":"], &["lxmon", "n1", ":"]),
         ] {
-            assert_eq!(bash(raw, replaced, &[]).0, words);
+            assert_eq!(bash(line, raw, BREAKS, &[]).0, words, "{line}");
         }
     }
 
     #[test]
+    fn the_cursor_can_be_within_the_line() {
+        let raw = ["lxmon", "--project", "=", "web", "n1", ":"].map(OsString::from);
+        let text = "lxmon --project=web n1:";
+        let line = Line::of_bash(&raw, 3, Typed { line: text, cursor: text.find('b').unwrap(), breaks: BREAKS });
+        assert_eq!(line.words, ["lxmon", "--project=we", "n1:"]);
+        assert_eq!((line.index(), &*line.kept), (1, "--project="));
+    }
+
+    #[test]
     fn bash_gets_what_it_can_put_on_its_line() {
-        let typed = |word, replaced, values: &[&str]| bash(&["lxmon", "--project", word], replaced, values).1;
-        assert_eq!(typed("", "", &["$(touch x)", "a b"]), [r"\$\(touch\ x\)", r"a\ b"]);
-        assert_eq!(typed("'my", "my", &["my b", "my'b", "my$b"]), ["my b", "my$b"]);
-        assert_eq!(typed("\"my", "my", &["my b", "my'b", "my$b", "my!b", "my`b"]), ["my b", "my'b"]);
-        assert_eq!(typed("$'my", "my", &["my b", "my'b", "my\\b"]), ["my b"]);
-        assert!(typed("a\"my", "my", &["my b"]).is_empty());
-        assert_eq!(bash(&["lxmon", "--project", "=", "we"], "we", &["--project=we b"]).1, [r"we\ b"]);
-        assert_eq!(bash(&["lxmon", "--project", "="], "", &["--project=~"]).1, [r"\~"]);
+        let typed = |word: &str, values: &[&str]| {
+            bash(&format!("lxmon --project {word}"), &["lxmon", "--project", word], BREAKS, values).1
+        };
+        assert_eq!(typed("", &["$(touch x)", "a b"]), [r"\$\(touch\ x\)", r"a\ b"]);
+        assert_eq!(typed("'my", &["my b", "my'b", "my$b"]), ["my b", "my$b"]);
+        assert_eq!(typed("\"my", &["my b", "my'b", "my$b", "my!b", "my`b"]), ["my b", "my'b"]);
+        assert_eq!(typed("$'my", &["my b", "my'b", "my\\b"]), ["my b"]);
+        assert!(typed("a\"my", &["my b"]).is_empty());
+        let option = ["lxmon", "--project", "=", "we"];
+        assert_eq!(bash("lxmon --project=we", &option, BREAKS, &["--project=we b"]).1, [r"we\ b"]);
+        assert_eq!(bash("lxmon --project=", &option[..3], BREAKS, &["--project=~"]).1, [r"\~"]);
+        // Without `=` in COMP_WORDBREAKS, bash replaces the option too.
+        let option = ["lxmon", "--project=we"];
+        assert_eq!(bash("lxmon --project=we", &option, " \t\n", &["--project=we b"]).1, [r"--project=we\ b"]);
+        // Bash replaces an @ with what is behind it.
+        let state = ["lxmon", "-a", "x,", "@", "r"];
+        assert_eq!(bash("lxmon -a x,@r", &state, BREAKS, &["x,@running"]).1, ["@running"]);
         // The common prefix must not be a lone backslash.
-        assert_eq!(typed("", "", &["$a", "(b", "$it's"]), [r"'$a'", r"\(b", r"\$it\'s"]);
-        assert_eq!(typed("", "", &["web$it's", "web(b"]), [r"web'$it'\''s'", r"web\(b"]);
-        assert_eq!(typed("", "", &["$a", "$b"]), [r"\$a", r"\$b"]);
+        assert_eq!(typed("", &["$a", "(b", "$it's"]), [r"'$a'", r"\(b", r"\$it\'s"]);
+        assert_eq!(typed("", &["web$it's", "web(b"]), [r"web'$it'\''s'", r"web\(b"]);
+        assert_eq!(typed("", &["$a", "$b"]), [r"\$a", r"\$b"]);
     }
 }

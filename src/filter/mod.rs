@@ -19,7 +19,7 @@ pub(crate) use self::patterns::{Patterns, split_exclusion};
 pub use self::patterns::{excludes, is_glob};
 use self::predicates::Predicate;
 use self::requestors::Requestors;
-pub(crate) use self::values::values;
+pub(crate) use self::values::{exactly, start_of_last, values};
 use crate::event::{Event, Fate, Level, Timestamp};
 
 /// The values of the options that select events. An event must satisfy each option that has values.

@@ -53,6 +53,23 @@ pub(crate) fn values(argument: &str) -> Result<Vec<String>, String> {
     Ok(values)
 }
 
+/// The offset of the last value in an unfinished argument. `None` within brackets, braces and escapes.
+pub(crate) fn start_of_last(argument: &str) -> Option<usize> {
+    split(argument, 0).ok()?.last().map(|(start, _)| *start)
+}
+
+/// The value that matches `name` only.
+pub(crate) fn exactly(name: &str) -> String {
+    let mut value = String::with_capacity(name.len());
+    for (at, character) in name.char_indices() {
+        if r"\,*?[{}".contains(character) || at == 0 && character == '!' {
+            value.push('\\');
+        }
+        value.push(character);
+    }
+    value
+}
+
 /// The parts of `text` between the commas that stand in no brackets and braces, with their offsets. `base` is added to
 /// the offsets.
 fn split(text: &str, base: usize) -> Result<Vec<(usize, &str)>, BadPattern> {
@@ -145,7 +162,34 @@ fn expand(text: &str, start: usize, end: usize) -> Result<Vec<String>, BadPatter
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::patterns::Patterns;
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_can_be_selected_exactly(name in r"[!a\\,*?\[\]{}\-é ]{1,6}", other in r"[!a\\,*?\[\]{}\-é ]{1,6}") {
+            let patterns = Patterns::new(&values(&exactly(&name)).unwrap());
+            prop_assert!(patterns.admit([&name]));
+            prop_assert_eq!(patterns.admit([&other]), name == other);
+        }
+    }
+
+    #[test]
+    fn where_the_last_value_begins() {
+        for (argument, start) in [
+            ("", Some(0)),
+            ("web", Some(0)),
+            ("a,b", Some(2)),
+            ("a,", Some(2)),
+            (r"a\,b", Some(0)),
+            ("{a,b},c", Some(6)),
+            ("{a,b", None),
+            ("a,[b", None),
+            ("a\\", None),
+        ] {
+            assert_eq!(start_of_last(argument), start, "{argument}");
+        }
+    }
 
     #[test]
     fn commas_and_braces() {

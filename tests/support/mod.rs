@@ -8,6 +8,7 @@ pub(crate) mod machine;
 pub(crate) mod oidc;
 pub(crate) mod program;
 pub(crate) mod screen;
+pub(crate) mod shell;
 pub(crate) mod standin;
 pub(crate) mod tls;
 

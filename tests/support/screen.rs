@@ -37,6 +37,9 @@ impl Screen {
         // The path is for setsid alone: programs are named by theirs.
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TERM", "xterm-256color");
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = program.get_current_dir() {
+            command.current_dir(directory);
+        }
         let streams = [theirs.try_clone().unwrap(), theirs.try_clone().unwrap(), theirs].map(Stdio::from);
         let program = Follower::start_with(command, streams);
         let parser = vt100::Parser::new(lines, columns, HISTORY);

@@ -67,10 +67,15 @@ impl Request {
             Kind::Operation => "operations",
         };
         let mut target = format!("{prefix}/1.0/{what}?recursion=1");
-        self.add_project(default_project, |name, value| {
-            target.extend(["&", name, "="]);
-            target.extend(utf8_percent_encode(value, ESCAPED));
-        });
+        self.add_project(default_project, |name, value| add_parameter(&mut target, name, value));
+        target
+    }
+
+    /// The path and query of the question for the paths of the instances, likewise.
+    #[must_use]
+    pub(crate) fn instances_target(&self, prefix: &str, default_project: Option<&str>) -> String {
+        let mut target = format!("{prefix}/1.0/instances?recursion=0");
+        self.add_project(default_project, |name, value| add_parameter(&mut target, name, value));
         target
     }
 
@@ -83,6 +88,12 @@ impl Request {
             (Projects::Default, None) => {}
         }
     }
+}
+
+/// Adds a further parameter to a query.
+fn add_parameter(target: &mut String, name: &str, value: &str) {
+    target.extend(["&", name, "="]);
+    target.extend(utf8_percent_encode(value, ESCAPED));
 }
 
 #[cfg(test)]
