@@ -1,4 +1,4 @@
-//! The committed completions and man page match the current command line.
+//! The committed man page, and the completions of the shells that do not ask lxmon, match the current command line.
 
 use std::path::Path;
 
@@ -9,9 +9,6 @@ fn completions_and_man_page_are_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut stale = Vec::new();
     for (file, option) in [
-        ("completions/lxmon.bash", "--completions=bash"),
-        ("completions/_lxmon", "--completions=zsh"),
-        ("completions/lxmon.fish", "--completions=fish"),
         ("completions/lxmon.elv", "--completions=elvish"),
         ("completions/_lxmon.ps1", "--completions=powershell"),
         ("man/lxmon.1", "--man"),

@@ -76,9 +76,9 @@ pub(super) fn in_time<T: Send + 'static>(work: impl FnOnce(&Sender<T>) + Send + 
 /// The options and arguments that have been typed so far. Errors are ignored, as the command line is incomplete; values
 /// are not parsed, because clap ends at the first one that is wrong.
 fn typed(words: &[OsString]) -> ArgMatches {
-    let command = Cli::command().ignore_errors(true).mut_args(|arg| {
-        if arg.get_action().takes_values() { arg.value_parser(value_parser!(OsString)) } else { arg }
-    });
+    let command = Cli::command()
+        .ignore_errors(true)
+        .mut_args(|arg| if arg.get_action().takes_values() { arg.value_parser(value_parser!(OsString)) } else { arg });
     command.try_get_matches_from(words).unwrap_or_default()
 }
 

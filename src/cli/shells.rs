@@ -350,12 +350,20 @@ mod tests {
     #[test]
     fn words_that_bash_cuts_are_joined() {
         for (line, raw, words) in [
-            ("lxmon n1: --project ", &["lxmon", "n1", ":", "--project", ""][..], &["lxmon", "n1:", "--project", ""][..]),
+            (
+                "lxmon n1: --project ",
+                &["lxmon", "n1", ":", "--project", ""][..],
+                &["lxmon", "n1:", "--project", ""][..],
+            ),
             ("lxmon unix:/run/x -p", &["lxmon", "unix", ":", "/run/x", "-p"], &["lxmon", "unix:/run/x", "-p"]),
             ("lxmon unix: -p", &["lxmon", "unix", ":", "-p"], &["lxmon", "unix:", "-p"]),
             ("lxmon --project=we", &["lxmon", "--project", "=", "we"], &["lxmon", "--project=we"]),
             ("lxmon --project=", &["lxmon", "--project", "="], &["lxmon", "--project="]),
-            (r"lxmon my\ remote: 'a b' ", &["lxmon", "my\\ remote", ":", "'a b'", ""], &["lxmon", "my remote:", "a b", ""]),
+            (
+                r"lxmon my\ remote: 'a b' ",
+                &["lxmon", "my\\ remote", ":", "'a b'", ""],
+                &["lxmon", "my remote:", "a b", ""],
+            ),
             ("lxmon -p :", &["lxmon", "-p", ":"], &["lxmon", "-p", ":"]),
             ("lxmon --since 14:00 n", &["lxmon", "--since", "14", ":", "00", "n"], &["lxmon", "--since", "14:00", "n"]),
             ("lxmon -a x,@r", &["lxmon", "-a", "x,", "@", "r"], &["lxmon", "-a", "x,@r"]),

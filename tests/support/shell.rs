@@ -77,9 +77,8 @@ impl Shell {
             eprintln!("skipped: {name} is not installed");
             return None;
         }
-        let local = Names { projects: owned(&["default", "web"]), instances: owned(&["c1", "db2"]) };
         let prod = Names { projects: owned(&["prod-only"]), instances: owned(&["c1-of-prod"]) };
-        let names = Arc::new(Mutex::new(local));
+        let names = Arc::default();
         let servers = [server(Arc::new(Mutex::new(prod))), server(Arc::clone(&names))];
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
@@ -90,7 +89,7 @@ impl Shell {
         let real = env!("CARGO_BIN_EXE_lxmon");
         let script = format!(
             "#!/bin/sh\n[ -n \"$COMPLETE\" ] || [ \"${{2-}}\" = {name} ] && exec '{real}' \"$@\"\n\
-             printf '%s\\0' \"$@\" > ../args.new && mv ../args.new ../args\n"
+             for word; do printf '%s\\0' \"$word\"; done > ../args.new && mv ../args.new ../args\n"
         );
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -100,7 +99,10 @@ impl Shell {
             "zsh" => (".zshrc", format!("PS1='{PROMPT} '\nunsetopt prompt_sp\n")),
             _ => (
                 ".config/fish/config.fish",
-                format!("function fish_greeting; end\nfunction fish_prompt; echo '{PROMPT} '; end\n"),
+                format!(
+                    "function fish_greeting; end\nfunction fish_prompt; echo '{PROMPT} '; end\n\
+                     set -g fish_autosuggestion_enabled 0\n"
+                ),
             ),
         };
         let append = |file: &str, line: &str| {
@@ -124,13 +126,21 @@ impl Shell {
         let mut command = Command::new(name);
         command.arg("-i").current_dir(at("work"));
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", at("bin").display());
-        command.env("PATH", path).env("HOME", at("home")).env("TERM", "dumb").env("LANG", "C.UTF-8");
+        command.env("PATH", path).env("HOME", at("home")).env("LANG", "C.UTF-8");
+        // The others draw more than is of use here.
+        command.env("TERM", if name == "fish" { "xterm-256color" } else { "dumb" });
         command.env("LXD_CONF", at("conf")).env("LXD_SOCKET", servers[1].socket()).env("INCUS_CONF", "/nonexistent");
         let screen = Screen::start(&command, 200, 80);
         let shell = Self { name, screen, directory, names, servers };
-        shell.configure(&["stage"]);
+        shell.reset();
         shell.wait_for_prompt();
         Some(shell)
+    }
+
+    /// Gives the servers the names, and the configuration the remotes, with which the shell starts.
+    pub(crate) fn reset(&self) {
+        *self.names.lock().unwrap() = Names { projects: owned(&["default", "web"]), instances: owned(&["c1", "db2"]) };
+        self.configure(&["stage"]);
     }
 
     /// Writes a configuration with the remote `prod`, further ones that lead to the same server, and one without events.
@@ -204,7 +214,7 @@ impl Shell {
             let (begun, mut is_listed) = (Instant::now(), false);
             while !is_listed && begun.elapsed() < PATIENCE / 20 {
                 std::thread::sleep(Duration::from_millis(10));
-                shown = self.screen.history().split_off(before - 1).join("\n");
+                shown = self.screen.history().get(before - 1..).unwrap_or_default().join("\n");
                 is_listed = wanted.iter().all(|name| shown.split_whitespace().any(|word| word == *name));
             }
             self.clear();
