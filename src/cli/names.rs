@@ -63,10 +63,10 @@ pub(super) fn of_servers(what: Names, words: Vec<OsString>) -> Vec<String> {
 /// All that `work` sends before the timeout. A thread that hangs ends with the process.
 pub(super) fn in_time<T: Send + 'static>(work: impl FnOnce(&Sender<T>) + Send + 'static) -> Vec<T> {
     let end = Instant::now() + PATIENCE;
-    let (send, sent) = mpsc::channel();
+    let (sender, found) = mpsc::channel();
     let mut all = Vec::new();
-    if std::thread::Builder::new().spawn(move || work(&send)).is_ok() {
-        while let Ok(some) = sent.recv_timeout(end.saturating_duration_since(Instant::now())) {
+    if std::thread::Builder::new().spawn(move || work(&sender)).is_ok() {
+        while let Ok(some) = found.recv_timeout(end.saturating_duration_since(Instant::now())) {
             all.push(some);
         }
     }

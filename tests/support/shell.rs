@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tempfile::TempDir;
 
 use super::program::PATIENCE;
@@ -58,7 +59,7 @@ fn server(names: Arc<Mutex<Names>>) -> StandIn {
             target if target.starts_with("/1.0/instances?") => ("instances", instances),
             target => panic!("{target}"),
         };
-        let encode = |name: &String| name.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let encode = |name: &String| percent_encode(name.as_bytes(), NON_ALPHANUMERIC).to_string();
         let paths: Vec<_> = names.iter().map(|name| format!("\"/1.0/{kind}/{}\"", encode(name))).collect();
         connection.answer(&format!(r#"{{"metadata":[{}]}}"#, paths.join(",")));
         connection.end();
