@@ -102,6 +102,8 @@ fn projects_are_those_of_the_server_that_is_meant() {
     }
     let words = ["--lxd", "-A", "-n", "no number", "o:", "--project="];
     assert_eq!(offered_in_time(&words, &environment), ["--project=of-other"]);
+    assert_eq!(offered(&["--lxd", "o"], &environment), ["o:"]);
+    assert_eq!(offered(&["--incus", "o"], &environment), [""; 0]);
     // Of several servers, all are asked, and one that does not answer costs nothing but its own names.
     let silent = StandIn::new(Connection::wait).remote();
     let mut both = Vec::new();

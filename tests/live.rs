@@ -5,6 +5,7 @@ mod cluster;
 mod cookbook;
 mod guest;
 mod link;
+mod names;
 mod react;
 mod redact;
 mod restricted;

@@ -20,7 +20,7 @@ use super::shells::{Line, Shell, is_plain};
 use crate::event::Type;
 use crate::event::catalogue::ACTIONS;
 use crate::filter::{Named, exactly, split_exclusion, start_of_last};
-use crate::remote;
+use crate::remote::{self, Flavour};
 use crate::system::environment::Environment;
 
 /// What can stand at the cursor.
@@ -124,8 +124,10 @@ fn remotes(line: &Line, begun: &OsStr) -> Vec<CompletionCandidate> {
     if begun.starts_with(UNIX) {
         return vec![CompletionCandidate::new(format!("{UNIX}{FILE}"))];
     }
-    let names = in_time(|names| {
-        for name in remote::names(&Environment::current()) {
+    let has = |flavour: &Flavour| line.others().any(|word| word == OsStr::new(flavour.option()));
+    let flavour = Flavour::ALL.into_iter().find(has);
+    let names = in_time(move |names| {
+        for name in remote::names(flavour, &Environment::current()) {
             let _ = names.send(name);
         }
     });

@@ -24,7 +24,7 @@ pub(super) fn check(words: &[String], environment: &Environment) -> Result<(), F
 
 /// What a word without a colon may mean, as arguments.
 fn meant(word: &str, environment: &Environment) -> String {
-    let remotes = remote::names(environment);
+    let remotes = remote::names(None, environment);
     if remotes.iter().any(|name| name == word) {
         return format!("{word}:");
     }

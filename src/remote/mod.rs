@@ -204,10 +204,11 @@ pub fn resolve(wanted: &Wanted<'_>, environment: &Environment) -> anyhow::Result
     Ok(remotes)
 }
 
-/// The names of all remotes of both clients that can be followed. Configurations that cannot be read are skipped.
+/// The names of all remotes of one client, or both, that can be followed. Configurations that cannot be read are skipped.
 #[must_use]
-pub fn names(environment: &Environment) -> Vec<String> {
-    let configs = Flavour::ALL.into_iter().filter_map(|flavour| ClientConfig::read(flavour, environment).ok());
+pub fn names(flavour: Option<Flavour>, environment: &Environment) -> Vec<String> {
+    let flavours = Flavour::ALL.into_iter().filter(|one| flavour.is_none_or(|wanted| wanted == *one));
+    let configs = flavours.filter_map(|flavour| ClientConfig::read(flavour, environment).ok());
     let mut names: Vec<_> = configs.flat_map(|config| config.names()).collect();
     names.sort_unstable();
     names.dedup();

@@ -36,7 +36,7 @@ pub fn client_config(data: &[u8]) {
         assert!(what.starts_with("local: ") || what.starts_with(file.to_str().unwrap()), "{what}");
         assert!(fault.hint_text().is_some() || what.contains("image server") || what.contains("1 MiB"), "{what}");
         if !what.starts_with("local: ") {
-            assert_eq!(remote::names(&environment), ["local"], "{what}");
+            assert_eq!(remote::names(None, &environment), ["local"], "{what}");
             return;
         }
     }
@@ -44,7 +44,7 @@ pub fn client_config(data: &[u8]) {
     let _ = find(&[]);
     // `local` is always among the names, because the other client has it too.
     let is_own = |name: &String| is_word(name) && name != "local";
-    for name in remote::names(&environment).into_iter().filter(is_own).take(REMOTES) {
+    for name in remote::names(None, &environment).into_iter().filter(is_own).take(REMOTES) {
         match find(&[format!("{name}:")]) {
             Ok(found) => assert_eq!(found.iter().map(|remote| &*remote.name).collect::<Vec<_>>(), [&*name]),
             Err(fault) => assert!(fault.to_string().starts_with(&name) && fault.hint_text().is_some(), "{fault}"),
@@ -65,7 +65,7 @@ pub fn client_config(data: &[u8]) {
         if !is_word(name) || is_fixed.contains(&name) || entry.get("public").is_some() || is_image_server {
             continue;
         }
-        assert!(remote::names(&environment).iter().any(|known| known == name), "{name}");
+        assert!(remote::names(None, &environment).iter().any(|known| known == name), "{name}");
         match find(&[format!("{name}:")]).as_deref() {
             Ok([Remote { address: Address::Https(https), project, .. }]) => {
                 // The URL is shown without user and password.
