@@ -117,6 +117,14 @@ mod tests {
             assert_eq!(request.target("", default_project), target);
         }
         for (projects, default_project, target) in [
+            (Projects::Default, None, "/p/1.0/instances?recursion=0"),
+            (Projects::Default, Some("web"), "/p/1.0/instances?recursion=0&project=web"),
+            (Projects::One("a&b".into()), Some("web"), "/p/1.0/instances?recursion=0&project=a%26b"),
+            (Projects::All, Some("web"), "/p/1.0/instances?recursion=0&all-projects=true"),
+        ] {
+            assert_eq!(request(&[], projects).instances_target("/p", default_project), target);
+        }
+        for (projects, default_project, target) in [
             (Projects::Default, None, "/p/1.0/instances?recursion=1"),
             (Projects::Default, Some("web"), "/p/1.0/instances?recursion=1&project=web"),
             (Projects::One("a&b".into()), Some("web"), "/p/1.0/instances?recursion=1&project=a%26b"),
