@@ -44,7 +44,11 @@ fn instances(states: &[(&str, &str)]) -> String {
         json!({"architecture": "x86_64", "config": {"image.os": "busybox"}, "location": "none", "name": name,
                "stateful": false, "status": status, "status_code": 103})
     };
-    let states: Vec<_> = states.iter().map(listed).collect();
+    answer_with(states.iter().map(listed).collect())
+}
+
+/// The answer with these instances.
+fn answer_with(states: Vec<Value>) -> String {
     json!({"type": "sync", "status": "Success", "status_code": 200, "metadata": states}).to_string()
 }
 
@@ -363,6 +367,34 @@ fn after_a_gap_what_differs_is_printed_and_nothing_that_the_stream_has_told() {
     assert_eq!(told(&follower.seen), [&first[..], &events, &changed].concat());
     assert_eq!(asked + targets(&server).len(), 6);
     follower.terminate();
+}
+
+#[test]
+fn an_instance_that_was_moved_to_another_member_during_a_gap_has_changed() {
+    let (send, lose) = mpsc::channel::<()>();
+    let lose = Mutex::new(lose);
+    let server = host(
+        move |connection, number| {
+            ping(connection);
+            if number > 0 {
+                return connection.wait();
+            }
+            lose.lock().unwrap().recv().unwrap();
+            connection.end();
+        },
+        |connection, number| {
+            let member = if number == 0 { "n1" } else { "n2" };
+            let listed = [("c1", member), ("c2", "n1")]
+                .map(|(name, member)| json!({"name": name, "status": "Stopped", "location": member}));
+            connection.answer(&answer_with(listed.into()));
+        },
+    );
+    let mut follower = Follower::start(lxmon([&*server.remote(), "--state", "-t", "lifecycle", "-f", "json", "-n3"]));
+    follower.wait_for(|line| line.contains(r#""name":"c2""#));
+    send.send(()).unwrap();
+    follower.wait_for(|line| line.contains(r#""location":"n2""#));
+    assert!(follower.exit_status().success());
+    assert_eq!(told(&follower.seen), ["c1 Stopped", "c2 Stopped", "c1 Stopped *"]);
 }
 
 #[test]

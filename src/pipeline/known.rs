@@ -64,6 +64,8 @@ struct Remote {
 struct Entry {
     /// The status; `None` once it is gone.
     status: Option<String>,
+    /// The cluster member on which it was last seen, if that is known.
+    location: Option<Box<str>>,
     /// When it changed, by the server's clock, if an event said so.
     at: Option<Timestamp>,
     /// Whether an event since the last question has named it.
@@ -157,15 +159,17 @@ impl Known {
         key_of_instance(&mut key, project, name);
         let remote = self.remote(event.remote());
         let at = event.timestamp();
+        let location = event.location().map(|location| location.cow());
+        let location = location.as_deref();
         let record = |status: &str| {
             let subject = Subject::instance(name.to_owned(), project, status.to_owned());
-            let location = event.location().map(|location| location.cow().into_owned());
+            let location = location.map(str::to_owned);
             Record::new(String::new(), Some(project.to_owned()), location, subject).to_text()
         };
         match change {
-            Change::Status(status) => remote.set(&key, status, at, || record(status)),
+            Change::Status(status) => remote.set(&key, status, location, at, || record(status)),
             // A new instance is stopped, or its start has been seen already.
-            Change::Created => remote.set(&key, "Stopped", at, || record("Stopped")),
+            Change::Created => remote.set(&key, "Stopped", location, at, || record("Stopped")),
             Change::Deleted => remote.remove(&key, at),
             Change::Renamed(old) => {
                 let mut old_key = String::new();
@@ -174,7 +178,7 @@ impl Known {
                 remote.remove(&old_key, at);
                 // Only an instance that is stopped can be renamed.
                 let status = before.unwrap_or_else(|| "Stopped".to_owned());
-                remote.set(&key, &status, at, || record(&status));
+                remote.set(&key, &status, location, at, || record(&status));
             }
         }
         self.key = key;
@@ -194,7 +198,7 @@ impl Known {
                 let subject = Subject::operation(running);
                 Record::new(String::new(), text(event.project()), text(event.location()), subject).to_text()
             };
-            remote.set(&key, "Running", at, record);
+            remote.set(&key, "Running", None, at, record);
         } else {
             remote.remove(&key, at);
         }
@@ -241,26 +245,39 @@ impl Entry {
 }
 
 impl Remote {
-    /// An event says that something has this status. `record` makes the text of its state event.
-    fn set(&mut self, key: &str, status: &str, at: Option<Timestamp>, record: impl FnOnce() -> String) {
+    /// An event of the member `location` says that something has this status. `record` makes the text of its state event.
+    fn set(
+        &mut self,
+        key: &str,
+        status: &str,
+        location: Option<&str>,
+        at: Option<Timestamp>,
+        record: impl FnOnce() -> String,
+    ) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.is_named = true;
             if entry.is_after(at) {
                 return;
             }
             entry.at = at;
+            let is_elsewhere = location.is_some() && entry.location.as_deref() != location;
+            let was_gone = entry.status.is_none();
             match &mut entry.status {
                 Some(known) if known == status => {}
                 Some(known) => status.clone_into(known),
                 gone @ None => {
                     *gone = Some(status.to_owned());
                     self.gone -= 1;
-                    entry.record = record();
                 }
             }
+            if was_gone || is_elsewhere {
+                entry.location = location.map(Into::into);
+                entry.record = record();
+            }
         } else if self.entries.len() < MOST {
-            let (status, record) = (Some(status.to_owned()), record());
-            self.entries.insert(key.to_owned(), Entry { status, at, is_named: true, is_listed: false, record });
+            let (status, location, record) = (Some(status.to_owned()), location.map(Into::into), record());
+            let entry = Entry { status, location, at, is_named: true, is_listed: false, record };
+            self.entries.insert(key.to_owned(), entry);
         }
     }
 
@@ -280,7 +297,8 @@ impl Remote {
                 entry.record = String::new();
             }
         } else if self.entries.len() < MOST {
-            let entry = Entry { status: None, at, is_named: true, is_listed: false, record: String::new() };
+            let record = String::new();
+            let entry = Entry { status: None, location: None, at, is_named: true, is_listed: false, record };
             self.entries.insert(key.to_owned(), entry);
             self.gone += 1;
         }
@@ -340,10 +358,11 @@ impl Remote {
     /// Puts a state of an answer into the entries. Returns whether it is to be printed.
     fn admit(&mut self, key: &str, record: &Record, text: &str, is_first: bool) -> bool {
         let status = record.subject().status();
+        let location = record.location.as_deref();
         let Some(entry) = self.entries.get_mut(key) else {
             if self.entries.len() < MOST {
-                let (status, record) = (Some(status.to_owned()), text.to_owned());
-                let entry = Entry { status, at: None, is_named: false, is_listed: true, record };
+                let (status, location, record) = (Some(status.to_owned()), location.map(Into::into), text.to_owned());
+                let entry = Entry { status, location, at: None, is_named: false, is_listed: true, record };
                 self.entries.insert(key.to_owned(), entry);
             }
             return true;
@@ -355,12 +374,15 @@ impl Remote {
             return is_first && entry.status.as_deref().is_some_and(|known| agree(kind, known, status));
         }
         let is_new = if let Some(known) = &entry.status {
-            known != status && (kind == Kind::Instance || is_first)
+            // An instance can have been moved to another member of the cluster.
+            let is_elsewhere = entry.location.as_deref().zip(location).is_some_and(|(known, now)| known != now);
+            kind == Kind::Instance && (known != status || is_elsewhere)
         } else {
             self.gone -= 1;
             true
         };
         entry.status = Some(status.to_owned());
+        entry.location = location.map(Into::into);
         text.clone_into(&mut entry.record);
         entry.at = None;
         is_first || is_new

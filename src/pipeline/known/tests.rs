@@ -22,18 +22,20 @@ fn operation(id: &str, code: u16, at: u32) -> Event {
     ))
 }
 
-/// An answer with these instances or operations and their statuses, as in `c1 Running`.
+/// An answer with these instances or operations and their statuses, as in `c1 Running`, or `c1 Running n2` with the cluster
+/// member.
 fn answer(kind: Kind, listed: &[&str]) -> Stage {
     let mut block = Block::default();
     for one in listed {
         let (name, status) = one.split_once(' ').unwrap();
+        let (status, location) = status.split_once(' ').unwrap_or((status, "none"));
         let subject = match kind {
             Kind::Instance => Subject::instance(name.into(), DEFAULT_PROJECT, status.into()),
             Kind::Operation => {
                 Subject::Operation(Running { id: name.into(), status: status.into(), ..Running::default() })
             }
         };
-        let record = Record::new("asked".into(), Some(DEFAULT_PROJECT.into()), Some("none".into()), subject);
+        let record = Record::new("asked".into(), Some(DEFAULT_PROJECT.into()), Some(location.into()), subject);
         block.push(&record.to_text()).unwrap();
     }
     Stage::Answer { kind, block: block.into(), at: "asked".into() }
@@ -52,7 +54,9 @@ fn printed_of(known: &mut Known, remote: RemoteId, stage: &Stage) -> Vec<String>
         let name = found.name().or(found.operation().and_then(|operation| operation.id())).unwrap();
         let mark = if found.is_changed() { " *" } else { "" };
         assert!(event.timestamp_text().unwrap().is("asked"));
-        format!("{} {}{mark}", name.cow(), found.status().unwrap().cow())
+        let location = event.location().unwrap().cow();
+        let location = if location == "none" { String::new() } else { format!(" {location}") };
+        format!("{} {}{location}{mark}", name.cow(), found.status().unwrap().cow())
     };
     known.advance(remote, stage).into_iter().map(show).collect()
 }
@@ -87,6 +91,34 @@ fn the_first_answer_is_printed_and_later_only_what_differs() {
     assert_eq!(known.instances(&[]), ["c2 Deleted *", "c3 Deleted *"]);
     known.ask();
     assert!(known.instances(&[]).is_empty());
+}
+
+/// The same event of another cluster member.
+fn of_member(event: &Event, member: &str) -> Event {
+    crate::event::event(&event.text().replace(r#""location":"none""#, &format!(r#""location":"{member}""#)))
+}
+
+#[test]
+fn an_instance_that_has_moved_to_another_member_differs() {
+    let mut known = Known::default();
+    known.ask();
+    known.instances(&["c1 Running n1", "c2 Stopped n1", "c3 Stopped n2"]);
+    known.ask();
+    assert_eq!(known.instances(&["c1 Running n2", "c2 Stopped n1", "c3 Stopped n2"]), ["c1 Running n2 *"]);
+    known.ask();
+    assert!(known.instances(&["c1 Running n2", "c2 Stopped n1", "c3 Stopped n2"]).is_empty());
+    // One that is gone was last seen there.
+    known.ask();
+    assert_eq!(known.instances(&["c2 Stopped n1", "c3 Stopped n2"]), ["c1 Deleted n2 *"]);
+    // What the stream has said is known.
+    known.learn(&of_member(&lifecycle("instance-started", "c2", 1), "n3"));
+    known.learn(&of_member(&lifecycle("instance-renamed", "new was c3", 2), "n1"));
+    known.ask();
+    assert!(known.instances(&["c2 Running n3", "new Stopped n1"]).is_empty());
+    // An event with the same status too.
+    known.learn(&of_member(&lifecycle("instance-restarted", "c2", 3), "n1"));
+    known.ask();
+    assert_eq!(known.instances(&["new Stopped n1"]), ["c2 Deleted n1 *"]);
 }
 
 #[test]
