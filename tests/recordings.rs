@@ -452,3 +452,26 @@ fn a_file_of_any_size_takes_little_memory() {
         assert!(peak < 40_000 && size > 15_000, "{name}: {peak} kB for a file of {size} kB");
     }
 }
+
+#[test]
+fn several_objects_in_one_line_are_read_wherever_it_stands() {
+    let [one, two, three, last] = [0, 1, 2, 3].map(numbered);
+    for separator in ["", " ", "\t", "\u{1e}"] {
+        let text = format!("{one}\n{two}{separator}{three}\n{last}\n");
+        assert_same(&printed(&text), &values(&[&one, &two, &three, &last].map(String::as_str).join("\n")));
+    }
+    // The same bytes in a text are no end.
+    let odd = one.replace("none", "} {").replace("default", "}{");
+    assert_same(&printed(format!("{one}\n{odd}\n{last}\n")), &values(&format!("{one}\n{odd}\n{last}")));
+}
+
+#[test]
+fn aliases_do_not_stand_for_more_than_a_message_may_have() {
+    let text = format!("type: a\nx: &a \"{}\"\nmetadata:\n{}", "y".repeat(64 << 10), "- *a\n".repeat(2000));
+    let outcome = replay(text, &["-f", "json"]);
+    assert_eq!((outcome.status, &*outcome.stdout), (0, ""));
+    assert!(outcome.stderr.contains("longer than 67108864 bytes with its aliases"), "{}", outcome.stderr);
+    // A few are fine.
+    let some = printed("type: a\nx: &a [1, {b: c}]\nmetadata: {d: *a}\n");
+    assert_eq!(some[0]["metadata"]["d"], some[0]["x"]);
+}

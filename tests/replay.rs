@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::program::{Follower, Outcome, finish_with_input, lxmon, run};
 use crate::support::standin::numbered;
@@ -148,3 +149,47 @@ fn a_member_that_was_quiet_at_first_has_no_other_clock_for_that() {
         assert_eq!(printed(&recording, format), [0, 1, 2, 3, 4, 5], "{format}");
     }
 }
+
+/// An event as lxmon prints it in YAML. Nothing behind it says that it is whole.
+fn yaml(number: u64) -> String {
+    format!(
+        "---\nlocation: none\nmetadata:\n  action: instance-started\n  source: /1.0/instances/c{number}\nproject: default\n\
+         timestamp: \"2026-11-26T12:00:0{number}Z\"\ntype: lifecycle\n"
+    )
+}
+
+#[test]
+fn an_event_in_yaml_is_printed_although_the_pipe_is_open_and_no_other_has_come() {
+    let command = lxmon(["--replay", "-", "-f", "json"]);
+    let mut running = Follower::start_with(command, [Stdio::piped(), Stdio::piped(), Stdio::piped()]);
+    for number in 0..3 {
+        running.write(yaml(number).as_bytes());
+        running.wait_for(|line| line.contains(&format!("/c{number}\"")));
+    }
+    // What comes in parts is one event all the same: a pause within it is no end. Here a key, a value and the type are torn.
+    let whole = yaml(3);
+    let parts: Vec<_> =
+        ["action", "c3", "project:", "type: life"].iter().map(|part| whole.find(part).unwrap() + 2).collect();
+    let mut from = 0;
+    for to in parts.into_iter().chain([whole.len() - 1, whole.len()]) {
+        running.write(&whole.as_bytes()[from..to]);
+        std::thread::sleep(PAUSE);
+        from = to;
+    }
+    running.wait_for(|line| line.contains("/c3\""));
+    // The keys of another program are in another order: the type is not the end.
+    running.write(b"---\ntype: lifecycle\nlocation: none\n");
+    std::thread::sleep(PAUSE);
+    running.write(b"timestamp: \"2026-11-26T12:00:05Z\"\n");
+    std::thread::sleep(PAUSE);
+    running.write(b"metadata:\n  source: /1.0/instances/c5\n");
+    std::thread::sleep(PAUSE);
+    running.write(b"...\n");
+    running.wait_for(|line| line.contains("lifecycle") && line.contains("/c5\""));
+    running.close_stdin();
+    assert!(running.exit_status().success());
+    assert_eq!((running.seen.len(), &running.notices[..]), (5, &[][..]));
+}
+
+/// Far longer than the pause after which an event counts as whole.
+const PAUSE: Duration = Duration::from_millis(500);

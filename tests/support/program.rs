@@ -204,6 +204,11 @@ impl Follower {
         let _ = self.stdin.as_mut().unwrap().write_all(input);
     }
 
+    /// Ends its standard input.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
     /// The next line of its output, with its line feed; empty at the end.
     pub(crate) fn line(&mut self) -> String {
         match &mut self.stdout {

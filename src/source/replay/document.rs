@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use crate::event::REMOTE;
 use crate::event::json::{Content, Tape};
+use crate::event::message::MAX_MESSAGE;
 
 /// Why a text is no document.
 #[derive(Debug)]
@@ -116,6 +117,10 @@ impl<'de> DeserializeSeed<'de> for Value<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        // An alias can stand for a long text in a few bytes.
+        if self.writer.json.len() > MAX_MESSAGE {
+            return Err(D::Error::custom(format!("longer than {MAX_MESSAGE} bytes with its aliases")));
+        }
         deserializer.deserialize_any(self)
     }
 }

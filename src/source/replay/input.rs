@@ -2,6 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// The read size in bytes.
 pub(super) const READ: usize = 128 << 10;
@@ -59,6 +63,19 @@ impl Input {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Whether nothing more can be read within this time. A regular file is never quiet.
+    ///
+    /// # Errors
+    /// The file cannot be waited for.
+    pub(super) fn is_quiet_for(&self, time: Duration) -> io::Result<bool> {
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&time)) {
+            Ok(ready) => Ok(ready == 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

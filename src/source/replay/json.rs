@@ -66,7 +66,9 @@ impl Reader<'_, '_> {
             };
             let line = self.input.data()[..end].trim_ascii();
             match (line.first(), line.last()) {
-                (Some(b'{'), Some(b'}')) if line.len() <= MAX_MESSAGE => self.blocks.push(line, self.line)?,
+                (Some(b'{'), Some(b'}')) if line.len() <= MAX_MESSAGE && !may_be_several(line) => {
+                    self.blocks.push(line, self.line)?;
+                }
                 (None, _) => {}
                 _ => return Ok(()),
             }
@@ -269,6 +271,14 @@ impl Reader<'_, '_> {
         };
         Ok(Some(is_event(&self.input.data()[at..end])))
     }
+}
+
+/// Whether the line may have several objects behind each other, as in `{…} {…}`: a brace opens behind one that closes. The
+/// same bytes can stand in a string.
+fn may_be_several(line: &[u8]) -> bool {
+    let is_between = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x1e';
+    memchr::memchr_iter(b'{', line)
+        .any(|at| line[..at].iter().rev().find(|byte| !is_between(byte)).is_some_and(|before| *before == b'}'))
 }
 
 /// Whether the byte can stand outside of strings: between values, in a number, or in `true`, `false` or `null`.

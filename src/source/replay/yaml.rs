@@ -5,14 +5,22 @@
 //! a text, so they end a document only where a key follows that is not indented, and not within a text that keeps the
 //! line breaks at its end (`|+`). There the order of the keys decides: the clients sort them. A key that the document
 //! has already begins another one in any case.
+//!
+//! A document of lxmon has no mark at its end, and the next one may come much later through a pipe. So one whose last line
+//! is its type, as the last of sorted keys, counts as whole when nothing follows it for a moment ([`QUIET`]).
 
 use std::io;
+use std::time::Duration;
 
 use super::blocks::Blocks;
 use super::document::to_json;
 use super::input::Input;
 use crate::event::Type;
 use crate::event::message::MAX_MESSAGE;
+
+/// After this time without a further byte, a document that ends like one of lxmon is whole. lxmon writes each document at
+/// once, so that only a part of one that does not fit into a pipe is followed by the rest later: when it has been read.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// How many keys of a document are remembered. An event has seven at most.
 const MAX_KEYS: usize = 64;
@@ -74,6 +82,13 @@ enum Step {
 impl Reader<'_, '_> {
     /// Reads one line. Returns false at the end of the file.
     fn next_line(&mut self) -> io::Result<bool> {
+        if self.document.ends_like_ours() && self.document.length == self.input.data().len() {
+            // What is known must not wait for this one.
+            self.blocks.flush();
+            if self.input.is_quiet_for(QUIET)? {
+                self.finish(false, false)?;
+            }
+        }
         let from = self.document.length;
         let (end, is_last) = loop {
             if let Some(end) = self.input.line_end_from(from) {
@@ -203,6 +218,14 @@ impl Document {
         self.ends_with_type = is_key && is_whole_type(line);
         self.empty_lines = 0;
         Step::Continue
+    }
+
+    /// Whether it can be whole: the type of an event is its last line, and the last of its keys, which are sorted.
+    fn ends_like_ours(&self) -> bool {
+        self.ends_with_type
+            && self.empty_lines == 0
+            && self.keys.is_sorted()
+            && self.keys.iter().any(|key| key == b"metadata")
     }
 
     /// Whether this key, which is not indented, begins another document.
