@@ -16,7 +16,7 @@ pub mod remote;
 pub mod render;
 pub mod report;
 mod sink;
-mod source;
+pub mod source;
 pub mod system;
 pub mod transform;
 
@@ -56,7 +56,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     check_stdout()?;
     descriptors::check_supply()
         .map_err(|error| Fault::failed(format!("starting: {error}")).hint("raise the limit: ulimit -n 64"))?;
-    let config = Config::new(cli, &Environment::current(), Terminal::of_stdout())?;
+    let environment = Environment::current();
+    config::circumstances::report(&environment);
+    let config = Config::new(cli, &environment, Terminal::of_stdout())?;
     for doubt in config::doubts(cli, &config) {
         warn!("{doubt}");
     }

@@ -6,6 +6,7 @@ mod cluster;
 mod command;
 mod complete;
 mod corpus;
+mod debug;
 mod differential;
 mod doubts;
 mod endurance;

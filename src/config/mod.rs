@@ -1,12 +1,13 @@
 //! Combines the command line, the environment and the client configuration into [`Config`]. Reads files but changes
 //! none.
 
+pub(crate) mod circumstances;
 mod doubts;
 mod followed;
 mod words;
 
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -454,7 +455,11 @@ fn can_move_cursor(environment: &Environment, terminal: Terminal) -> bool {
 
 /// Whether the locale's encoding is UTF-8 (locale(7): the first of these variables that is set decides).
 fn speaks_utf8(environment: &Environment) -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.var(name));
-    let charset = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    charset.contains("utf-8") || charset.contains("utf8")
+    let charset = locale(environment).map(|(_, value)| value.to_string_lossy().to_ascii_lowercase());
+    charset.is_some_and(|charset| charset.contains("utf-8") || charset.contains("utf8"))
+}
+
+/// The locale for characters, and the variable that sets it.
+fn locale(environment: &Environment) -> Option<(&'static str, &OsStr)> {
+    ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| Some((name, environment.var(name)?)))
 }

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use log::warn;
+use log::{Level, log_enabled, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -298,11 +298,15 @@ impl Run {
             std::future::pending::<()>().await;
         };
         let introducing = async {
-            if let Some(followed) = introduction.take() {
+            let introduction = introduction.take();
+            // With --debug, to learn what the servers are.
+            if introduction.is_some() || log_enabled!(Level::Debug) {
                 // The line waits for the versions, for a second at most. On a quiet server it is the first one all the
                 // same; on a busy one, events are not held back for it.
                 let versions = source.versions(connecting).await;
-                warn!("{}", followed.text_with(&versions));
+                if let Some(followed) = introduction {
+                    warn!("{}", followed.text_with(&versions));
+                }
             }
             std::future::pending::<()>().await;
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::address::{Address, Host, Https, socket_path, without_login};
@@ -74,7 +74,13 @@ impl Choice {
             Flavour::Incus => "INCUS_REMOTE",
         };
         let named = environment.text(variable)?.map(|name| name.trim_end_matches(':').to_owned());
-        Ok(named.or_else(|| self.config.default_remote.clone()).unwrap_or_else(|| LOCAL.to_owned()))
+        let (name, why) = match (named, &self.config.default_remote) {
+            (Some(name), _) => (name, format!("{variable} is set")),
+            (None, Some(name)) => (name.clone(), format!("it is the default in {}", self.config.file.display())),
+            (None, None) => (LOCAL.to_owned(), "nothing names another one".to_owned()),
+        };
+        debug!("no remote is named, so it is {} ({why})", without_login(&name));
+        Ok(name)
     }
 
     /// The remote with this name.

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
+use log::{Level, debug, log_enabled};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_cert::der::Decode as _;
 
 use super::address::Directories;
 use super::oidc::{Saved, Site};
@@ -95,6 +97,22 @@ pub fn fingerprint(certificate: &[u8]) -> String {
     })
 }
 
+/// A certificate as text for the maintainers: its fingerprint, whom it is for and how long it is valid.
+#[must_use]
+pub fn described(certificate: &[u8]) -> String {
+    let fingerprint = fingerprint(certificate);
+    let Ok(parsed) = x509_cert::Certificate::from_der(certificate) else {
+        return format!("{fingerprint}, which cannot be parsed");
+    };
+    let content = parsed.tbs_certificate;
+    let date = |time: x509_cert::time::Time| {
+        let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+        DateTime::from_timestamp(seconds, 0).map_or_else(|| "?".to_owned(), |time| time.date_naive().to_string())
+    };
+    let (from, to) = (date(content.validity.not_before), date(content.validity.not_after));
+    format!("{fingerprint} of {:?}, valid from {from} to {to}", content.subject.to_string())
+}
+
 /// The pinned certificate of the remote and its file.
 pub fn pinned(directories: &Directories, name: &str) -> Result<Option<(CertificateDer<'static>, PathBuf)>, Fault> {
     let file = directories.pins.join(format!("{name}.crt"));
@@ -127,6 +145,17 @@ pub fn authority(
 }
 
 impl Login {
+    /// With `--debug`, prints what the client certificate is, if that is how we log in.
+    pub(crate) fn report_certificate(&self, remote: &str) {
+        if let Self::Certificate { chain, key_file, .. } = self
+            && let [certificate, others @ ..] = &chain[..]
+            && log_enabled!(Level::Debug)
+        {
+            let (described, others, key) = (described(certificate), others.len(), key_file.display());
+            debug!("{remote}: our certificate is {described}, with {others} more of its chain; its key is in {key}");
+        }
+    }
+
     /// Finds the login for the remote `name`, in the same order as the clients: a saved OIDC login if the remote is
     /// configured for one, else a token from the environment (LXD only), else the client certificate.
     pub fn find(environment: &Environment, flavour: Flavour, https: &Https, name: &str) -> Result<Self, Fault> {

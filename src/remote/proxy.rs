@@ -41,6 +41,17 @@ pub enum Kind {
     Socks5,
 }
 
+impl Kind {
+    /// Its name, as in `an HTTP proxy`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+            Self::Socks5 => "SOCKS 5",
+        }
+    }
+}
+
 /// A user and a password, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use log::debug;
 use rustix::fs::OFlags;
 
 use crate::report::exit::Fault;
@@ -14,6 +15,17 @@ const LONGEST: u64 = 1 << 20;
 
 /// The contents of a file; `None` if it does not exist. Blocks for as long as the file system does.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    let contents = contents(path);
+    match &contents {
+        Ok(Some(text)) => debug!("read {} ({} bytes)", path.display(), text.len()),
+        Ok(None) => debug!("there is no {}", path.display()),
+        // It is reported, or another file is used.
+        Err(fault) => debug!("not read: {fault}"),
+    }
+    contents
+}
+
+fn contents(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
     let shown = path.display();
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use log::debug;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
@@ -53,6 +54,18 @@ pub(super) enum State {
     Denied,
     /// It answers.
     Answers,
+}
+
+impl State {
+    /// What it says about a socket, as the end of a sentence.
+    fn described(self) -> &'static str {
+        match self {
+            Self::Missing => "does not exist",
+            Self::Stale => "is no socket that a program listens at",
+            Self::Denied => "is not for this user",
+            Self::Answers => "answers",
+        }
+    }
 }
 
 /// Connects to a socket without waiting. A program that listens there and is busy counts as an answer.
@@ -126,7 +139,9 @@ pub(super) fn best(flavour: Flavour, environment: &Environment) -> Option<(PathB
     let first = |paths: Vec<PathBuf>, state: fn(&Path) -> State| {
         let mut found = None;
         for path in paths {
-            match state(&path) {
+            let state = state(&path);
+            debug!("{} {}", path.display(), state.described());
+            match state {
                 State::Missing => {}
                 State::Answers => return Some((path, State::Answers)),
                 other => found = found.or(Some((path, other))),

@@ -15,6 +15,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::render::sanitize;
 use crate::report::exit::{Exit, Fault};
+use crate::system::clock::local_now;
 use crate::system::terminal;
 
 /// Which messages are shown.
@@ -53,8 +54,12 @@ impl Log for Notices {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let mark = if record.level() == Level::Debug { "debug: " } else { "" };
-            say(&format!("lxmon: {mark}{}", record.args()));
+            if record.level() == Level::Debug {
+                // The times say how far apart the steps of a connection are.
+                say(&format!("lxmon: debug: {} {}", local_now().format("%H:%M:%S%.3f"), record.args()));
+            } else {
+                say(&format!("lxmon: {}", record.args()));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod live;
-pub(crate) mod replay;
+pub mod replay;
 pub(crate) mod server;
 
 use std::sync::Arc;

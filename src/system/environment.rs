@@ -44,6 +44,11 @@ impl Environment {
         self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
+    /// The names of the variables that are set.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
+    }
+
     /// Whether a variable is set.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {

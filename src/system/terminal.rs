@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, stderr, stdout};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -39,7 +40,12 @@ pub(crate) struct Size {
 
 /// The present size of the terminal that standard output is. Some terminals, serial lines for example, do not know it.
 pub(crate) fn size() -> Option<Size> {
-    let size = tcgetwinsize(stdout()).ok().filter(|size| size.ws_col > 0)?;
+    size_of(&stdout())
+}
+
+/// The present size of a terminal.
+pub(crate) fn size_of(terminal: &impl AsFd) -> Option<Size> {
+    let size = tcgetwinsize(terminal).ok().filter(|size| size.ws_col > 0)?;
     Some(Size { columns: size.ws_col.into(), lines: size.ws_row.into() })
 }
 

@@ -10,7 +10,7 @@ use rustls::{ServerConnection, StreamOwned};
 
 use super::http::{header, is_complete, json, read_head, send_with_event, switching_protocols};
 use super::program::PATIENCE;
-use super::standin::numbered;
+use super::standin::{about_itself, numbered};
 use super::tls::{Identity, config, listen, over_tls};
 
 /// What the server knows of logins.
@@ -145,6 +145,10 @@ fn serve(
     let head = read_head(&mut *stream);
     if !is_complete(&head) {
         return Ok(());
+    }
+    // What `--debug` asks.
+    if head.starts_with("GET /1.0 ") {
+        return stream.write_all(json("200 OK", "", &about_itself(None)).as_bytes());
     }
     let verdict = logins.lock().unwrap().check(&head);
     let _ = hearing.send(head.clone());

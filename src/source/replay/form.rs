@@ -21,6 +21,15 @@ pub(super) enum Form {
 const ENOUGH: usize = 100;
 
 impl Form {
+    /// Its name.
+    pub(super) fn described(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Yaml => "YAML",
+            Self::Empty => "empty",
+        }
+    }
+
     /// Reads as much as is needed to recognise the form, and nothing if that has been read.
     ///
     /// # Errors

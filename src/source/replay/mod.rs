@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use log::warn;
+use log::{debug, warn};
 use rustix::fs::FileType;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use self::blocks::Blocks;
 use self::form::Form;
 use self::input::{Input, MARK};
-use crate::queue::Queue;
+use crate::queue::{Item, Queue};
 use crate::report::exit::Fault;
 use crate::system::descriptors;
 
@@ -94,18 +94,9 @@ impl Recording {
 
     /// Queues every event. Of several files, one may be empty.
     fn read(&self, is_only: bool, runtime: &Handle, queue: &Queue) -> anyhow::Result<()> {
-        let mut input = Input::new(self.open()?);
-        let form = Form::of(&mut input)?;
         let name = self.name();
-        let mut blocks = Blocks::new(&name, runtime, queue);
-        match form {
-            Form::Json => json::read(input, &mut blocks)?,
-            Form::Yaml => {
-                if input.data().starts_with(MARK) {
-                    input.consume(MARK.len());
-                }
-                yaml::read(input, &mut blocks)?;
-            }
+        match read(self.open()?, &name, runtime, queue)? {
+            Form::Json | Form::Yaml => {}
             // No event has come through a pipe, or out of /dev/null.
             Form::Empty if !self.is_regular_file() => {}
             Form::Empty if is_only => {
@@ -138,6 +129,44 @@ impl Recording {
             Self::File(path) => std::fs::metadata(path),
         }
     }
+}
+
+/// Queues every event of a file, and returns its form.
+fn read(file: File, name: &str, runtime: &Handle, queue: &Queue) -> anyhow::Result<Form> {
+    let mut input = Input::new(file);
+    let form = Form::of(&mut input)?;
+    debug!("{name}: it is {}", form.described());
+    let mut blocks = Blocks::new(name, runtime, queue);
+    match form {
+        Form::Json => json::read(input, &mut blocks)?,
+        Form::Yaml => {
+            if input.data().starts_with(MARK) {
+                input.consume(MARK.len());
+            }
+            yaml::read(input, &mut blocks)?;
+        }
+        Form::Empty => {}
+    }
+    Ok(form)
+}
+
+/// The messages in a recording, in their order. Whether each is an event is judged when it is decoded. For tests and fuzz
+/// targets: a run reads a recording while it prints it.
+///
+/// # Errors
+/// The file cannot be read, or it is no recording.
+pub fn messages(file: File) -> anyhow::Result<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    // Nothing takes its items meanwhile.
+    let queue = Queue::new(usize::MAX, false);
+    read(file, "the recording", runtime.handle(), &queue)?;
+    let mut messages = Vec::new();
+    while let Some(item) = queue.take() {
+        if let Item::Recorded(_, block) = item {
+            messages.extend((0..block.len()).map(|index| block.text(index).to_owned()));
+        }
+    }
+    Ok(messages)
 }
 
 /// Queues the events of all recordings, one after the other.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use log::info;
+use log::{debug, info};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
@@ -57,10 +57,13 @@ pub(crate) async fn dial(
                 attempt.is_accepted.set(true);
                 let stream = Stream::Tls(Box::new(tls::handshake(tcp, https, remote, credentials).await?));
                 info!("{}: verified by {}; {}", remote.name, credentials.trust, credentials.login);
+                credentials.login.report_certificate(&remote.name);
                 (stream, https.host.to_string(), https.prefix.clone())
             }
             (Address::Unix(path), _) => {
-                (Stream::Unix(dial_unix(path, remote, environment).await?), "localhost".into(), String::new())
+                let stream = dial_unix(path, remote, environment).await?;
+                debug!("{}: connected to {}", remote.name, path.display());
+                (Stream::Unix(stream), "localhost".into(), String::new())
             }
             (Address::Https(_), None) => return Err(Fault::failed("its addresses are of both kinds").into()),
         };

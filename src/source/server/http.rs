@@ -232,7 +232,7 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn request(method: Method, target: &str, host: &str, headers: HeaderMap) -> request::Builder {
-    debug!("{method} {target} HTTP/1.1");
+    debug!("request to {host}: {method} {target}");
     let mut request = Request::builder().method(method).uri(target).header(header::HOST, host);
     // There are no headers if the target is invalid; sending the request fails then.
     if let Some(all) = request.headers_mut() {
@@ -281,6 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
     /// Sends `request` and waits for the head of the final answer. The outer error means that the request is invalid.
     async fn to(request: request::Builder, stream: S, limit: usize) -> anyhow::Result<Result<Self, NoAnswer>> {
+        let host = request.headers_ref().and_then(|headers| headers.get(header::HOST)?.to_str().ok());
+        let host = host.unwrap_or_default().to_owned();
         let request = request.body(String::new()).context("the request cannot be made")?;
         let transport = Transport { stream, limit, read: 0, is_sent: false, failure: None };
         let mut options = http1::Builder::new();
@@ -303,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<S> {
         };
         let (head, body) = answer.into_parts();
         let answer = Self { head, body, driver };
-        debug!("answer: {} {}", answer.head.status.as_u16(), answer.reason());
+        debug!("answer of {host}: {} {}", answer.head.status.as_u16(), answer.reason());
         Ok(Ok(answer))
     }
 

@@ -55,6 +55,9 @@ pub(super) async fn tcp(host: &Host, end: Instant) -> Result<TcpStream, Fault> {
         }
         hints::of_connecting(&described(failures))
     })?;
+    if let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) {
+        debug!("connected to {host} at {peer}, from {own}");
+    }
     // Requests and pongs are short and must not be delayed (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     notice_dead_peers(&stream);

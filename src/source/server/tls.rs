@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use log::{Level, debug, log_enabled};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -106,10 +107,30 @@ pub(crate) async fn handshake(
     let name = ServerName::try_from(https.host.name.clone())
         .map_err(|_| Fault::usage(format!("{:?} is neither a host name nor an address", https.host.name)))?;
     let connector = TlsConnector::from(Arc::clone(&credentials.config));
-    connector.connect(name, stream).await.map_err(|error| {
+    let stream = connector.connect(name, stream).await.map_err(|error| {
         let is_pinned = matches!(credentials.trust, Trust::Pin(..));
-        hints::of_handshake(&error, remote, https, is_pinned).into()
-    })
+        hints::of_handshake(&error, remote, https, is_pinned)
+    })?;
+    report(&stream, &remote.name);
+    Ok(stream)
+}
+
+/// With `--debug`, prints what was agreed upon in a handshake with `peer`.
+fn report(stream: &TlsStream<Stream>, peer: &str) {
+    if !log_enabled!(Level::Debug) {
+        return;
+    }
+    let (_, session) = stream.get_ref();
+    let version = session.protocol_version().map_or_else(|| "?".into(), |version| format!("{version:?}"));
+    let suite = session.negotiated_cipher_suite().map_or_else(|| "?".into(), |suite| format!("{:?}", suite.suite()));
+    let group =
+        session.negotiated_key_exchange_group().map_or_else(|| "?".into(), |group| format!("{:?}", group.name()));
+    let protocol = session.alpn_protocol().map_or_else(|| "none".into(), String::from_utf8_lossy);
+    debug!("{peer}: {version}, {suite}, {group}, ALPN {protocol}");
+    if let Some([certificate, others @ ..]) = session.peer_certificates() {
+        let others = others.len();
+        debug!("{peer}: its certificate is {}, with {others} more of its chain", login::described(certificate));
+    }
 }
 
 /// Performs the handshake with the proxy `host` over `stream`.
@@ -125,7 +146,10 @@ pub(super) async fn handshake_with_proxy(
         .map_err(|_| format!("{:?} is neither a host name nor an address", host.name))?;
     let config = credentials.proxy_config.as_ref().ok_or("it is not spoken to over TLS")?;
     let connector = TlsConnector::from(Arc::clone(config));
-    connector.connect(name, Stream::Tcp(stream)).await.map_err(|error| hints::of_proxys_handshake(&error))
+    let stream = connector.connect(name, Stream::Tcp(stream)).await;
+    let stream = stream.map_err(|error| hints::of_proxys_handshake(&error))?;
+    report(&stream, &format!("proxy {host}"));
+    Ok(stream)
 }
 
 fn proxy_config(https: &Https) -> anyhow::Result<ClientConfig> {
@@ -176,7 +200,8 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> anyhow::Result<Arc
             }
         }
         Trust::System => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            let (added, ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            debug!("{added} authorities of the system are trusted, {ignored} cannot be read");
             if roots.is_empty() {
                 return Err(hints::of_no_authorities().into());
             }

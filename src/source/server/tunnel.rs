@@ -34,7 +34,8 @@ pub(super) async fn tunnel(
     let begun = Instant::now();
     let stream = async {
         let tcp = tcp(&proxy.host, end).await?;
-        debug!("asking the {proxy}");
+        let (kind, login) = (proxy.kind.name(), if proxy.login.is_some() { "with" } else { "without" });
+        debug!("asking the {kind} {proxy} for a connection to {host}, {login} a login");
         match proxy.kind {
             Kind::Http => connect(Stream::Tcp(tcp), proxy, host).await,
             Kind::Https => {

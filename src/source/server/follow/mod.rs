@@ -199,6 +199,7 @@ impl Follow<'_> {
             // Servers ping every 10 s, so after a longer silence the connection was lost when the silence began.
             let before = if silence > SILENCE { silence } else { Duration::ZERO };
             let Lost(reason) = &lost;
+            debug!("{name}: the connection lasted {}; {reason}", shown(connected.elapsed()));
             let gap = Gap {
                 remote: self.feed.remote,
                 last_event: timestamp_of(&last_message),
@@ -304,7 +305,9 @@ impl Follow<'_> {
             let mut reported = String::new();
             loop {
                 let wait = backoff.wait();
-                sleep(if self.peers.is_covered(self.feed) { wait.min(SOON) } else { wait }).await;
+                let wait = if self.peers.is_covered(self.feed) { wait.min(SOON) } else { wait };
+                debug!("{name}: the next attempt to connect is in {}", shown(wait));
+                sleep(wait).await;
                 let error = match self.subscribe(dial).await {
                     Ok(subscription) => return Ok(subscription),
                     Err(error) => error,
@@ -357,6 +360,7 @@ impl Follow<'_> {
     ) -> Disconnected {
         let mut received = Received::default();
         let mut next_message = String::new();
+        let mut messages = 0;
         let mut is_dropping = self.queue.is_dropping(self.feed);
         let mut unconfirmed = self.state;
         let (check, resumed) = (sleep(SILENCE), self.resumed.wait());
@@ -384,6 +388,7 @@ impl Follow<'_> {
                     let next = match silence {
                         silence if silence >= 2 * SILENCE => SILENCE,
                         silence if silence >= SILENCE => {
+                            debug!("{}: no byte for {}; sending a ping", self.name, shown(silence));
                             subscription.ping();
                             (2 * SILENCE).saturating_sub(silence)
                         }
@@ -398,7 +403,12 @@ impl Follow<'_> {
                     }
                 }
             };
-            let is_confirmed = std::mem::take(&mut received.has_ping) || !received.block.is_empty();
+            let has_ping = std::mem::take(&mut received.has_ping);
+            messages += received.block.len() as u64;
+            if has_ping {
+                debug!("{}: ping of the server; {messages} messages so far on this connection", self.name);
+            }
+            let is_confirmed = has_ping || !received.block.is_empty();
             if let Some(state) = unconfirmed.take_if(|_| is_confirmed) {
                 state.confirm();
             }
