@@ -7,6 +7,7 @@ mod command;
 mod complete;
 mod corpus;
 mod debug;
+mod demo;
 mod differential;
 mod doubts;
 mod endurance;

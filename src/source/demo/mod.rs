@@ -59,7 +59,8 @@ pub(super) async fn follow(connecting: &Connecting, queue: &Queue) -> anyhow::Re
         changes: None,
         request: &connecting.request,
         queue,
-        conduct: Conduct { retry: false, reconnect: false, fail_on_gap: false },
+        // `fail_on_gap`: the end of the session is no gap in it.
+        conduct: Conduct { retry: false, reconnect: false, fail_on_gap: true },
         connections: 1,
         starts: &starts,
         resumed: &connecting.resumed,
