@@ -43,3 +43,13 @@ fn the_corpus_of_entities() {
 fn the_corpus_of_client_configurations() {
     replay("client_config", claims::client_config);
 }
+
+#[test]
+fn the_corpus_of_recordings() {
+    replay("replay", claims::replay);
+}
+
+#[test]
+fn the_corpus_of_events_with_secrets() {
+    replay("redact", claims::redact);
+}

@@ -22,6 +22,13 @@ pub(crate) struct Transform {
     jq: Option<Jq>,
 }
 
+/// The text of an event without its secrets, as `--redact` prints it; `None` if it has none. For tests and fuzz targets:
+/// [`Transform`] changes the events of a run.
+#[must_use]
+pub fn redacted(event: &Event) -> Option<String> {
+    Redact::default().redacted(event)
+}
+
 impl Transform {
     /// The changes; `None` if there are none.
     #[must_use]

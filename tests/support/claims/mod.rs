@@ -7,12 +7,16 @@ mod client_config;
 mod entity;
 mod envelope;
 mod pretty;
+mod redact;
+mod replay;
 mod yaml;
 
 pub use self::client_config::client_config;
 pub use self::entity::entity;
 pub use self::envelope::envelope;
 pub use self::pretty::pretty;
+pub use self::redact::redact;
+pub use self::replay::replay;
 pub use self::yaml::{same, yaml};
 
 use lxmon::event::json::Tape;

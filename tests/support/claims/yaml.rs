@@ -33,7 +33,7 @@ pub fn yaml(data: &[u8]) {
 }
 
 /// Whether the YAML parser can read the value: it supports integers of at most 64 bits, and limited nesting.
-fn is_readable(value: Node<'_>, depth: usize) -> bool {
+pub(super) fn is_readable(value: Node<'_>, depth: usize) -> bool {
     match value.content() {
         Content::Null | Content::Bool(_) | Content::String(_) => true,
         Content::Number(digits) => {
