@@ -4,6 +4,7 @@
 mod cluster;
 mod cookbook;
 mod guest;
+mod jq;
 mod link;
 mod names;
 mod react;

@@ -85,7 +85,7 @@ pub(crate) fn length(gap: &Value) -> Duration {
 }
 
 /// The fields of `/proc/PID/stat` after the program's name, which is in parentheses.
-fn stat(id: u32) -> Vec<String> {
+pub(crate) fn stat(id: u32) -> Vec<String> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     text.rsplit_once(')').unwrap().1.split_whitespace().map(str::to_owned).collect()
 }

@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::flow::SOON;
+use crate::reconnect::stat;
 use crate::signals::is_ignored;
 use crate::support::program::lxmon;
 use crate::support::screen::Screen;
@@ -220,6 +221,45 @@ fn a_burst_stands_whole_above_the_rows() {
     assert_eq!(found.len(), EVENTS);
     assert!(found.iter().enumerate().all(|(number, line)| line.contains(&format!("b{number}x"))));
     assert_eq!(history.len(), EVENTS + 1, "stale rows");
+}
+
+/// How much processor time a process has used so far.
+fn processor_time(id: u32) -> Duration {
+    let fields = stat(id);
+    // User and system time (proc_pid_stat(5)), in hundredths of a second on every Linux.
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[test]
+#[ignore = "long: run by CI"]
+fn an_operation_every_5_ms_for_a_minute_costs_less_than_a_quarter_of_a_core() {
+    const EVERY: Duration = Duration::from_millis(5);
+    const OPERATIONS: u32 = 60 * 200;
+    /// So many run at any time. Each takes 300 ms, and so has a row for a moment.
+    const AT_ONCE: u32 = 60;
+    let server = Server::new();
+    let mut screen = with_a_row(&server, QUIET);
+    let (begun, before) = (Instant::now(), processor_time(screen.program.id()));
+    for number in 0..OPERATIONS {
+        std::thread::sleep((begun + EVERY * number).saturating_duration_since(Instant::now()));
+        server.running(&format!("o{number}x"), 1);
+        if let Some(ended) = number.checked_sub(AT_ONCE) {
+            server.finished(&format!("o{ended}x"));
+        }
+    }
+    let (used, elapsed) = (processor_time(screen.program.id()) - before, begun.elapsed());
+    println!("{used:?} of {elapsed:?}");
+    assert!(used < elapsed / 4, "{used:?} of {elapsed:?}");
+    screen.wait_for("the last operation that has ended", |lines| {
+        let last = format!("o{}x", OPERATIONS - AT_ONCE - 1);
+        lines.iter().any(|line| line.contains(&last) && line.contains('✓'))
+    });
+    screen.program.signal(Signal::TERM);
+    screen.program.exit_status();
+    let history = screen.history();
+    let ended = history.iter().filter(|line| line.contains('✓')).count();
+    assert_eq!(ended, usize::try_from(OPERATIONS - AT_ONCE).unwrap(), "lines of operations that have ended");
 }
 
 #[test]
