@@ -15,6 +15,7 @@ mod exec;
 mod fail_fast;
 mod faults;
 mod flow;
+mod forms;
 mod frames;
 mod gaps;
 mod generated;
