@@ -44,11 +44,11 @@ fn instances(states: &[(&str, &str)]) -> String {
         json!({"architecture": "x86_64", "config": {"image.os": "busybox"}, "location": "none", "name": name,
                "stateful": false, "status": status, "status_code": 103})
     };
-    answer_with(states.iter().map(listed).collect())
+    answer_with(&states.iter().map(listed).collect::<Vec<_>>())
 }
 
 /// The answer with these instances.
-fn answer_with(states: Vec<Value>) -> String {
+fn answer_with(states: &[Value]) -> String {
     json!({"type": "sync", "status": "Success", "status_code": 200, "metadata": states}).to_string()
 }
 
@@ -386,7 +386,7 @@ fn an_instance_that_was_moved_to_another_member_during_a_gap_has_changed() {
             let member = if number == 0 { "n1" } else { "n2" };
             let listed = [("c1", member), ("c2", "n1")]
                 .map(|(name, member)| json!({"name": name, "status": "Stopped", "location": member}));
-            connection.answer(&answer_with(listed.into()));
+            connection.answer(&answer_with(&listed));
         },
     );
     let mut follower = Follower::start(lxmon([&*server.remote(), "--state", "-t", "lifecycle", "-f", "json", "-n3"]));

@@ -45,7 +45,6 @@ pub fn redact(data: &[u8]) {
         (old_end, new_end) = (old.range.end, new.range.end + quote);
     }
     assert_eq!(before.text()[old_end..], shown[new_end..]);
-    assert_eq!(redacted(&after).unwrap_or_else(|| shown.clone()), shown, "a second time");
 }
 
 /// A string, without its quotation marks, or a number.

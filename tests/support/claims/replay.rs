@@ -83,9 +83,9 @@ fn yaml_is(events: &[Event]) {
     let documents: Vec<_> = events.iter().map(|event| print(Format::Yaml, PIPE, event, None)).collect();
     let ours = documents.concat();
     // The clients print two empty lines behind a document, in place of the mark before it.
-    let of_clients: String = documents.iter().map(|text| format!("{}\n\n", text.trim_start_matches("---\n"))).collect();
+    let of_clients: Vec<_> = documents.iter().map(|text| [text.trim_start_matches("---\n"), "\n\n"].concat()).collect();
     let wanted: Vec<Value> = events.iter().map(|event| serde_json::from_str(event.text()).unwrap()).collect();
-    for yaml in [ours, of_clients] {
+    for yaml in [ours, of_clients.concat()] {
         let found = read(yaml.as_bytes()).unwrap_or_else(|error| panic!("{error}:\n{yaml}"));
         let found: Vec<Value> = found.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
         assert_eq!(found, wanted, "\n{yaml}");
