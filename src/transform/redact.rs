@@ -47,7 +47,8 @@ impl Redact {
         if self.cuts.is_empty() {
             return None;
         }
-        let text = event.text();
+        // All of the message: white space can stand before the event.
+        let text = root.text();
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
         for Cut { range, needs_quotes } in &self.cuts {
@@ -194,6 +195,12 @@ mod tests {
         assert_eq!(redacted(text), shown);
         let other = text.replace("\"config\"", "\"lifecycle\"");
         assert_eq!(redacted(&other), other);
+    }
+
+    #[test]
+    fn white_space_around_the_event_moves_nothing() {
+        let text = "\r\n {\"type\":\"x\",\"secret\":\"ab\",\"m\":\"password: cd\"}\n";
+        assert_eq!(redacted(text), text.replace("ab", MARK).replace("cd", MARK));
     }
 
     #[test]

@@ -61,6 +61,6 @@ pub fn same(json: &Value, yaml: &Yaml) -> bool {
 }
 
 /// Whether the numbers are equal except for rounding in the last bits, where one of the parsers is inexact.
-fn close(a: Option<f64>, b: Option<f64>) -> bool {
+pub(super) fn close(a: Option<f64>, b: Option<f64>) -> bool {
     a.zip(b).is_some_and(|(a, b)| (a - b).abs() <= a.abs() * 1e-14 + f64::MIN_POSITIVE)
 }
