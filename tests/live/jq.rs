@@ -27,7 +27,9 @@ fn reshapes(kind: Kind) {
     let names = follow("json", NAMES, "8");
     let mut times = follow("json", TIMES, "100");
     let starts = follow("yaml", STARTS, "1");
-    server.client(&["launch", "busybox", "c1"]);
+    // Incus does both in one operation if it is asked to launch.
+    server.client(&["init", "busybox", "c1"]);
+    server.client(&["start", "c1"]);
     server.client(&["network", "create", "n1", "--type=macvlan", "parent=lo"]);
     server.client(&["storage", "volume", "create", "default", "v1"]);
     server.client(&["storage", "volume", "delete", "default", "v1"]);
