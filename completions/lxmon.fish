@@ -95,3 +95,7 @@ function __lxmon_complete
 end
 
 complete --command lxmon --no-files --keep-order --arguments '(__lxmon_complete)'
+complete -c lxmon -l install-docs -d 'Write the man page and the completions to where man, bash, zsh and fish look'
+complete -c lxmon -l remove-docs -d 'Remove the files of --install-docs'
+complete -c lxmon -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c lxmon -s V -l version -d 'Print version'

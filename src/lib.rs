@@ -24,7 +24,7 @@ use std::io::{self, Write as _};
 
 use log::warn;
 
-use crate::cli::{Cli, When, generate};
+use crate::cli::{Cli, When, generate, install};
 use crate::config::Config;
 use crate::report::exit::{Exit, Fault};
 use crate::report::notice::{self, Verbosity};
@@ -48,6 +48,12 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
     if cli.man {
         return print(&generate::man()?);
+    }
+    if cli.install_docs {
+        return print(install::install(&Environment::current())?.as_bytes());
+    }
+    if cli.remove_docs {
+        return print(install::remove(&Environment::current())?.as_bytes());
     }
     let cli = &cli.split();
     if let Some(globs) = &cli.list_actions {

@@ -22,6 +22,7 @@ mod generated;
 mod golden;
 mod growth;
 mod help;
+mod install;
 mod jq;
 mod limits;
 mod live;

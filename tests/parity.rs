@@ -61,6 +61,8 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         list_actions: _,
         completions: _,
         man: _,
+        install_docs: _,
+        remove_docs: _,
     } = Cli::parse_from(["lxmon"]);
     vec![
         ("type", &["--type=lifecycle,operation"]),
@@ -109,6 +111,8 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         ("list-actions", &["--list-actions=network-*"]),
         ("completions", &["--completions=fish"]),
         ("man", &["--man"]),
+        ("install-docs", &["--install-docs"]),
+        ("remove-docs", &["--remove-docs"]),
     ]
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub mod complete;
 pub(crate) mod generate;
 mod help;
+pub(crate) mod install;
 mod man;
 pub mod meant;
 mod moment;
@@ -302,6 +303,14 @@ pub struct Cli {
     /// Print the man page
     #[arg(long, exclusive = true, help_heading = "Other", hide_short_help = true)]
     pub man: bool,
+
+    /// Write the man page and the completions to where man, bash, zsh and fish look
+    #[arg(long, exclusive = true, help_heading = "Other", hide_short_help = true)]
+    pub install_docs: bool,
+
+    /// Remove the files of --install-docs
+    #[arg(long, exclusive = true, help_heading = "Other", hide_short_help = true)]
+    pub remove_docs: bool,
 }
 
 impl Cli {
