@@ -32,6 +32,7 @@ mod misuse;
 mod oidc;
 mod order;
 mod output;
+mod package;
 mod parity;
 mod pretty;
 mod properties;

@@ -217,7 +217,8 @@ fn the_example_of_a_unit_is_valid() {
         return;
     }
     let directory = TempDir::new().unwrap();
-    let unit = replaced(&example("lxmon.service"), "/usr/local/bin/lxmon", env!("CARGO_BIN_EXE_lxmon"));
+    let unit =
+        replaced(&example("lxmon.service"), "ExecStart=lxmon", concat!("ExecStart=", env!("CARGO_BIN_EXE_lxmon")));
     let path = directory.path().join("lxmon.service");
     std::fs::write(&path, &unit).unwrap();
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().unwrap();
