@@ -241,6 +241,28 @@ fn as_the_first_process_of_a_container_it_ends_with_the_status_of_the_signal() {
     assert_eq!((outcome.status, &*outcome.stderr), (1, "lxmon: writing to standard output: File too large\n"));
 }
 
+#[test]
+fn the_demonstration_needs_no_directory_for_temporary_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = |directory: &Path| {
+        let mut command = lxmon(["--demo", "-n1", "-f", "json"]);
+        command.env("TMPDIR", "/nonexistent").current_dir(directory);
+        finish(&mut command)
+    };
+    let outcome = demo(directory.path());
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    // Nobody can make a file there.
+    let outcome = demo(Path::new("/proc"));
+    assert_eq!(outcome.status, 1);
+    let expected = "lxmon: creating a directory for the demonstration's socket: ";
+    assert!(
+        outcome.stderr.starts_with(expected) && outcome.stderr.contains("\nhint: set TMPDIR"),
+        "{}",
+        outcome.stderr
+    );
+}
+
 /// Compiles a library that sets the clock to before 1970; `None` if there is no compiler.
 fn early_clock(directory: &std::path::Path) -> Option<std::path::PathBuf> {
     const SHIM: &str = "

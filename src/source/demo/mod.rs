@@ -25,6 +25,7 @@ use super::server::peers::{Name, Peers};
 use super::server::subscription::Lost;
 use crate::queue::{Feed, Queue};
 use crate::remote::{Address, Flavour, Remote};
+use crate::report::exit::Fault;
 use crate::report::followed::Version;
 
 /// What the server sends, one event per line.
@@ -88,10 +89,13 @@ struct Demo {
 impl Demo {
     /// Listens on a socket that only this user can reach.
     fn new() -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("lxmon-demo-")
-            .tempdir()
-            .context("creating a directory for the demonstration's socket")?;
+        let mut named = tempfile::Builder::new();
+        named.prefix("lxmon-demo-");
+        // The directory for temporary files is missing where there is nothing but lxmon, as in an image of one file.
+        let directory = named.tempdir().or_else(|error| named.tempdir_in(".").map_err(|_| error)).map_err(|error| {
+            let fault = Fault::failed(format!("creating a directory for the demonstration's socket: {error}"));
+            fault.hint("set TMPDIR to a directory that you may write to")
+        })?;
         let listener = UnixListener::bind(socket(&directory)).context("creating the demonstration's socket")?;
         Ok(Self { listener, directory })
     }
