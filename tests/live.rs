@@ -7,6 +7,7 @@ mod guest;
 mod jq;
 mod link;
 mod names;
+mod package;
 mod react;
 mod redact;
 mod restricted;

@@ -17,7 +17,7 @@ use crate::support::wait_until;
 pub(crate) enum Kind {
     Lxd,
     Incus,
-    /// The newer Incus of Debian's suite sid, which `.ci/incus-from-sid` installs in a change-root.
+    /// The newer Incus of Debian's suite sid, which `.ci/debian-root` installs in a change-root.
     IncusFromSid,
 }
 
@@ -36,9 +36,7 @@ impl Kind {
         match self {
             Self::Lxd | Self::Incus => "/".into(),
             Self::IncusFromSid => std::env::var_os(VARIABLE)
-                .unwrap_or_else(|| {
-                    panic!("set {VARIABLE} to the directory in which .ci/incus-from-sid installed Incus")
-                })
+                .unwrap_or_else(|| panic!("set {VARIABLE} to the directory in which .ci/debian-root installed Incus"))
                 .into(),
         }
     }
