@@ -12,16 +12,16 @@ pub(super) fn write(page: &mut Page) {
     page.section("FILES");
     page.text("lxmon reads these, and writes none of them.");
     page.terms(FILES);
+    page.text("These are what --install-docs writes, and --remove-docs removes:");
+    page.terms(INSTALLED);
     page.section("COMPLETION");
     page.text(
-        "lxmon itself completes options, types, actions, remotes and the projects of the remote that is named, with \
-         this line in the start-up file of the shell:",
+        "lxmon itself completes options, types, actions, remotes, and the projects, instances and cluster members of \
+         the remote that is named, with the files of --install-docs or of the Debian package, or with this line in the \
+         start-up file of the shell:",
     );
     page.terms(&COMPLETION);
-    page.text(
-        "The files that --completions prints, also for elvish and powershell, know options and their fixed values \
-         only.",
-    );
+    page.text("The files for elvish and powershell know options and their fixed values only.");
     page.section("EXAMPLES");
     for (command, meaning) in EXAMPLES {
         page.text(meaning);
@@ -103,6 +103,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "Set by a service manager: where it is notified, and how often it expects a sign of life, sd_notify(3). They, \
          and LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES, are not inherited by commands that lxmon starts.",
     ),
+    (
+        "XDG_DATA_HOME, BASH_COMPLETION_USER_DIR, MANPATH",
+        "For --install-docs: where a user's data and bash completions belong, and whether man looks for its page there.",
+    ),
     ("LC_ALL, LC_CTYPE, LANG", "Without a UTF-8 locale, the pretty format uses ASCII glyphs."),
     ("TZ", "The local time zone, if it is not that of the system."),
     ("COLUMNS", "The width of the help, in place of that of the terminal."),
@@ -148,10 +152,21 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+const INSTALLED: &[(&str, &str)] = &[
+    (
+        "/usr/local/share/\n/etc/fish/completions/lxmon.fish",
+        "For all users, if root asks for it: the man page and the completions.",
+    ),
+    (
+        "$XDG_DATA_HOME/, ~/.local/share/",
+        "For one user. If lxmon is in a directory bin in the home directory, the man page is in share/man beside that.",
+    ),
+];
+
 const COMPLETION: [(&str, &str); 3] = [
-    ("source <(COMPLETE=bash lxmon)", "For bash, in ~/.bashrc."),
-    ("source <(COMPLETE=zsh lxmon)", "For zsh, in ~/.zshrc, behind the line that calls compinit."),
-    ("COMPLETE=fish lxmon | source", "For fish, in ~/.config/fish/config.fish."),
+    ("source <(lxmon --completions bash)", "For bash, in ~/.bashrc."),
+    ("source <(lxmon --completions zsh)", "For zsh, in ~/.zshrc, behind the line that calls compinit."),
+    ("lxmon --completions fish | source", "For fish, in ~/.config/fish/config.fish."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
