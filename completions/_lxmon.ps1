@@ -76,16 +76,12 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'More notices on stderr')
             [CompletionResult]::new('--debug', '--debug', [CompletionResultType]::ParameterName, 'Trace the protocol on stderr, without secrets')
             [CompletionResult]::new('--man', '--man', [CompletionResultType]::ParameterName, 'Print the man page')
+            [CompletionResult]::new('--install-docs', '--install-docs', [CompletionResultType]::ParameterName, 'Write the man page and the completions to where man, bash, zsh and fish look')
+            [CompletionResult]::new('--remove-docs', '--remove-docs', [CompletionResultType]::ParameterName, 'Remove the files of --install-docs')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print the usual options (-h) or all of them (--help)')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print the usual options (-h) or all of them (--help)')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print the version and the commit')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print the version and the commit')
-            [CompletionResult]::new('--install-docs', '--install-docs', [CompletionResultType]::ParameterName, 'Write the man page and the completions to where man, bash, zsh and fish look')
-            [CompletionResult]::new('--remove-docs', '--remove-docs', [CompletionResultType]::ParameterName, 'Remove the files of --install-docs')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
     })

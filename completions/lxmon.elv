@@ -73,16 +73,12 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --verbose 'More notices on stderr'
             cand --debug 'Trace the protocol on stderr, without secrets'
             cand --man 'Print the man page'
+            cand --install-docs 'Write the man page and the completions to where man, bash, zsh and fish look'
+            cand --remove-docs 'Remove the files of --install-docs'
             cand -h 'Print the usual options (-h) or all of them (--help)'
             cand --help 'Print the usual options (-h) or all of them (--help)'
             cand -V 'Print the version and the commit'
             cand --version 'Print the version and the commit'
-            cand --install-docs 'Write the man page and the completions to where man, bash, zsh and fish look'
-            cand --remove-docs 'Remove the files of --install-docs'
-            cand -h 'Print help (see more with ''--help'')'
-            cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
     ]
     $completions[$command]

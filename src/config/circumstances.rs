@@ -58,7 +58,7 @@ fn program() -> String {
     let jq = if cfg!(feature = "jq") { "with" } else { "without" };
     format!(
         "lxmon {} for {} {}{build}, {jq} --jq",
-        env!("CARGO_PKG_VERSION"),
+        crate::system::VERSION,
         std::env::consts::OS,
         std::env::consts::ARCH
     )
