@@ -39,34 +39,6 @@ _lxmon() {
                 _command_offset $((offset + 1))
             else
                 compopt -o bashdefault -o default
-    local i cur prev opts cmd
-    COMPREPLY=()
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        cur="$2"
-    else
-        cur="${COMP_WORDS[COMP_CWORD]}"
-    fi
-    prev="$3"
-    cmd=""
-    opts=""
-
-    for i in "${COMP_WORDS[@]:0:COMP_CWORD}"
-    do
-        case "${cmd},${i}" in
-            ",$1")
-                cmd="lxmon"
-                ;;
-            *)
-                ;;
-        esac
-    done
-
-    case "${cmd}" in
-        lxmon)
-            opts="-t -a -i -A -f -p -n -q -v -h -V --type --action --instance --source --requestor --location --project --all-projects --loglevel --failed --jq --format --pretty --color --time --redact --no-trunc --summary --count --timeout --fail-fast --retry --no-reconnect --cluster --state --sort-window --buffer --gap-events --fail-on-gap --exec --debounce --record --replay --since --until --demo --lxd --incus --force-local --quiet --verbose --debug --ready-fd --list-actions --completions --man --install-docs --remove-docs --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
             fi
             ;;
     esac
