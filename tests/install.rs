@@ -139,7 +139,9 @@ fn the_files_of_a_user_are_found_and_go_again() {
         "zmodload zsh/zpty; zpty z zsh -f -i; zpty -w z {}; zpty -w -n z $'lxmon --no-t\\t'; zpty -r -m z text '*--no-trunc*'",
         shell_word(&format!("{line}; autoload -Uz compinit; compinit -u -D"))
     );
-    user.says("zsh", &["-f", "-c", &script]);
+    if is_installed("zsh") {
+        user.says("timeout", &["30", "zsh", "-f", "-c", &script]);
+    }
 
     // It may be repeated, and so may the removal, which also does with some of the files.
     let text = fs::read(user.at(PAGE)).unwrap();
