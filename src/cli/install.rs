@@ -22,10 +22,10 @@ use crate::system::environment::Environment;
 /// The end of the last line of each installed file, by which it is recognised.
 const MARK: &str = "Installed by lxmon --install-docs; lxmon --remove-docs removes it.";
 
-/// What the shells load; the program itself has the completions. The Debian package has the same files.
-const BASH: &str = include_str!("../../packaging/completions/lxmon.bash");
-const ZSH: &str = include_str!("../../packaging/completions/_lxmon");
-const FISH: &str = include_str!("../../packaging/completions/lxmon.fish");
+/// What the shells load. The Debian package has the same files.
+const BASH: &str = include_str!("../../completions/lxmon.bash");
+const ZSH: &str = include_str!("../../completions/_lxmon");
+const FISH: &str = include_str!("../../completions/lxmon.fish");
 
 /// Where the files belong, for one user or for all.
 #[derive(Debug, PartialEq, Eq)]
