@@ -22,8 +22,7 @@ pub(crate) struct Transform {
     jq: Option<Jq>,
 }
 
-/// The text of an event without its secrets, as `--redact` prints it; `None` if it has none. For tests and fuzz targets:
-/// [`Transform`] changes the events of a run.
+/// The text of an event without its secrets, as `--redact` prints it; `None` if it has none. For tests and fuzz targets.
 #[must_use]
 pub fn redacted(event: &Event) -> Option<String> {
     Redact::default().redacted(event)
