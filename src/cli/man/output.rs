@@ -237,7 +237,7 @@ const STATE_KEYS: [(&str, &str); 7] = [
 
 const CHANGES: &str = "What is known is the last answer, changed by the events that have come since, printed or not. \
      After a gap, also one of dropped events, the same is asked again, and what differs comes with \"changed\":true: a \
-     status that differs, an instance that is new or gone, an operation that is new or not running any more. A state \
+     status or a cluster member that differs, an instance that is new or gone, an operation that is new or not running any more. A state \
      in an answer that contradicts an event which came after the question is not printed: the event is newer, or \
      another one is on its way. So a state is never older than an event before it. A server that refuses the question \
      is followed on, and a notice says so.";
