@@ -76,7 +76,7 @@ Register-ArgumentCompleter -Native -CommandName 'lxmon' -ScriptBlock {
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'More notices on stderr')
             [CompletionResult]::new('--debug', '--debug', [CompletionResultType]::ParameterName, 'Trace the protocol on stderr, without secrets')
             [CompletionResult]::new('--man', '--man', [CompletionResultType]::ParameterName, 'Print the man page')
-            [CompletionResult]::new('--install-docs', '--install-docs', [CompletionResultType]::ParameterName, 'Write the man page and the completions to where man, bash, zsh and fish look')
+            [CompletionResult]::new('--install-docs', '--install-docs', [CompletionResultType]::ParameterName, 'Install the man page and the completions where man and the shells look')
             [CompletionResult]::new('--remove-docs', '--remove-docs', [CompletionResultType]::ParameterName, 'Remove the files of --install-docs')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print the usual options (-h) or all of them (--help)')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print the usual options (-h) or all of them (--help)')

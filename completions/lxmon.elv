@@ -73,7 +73,7 @@ set edit:completion:arg-completer[lxmon] = {|@words|
             cand --verbose 'More notices on stderr'
             cand --debug 'Trace the protocol on stderr, without secrets'
             cand --man 'Print the man page'
-            cand --install-docs 'Write the man page and the completions to where man, bash, zsh and fish look'
+            cand --install-docs 'Install the man page and the completions where man and the shells look'
             cand --remove-docs 'Remove the files of --install-docs'
             cand -h 'Print the usual options (-h) or all of them (--help)'
             cand --help 'Print the usual options (-h) or all of them (--help)'

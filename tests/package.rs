@@ -39,6 +39,7 @@ fn the_package_has_what_it_takes_to_build_and_install_and_nothing_else() {
         "LICENSE",
         "README.md",
         "SECURITY.md",
+        "build.rs",
         "completions",
         "docs",
         "man",

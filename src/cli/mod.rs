@@ -304,7 +304,7 @@ pub struct Cli {
     #[arg(long, exclusive = true, help_heading = "Other", hide_short_help = true)]
     pub man: bool,
 
-    /// Write the man page and the completions to where man, bash, zsh and fish look
+    /// Install the man page and the completions where man and the shells look
     #[arg(long, exclusive = true, help_heading = "Other", hide_short_help = true)]
     pub install_docs: bool,
 

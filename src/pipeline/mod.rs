@@ -71,7 +71,7 @@ use crate::system::terminal;
 use crate::transform::Transform;
 use crate::transform::jq::{Handle, Jq};
 
-/// Additional time for a write that cannot be interrupted.
+/// The time in which one more event is counted, unless a thread waits for a write that cannot be interrupted.
 const UNINTERRUPTED: Duration = Duration::from_millis(500);
 
 /// A run of the program.
@@ -374,6 +374,7 @@ impl Run {
                 job.terminate();
             }
         }
+        let mut is_counted = true;
         let outcome = loop {
             if matches!(end, End::Timeout | End::Signal(_)) {
                 if let Some(jq) = &self.jq {
@@ -390,7 +391,15 @@ impl Run {
             }
             let uninterrupted = async {
                 match time_to_write {
-                    Some((within, _)) => sleep(within + UNINTERRUPTED).await,
+                    Some((within, _)) => {
+                        sleep(within).await;
+                        // Events are counted now, if none of the threads waits for a write.
+                        let mut counted = None;
+                        while counted != Some(self.flow.rendered()) {
+                            counted = Some(self.flow.rendered());
+                            sleep(UNINTERRUPTED).await;
+                        }
+                    }
                     None => std::future::pending().await,
                 }
             };
@@ -403,7 +412,10 @@ impl Run {
             let ending = tokio::select! {
                 biased;
                 ending = self.endings.next_of_drain() => ending,
-                () = uninterrupted => break Outcome::Drained,
+                () = uninterrupted => {
+                    is_counted = false;
+                    break Outcome::Drained;
+                }
                 () = notifying => unreachable!("it never ends"),
             };
             match ending {
@@ -426,7 +438,7 @@ impl Run {
             }
         };
         if outcome != Outcome::ReaderGone {
-            report_unwritten(self.flow.unwritten());
+            report_unwritten(self.flow.unwritten(), is_counted);
         }
         let is_unfinished = self.endings.job.as_ref().is_some_and(|job| job.status().is_none());
         end.into_exit(outcome, self.limits.count.is_some() || is_unfinished)
@@ -474,9 +486,11 @@ fn writer_died() -> anyhow::Error {
     Fault::failed("the writing thread died").into()
 }
 
-fn report_unwritten(events: u64) {
+/// `is_counted`: no other event waits.
+fn report_unwritten(events: u64, is_counted: bool) {
     if events > 0 {
         let were = if events == 1 { "event was" } else { "events were" };
-        warn!("{events} {were} not written: the reader of our output is too slow");
+        let least = if is_counted { "" } else { "at least " };
+        warn!("{least}{events} {were} not written: the reader of our output is too slow");
     }
 }

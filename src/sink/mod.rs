@@ -202,9 +202,15 @@ impl Flow {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// The number of events that were rendered, or counted because the time for writing is over.
+    #[must_use]
+    pub(crate) fn rendered(&self) -> u64 {
+        self.rendered.load(Ordering::Relaxed)
+    }
+
     /// The number of events that were rendered and have not been written completely.
     #[must_use]
     pub(crate) fn unwritten(&self) -> u64 {
-        self.rendered.load(Ordering::Relaxed).saturating_sub(self.written.load(Ordering::Relaxed))
+        self.rendered().saturating_sub(self.written())
     }
 }
