@@ -54,7 +54,7 @@ fn the_first_lines_are_the_program_and_the_circumstances() {
             "started at ",
             "standard input: a device; standard output: a pipe; standard error: a pipe",
             "TERM: xterm; locale: C.UTF-8 (LANG), UTF-8",
-            "variables that are set: HTTPS_PROXY, LXD_AUTH_BEARER_TOKEN, LXD_CONF, LXD_DIR, TZ",
+            "variables that are set: HTTPS_PROXY, LXD_AUTH_BEARER_TOKEN, LXD_CONF, LXD_DIR, SSL_CERT_FILE, TZ",
             &format!("read {config} (21 bytes)"),
             &format!("no remote is named, so it is here (it is the default in {config})"),
             "there is no LXD remote \"here\"",

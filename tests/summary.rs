@@ -77,7 +77,7 @@ fn the_demonstration_and_recordings_have_such_lines_too() {
     assert!(screen.starts_with("lxmon: LXD 6.9 (demo), all projects\n"), "{screen}");
     let (screen, _) = on_a_terminal(lxmon(["--replay", SESSION, "-p", "--color=never"]), true);
     assert!(!screen.starts_with("lxmon: "), "{screen}");
-    let last = "lxmon: 20.6 s: 97 operation, 23 lifecycle, 4 logging, 2 security events; 4 failures\n";
+    let last = "lxmon: 20.6 s: 97 operation, 23 lifecycle, 4 logging, 2 security; 4 failures\n";
     assert!(screen.ends_with(last), "{screen}");
 }
 

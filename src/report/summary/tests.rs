@@ -107,7 +107,7 @@ lxmon: summary: 13 events in 2 min
     );
     let line = summary(Extent::Line, &["local"]);
     session(&line);
-    assert_eq!(text(&line), "lxmon: 2 min: 9 operation, 3 lifecycle, 1 logging events; 4 failures\n");
+    assert_eq!(text(&line), "lxmon: 2 min: 9 operation, 3 lifecycle, 1 logging; 4 failures\n");
     assert_eq!(text(&summary(Extent::Line, &["local"])), "lxmon: 0 ms: no events\n");
     assert_eq!(text(&summary(Extent::Full, &["local"])), "lxmon: summary: no events in 0 ms\n");
 }

@@ -53,10 +53,13 @@ impl Page {
 
     /// The summary as one dim line.
     pub(super) fn line(&mut self, time: Duration, counts: &Counts) {
+        let types = types(&counts.types);
+        // With several types it is clear what is counted, and the line fits 80 columns.
         let events = match counts.types.total().all {
             0 => "no events".to_owned(),
-            1 => format!("{} event", types(&counts.types)),
-            _ => format!("{} events", types(&counts.types)),
+            1 => format!("{types} event"),
+            _ if types.contains(',') => types,
+            _ => format!("{types} events"),
         };
         let mut parts = vec![format!("lxmon: {}: {events}", shown(time))];
         if counts.failures > 0 {
