@@ -16,21 +16,12 @@ use clap_complete::{ArgValueCompleter, CompletionCandidate};
 
 use super::Cli;
 use super::names::{Names, in_time, of_servers};
-use super::shells::{Line, Shell, is_plain};
+use super::shells::{Line, Offer, Shell, is_plain};
 use crate::event::Type;
 use crate::event::catalogue::ACTIONS;
 use crate::filter::{Named, exactly, split_exclusion, start_of_last};
 use crate::remote::{self, Flavour};
 use crate::system::environment::Environment;
-
-/// What can stand at the cursor.
-pub(super) enum Offer {
-    Words(Vec<CompletionCandidate>),
-    /// A file, whose path begins behind this text.
-    Files(String),
-    /// An argument of the command behind `--`.
-    Command,
-}
 
 /// Stands for a file in what completers return. No name has it.
 const FILE: char = '\0';

@@ -10,7 +10,14 @@ use std::path::Path;
 use clap_complete::CompletionCandidate;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-use super::complete::Offer;
+/// What can stand at the cursor.
+pub(super) enum Offer {
+    Words(Vec<CompletionCandidate>),
+    /// A file, whose path begins behind this text.
+    Files(String),
+    /// An argument of the command behind `--`.
+    Command,
+}
 
 /// A shell with dynamic completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
