@@ -97,10 +97,10 @@ fn a_proxy_over_tls_is_verified_by_the_systems_authorities() {
     let roots = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(roots.path(), &proxys.certificate).unwrap();
     let through = |port: u16| {
-        let url = format!("https://me:pass@localhost:{port}");
+        let url = format!("https://me:pass@127.0.0.1:{port}");
         finish(client.command(&["-v", "--debug"]).env("HTTPS_PROXY", url).env("SSL_CERT_FILE", roots.path()))
     };
-    let (port, asked) = tls_proxy(&proxys.sign(&params(&["localhost"])), server.port);
+    let (port, asked) = tls_proxy(&proxys.sign(&params(&["127.0.0.1"])), server.port);
     let outcome = through(port);
     assert_eq!((outcome.status, outcome.stdout.trim_end()), (0, &*numbered(0)), "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("pass") && !outcome.stderr.contains("bWU6"), "{}", outcome.stderr);
@@ -115,15 +115,15 @@ fn a_proxy_over_tls_is_verified_by_the_systems_authorities() {
     let closing = listen("127.0.0.1:0", drop);
     for (port, says) in [
         // client.ca is for servers only.
-        (tls_proxy(&servers.sign(&params(&["localhost"])), server.port).0, "no authority that the system trusts has"),
-        (tls_proxy(&self_signed(&params(&["localhost"])), server.port).0, "no authority that the system trusts has"),
+        (tls_proxy(&servers.sign(&params(&["127.0.0.1"])), server.port).0, "no authority that the system trusts has"),
+        (tls_proxy(&self_signed(&params(&["127.0.0.1"])), server.port).0, "no authority that the system trusts has"),
         (tls_proxy(&proxys.sign(&params(&["other"])), server.port).0, "its certificate is for another name"),
         (plain, "it does not speak TLS on this port"),
         (closing, "it ends the connection during the TLS handshake"),
     ] {
         let outcome = through(port);
         assert_eq!(outcome.status, 1, "{}", outcome.stderr);
-        let error = format!("lxmon: n1: proxy localhost:{port}: {says}");
+        let error = format!("lxmon: n1: proxy 127.0.0.1:{port}: {says}");
         assert!(outcome.stderr.contains(&error), "{error}: {}", outcome.stderr);
         assert!(outcome.stderr.ends_with("\nhint: HTTPS_PROXY names the proxy, NO_PROXY lists exceptions\n"));
         assert!(!outcome.stderr.contains("pass") && !outcome.stderr.contains("bWU6"), "{}", outcome.stderr);
