@@ -43,14 +43,15 @@ fn the_package_has_what_it_takes_to_build_and_install_and_nothing_else() {
         "completions",
         "docs",
         "man",
-        "packaging",
         "src",
     ];
     assert_eq!(tops.into_iter().filter(|top| !top.starts_with('.')).collect::<Vec<_>>(), expected);
     let size: u64 = files.iter().filter_map(|file| root().join(file).metadata().ok()).map(|file| file.len()).sum();
     assert!(size < 2 << 20, "the package has {size} bytes before it is compressed");
     // What the Debian package needs is in it.
-    for needed in ["packaging/copyright", "packaging/changelog", "packaging/lintian-overrides", "docs/lxmon.service"] {
+    for needed in
+        ["docs/debian/copyright", "docs/debian/changelog", "docs/debian/lintian-overrides", "docs/lxmon.service"]
+    {
         assert!(files.contains(&PathBuf::from(needed)), "{needed}");
     }
 }
@@ -71,7 +72,7 @@ fn each_dependency_has_its_reason() {
 
 #[test]
 fn the_version_of_the_debian_package_is_that_of_the_program() {
-    let changelog = read("packaging/changelog");
+    let changelog = read("docs/debian/changelog");
     let expected = format!("lxmon ({}-1) ", env!("CARGO_PKG_VERSION"));
-    assert!(changelog.starts_with(&expected), "packaging/changelog does not begin with {expected}");
+    assert!(changelog.starts_with(&expected), "docs/debian/changelog does not begin with {expected}");
 }

@@ -27,6 +27,23 @@ fn host(
     })
 }
 
+/// A subscription that ends when `lose` has a message, after `last`. It is made again, and stays.
+fn losing(
+    lose: mpsc::Receiver<()>,
+    last: impl Fn(&mut Connection) + Send + Sync + 'static,
+) -> impl Fn(&mut Connection, usize) + Send + Sync + 'static {
+    let lose = Mutex::new(lose);
+    move |connection, number| {
+        ping(connection);
+        if number > 0 {
+            return connection.wait();
+        }
+        lose.lock().unwrap().recv().unwrap();
+        last(connection);
+        connection.end();
+    }
+}
+
 /// Sends a ping, as the real servers do as soon as they send all events.
 fn ping(connection: &mut Connection) {
     assert!(connection.is_answered(b"first"));
@@ -327,21 +344,14 @@ fn a_question_without_an_answer_is_asked_again() {
 
 #[test]
 fn after_a_gap_what_differs_is_printed_and_nothing_that_the_stream_has_told() {
-    let (send, lose) = mpsc::channel::<()>();
-    let lose = Mutex::new(lose);
+    let (send, lose) = mpsc::channel();
     let server = host(
-        move |connection, number| {
-            ping(connection);
-            if number > 0 {
-                return connection.wait();
-            }
-            lose.lock().unwrap().recv().unwrap();
+        losing(lose, |connection| {
             connection.event(&lifecycle("instance-stopped", "c1", 1));
             connection.event(&lifecycle("instance-created", "c5", 2));
             connection.event(&lifecycle("instance-started", "c5", 3));
             assert!(connection.is_answered(b"read"));
-            connection.end();
-        },
+        }),
         |connection, number| {
             let before = [("c1", "Running"), ("c2", "Running"), ("c3", "Stopped"), ("c4", "Running")];
             let after = [("c1", "Stopped"), ("c2", "Running"), ("c3", "Running"), ("c5", "Running"), ("c6", "Frozen")];
@@ -371,24 +381,13 @@ fn after_a_gap_what_differs_is_printed_and_nothing_that_the_stream_has_told() {
 
 #[test]
 fn an_instance_that_was_moved_to_another_member_during_a_gap_has_changed() {
-    let (send, lose) = mpsc::channel::<()>();
-    let lose = Mutex::new(lose);
-    let server = host(
-        move |connection, number| {
-            ping(connection);
-            if number > 0 {
-                return connection.wait();
-            }
-            lose.lock().unwrap().recv().unwrap();
-            connection.end();
-        },
-        |connection, number| {
-            let member = if number == 0 { "n1" } else { "n2" };
-            let listed = [("c1", member), ("c2", "n1")]
-                .map(|(name, member)| json!({"name": name, "status": "Stopped", "location": member}));
-            connection.answer(&answer_with(&listed));
-        },
-    );
+    let (send, lose) = mpsc::channel();
+    let server = host(losing(lose, |_| {}), |connection, number| {
+        let member = if number == 0 { "n1" } else { "n2" };
+        let listed = [("c1", member), ("c2", "n1")]
+            .map(|(name, member)| json!({"name": name, "status": "Stopped", "location": member}));
+        connection.answer(&answer_with(&listed));
+    });
     let mut follower = Follower::start(lxmon([&*server.remote(), "--state", "-t", "lifecycle", "-f", "json", "-n3"]));
     follower.wait_for(|line| line.contains(r#""name":"c2""#));
     send.send(()).unwrap();
