@@ -34,12 +34,15 @@ fn usual(text: &[u8]) -> Option<i64> {
     else {
         return None;
     };
-    let year = pair(y0, y1)? * 100 + pair(y2, y3)?;
-    let (month, day) = (pair(m0, m1)?, pair(d0, d1)?);
-    let (hour, minute, second) = (pair(h0, h1)?, pair(i0, i1)?, pair(s0, s1)?);
+    if !are_digits([y0, y1, y2, y3, m0, m1, d0, d1, h0, h1, i0, i1, s0, s1]) {
+        return None;
+    }
+    let year = pair(y0, y1) * 100 + pair(y2, y3);
+    let (month, day) = (pair(m0, m1), pair(d0, d1));
+    let (hour, minute, second) = (pair(h0, h1), pair(i0, i1), pair(s0, s1));
     let in_range = (1970..2200).contains(&year)
         && (1..=12).contains(&month)
-        && (1..=days_in(year, month)).contains(&day)
+        && ((1..=28).contains(&day) || (29..=days_in(year, month)).contains(&day))
         && hour < 24
         && minute < 60
         && second < 60;
@@ -53,8 +56,8 @@ fn usual(text: &[u8]) -> Option<i64> {
     let offset = match *zone {
         [b'Z'] => 0,
         [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
-            let (hours, minutes) = (pair(h0, h1)?, pair(m0, m1)?);
-            if hours >= 24 || minutes >= 60 {
+            let (hours, minutes) = (pair(h0, h1), pair(m0, m1));
+            if !are_digits([h0, h1, m0, m1]) || hours >= 24 || minutes >= 60 {
                 return None;
             }
             let seconds = (hours * 60 + minutes) * 60;
@@ -66,16 +69,21 @@ fn usual(text: &[u8]) -> Option<i64> {
     Some(seconds * 1_000_000_000 + nanos)
 }
 
+/// Whether all bytes are ASCII digits. All are looked at, as one branch is cheaper than one for each.
+fn are_digits<const N: usize>(bytes: [u8; N]) -> bool {
+    bytes.iter().fold(true, |all, byte| all & byte.is_ascii_digit())
+}
+
 /// The value of two ASCII digits.
-fn pair(tens: u8, ones: u8) -> Option<i64> {
-    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+fn pair(tens: u8, ones: u8) -> i64 {
+    i64::from(tens) * 10 + i64::from(ones) - i64::from(b'0') * 11
 }
 
 /// Parses one to nine digits of a decimal fraction. Returns the nanoseconds and the rest of the text.
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     // Go writes nine digits unless the last ones are zeros. A loop of constant length has no branch to predict.
     if let Some((digits, rest)) = text.split_first_chunk::<9>()
-        && digits.iter().all(u8::is_ascii_digit)
+        && are_digits(*digits)
     {
         return rest.first().is_none_or(|byte| !byte.is_ascii_digit()).then(|| (number(digits), rest));
     }

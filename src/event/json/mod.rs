@@ -125,6 +125,9 @@ impl fmt::Display for JsonError {
 impl std::error::Error for JsonError {}
 
 impl Tape {
+    /// A tape of no text.
+    pub(super) const EMPTY: Self = Self { nodes: Vec::new(), raw_newlines: false };
+
     /// Parses `text`, and replaces the previous contents of the tape.
     pub fn parse(&mut self, text: &str) -> Result<(), JsonError> {
         self.nodes.clear();
@@ -173,13 +176,6 @@ impl Tape {
     #[must_use]
     pub fn size(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
-    }
-
-    /// Moves the nodes out. The remaining tape keeps only the result of [`Tape::has_raw_newlines`].
-    #[must_use]
-    pub fn take(&mut self) -> Self {
-        let raw_newlines = self.raw_newlines;
-        std::mem::replace(self, Self { nodes: Vec::new(), raw_newlines })
     }
 
     /// Frees the memory that an unusually large text needed.
