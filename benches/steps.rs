@@ -6,8 +6,7 @@ mod stream;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lxmon::event::json::Tape;
-use lxmon::event::{Event, Message, RemoteId};
+use lxmon::event::{Event, Message, RemoteId, Spare};
 use lxmon::filter::{Filter, Selection};
 use lxmon::render::pretty::Options;
 use lxmon::render::{Format, Renderer, Surface};
@@ -15,21 +14,21 @@ use lxmon::render::{Format, Renderer, Surface};
 /// The number of events, enough for almost all recorded ones.
 const EVENTS: usize = 2000;
 
-fn decode(message: &Message, tape: Tape) -> Event {
-    Event::decode(message.clone(), RemoteId::default(), tape).unwrap()
+fn decode(message: &Message, spare: Option<Spare>) -> Event {
+    Event::decode(message.clone(), RemoteId::default(), spare).unwrap()
 }
 
 fn steps(criterion: &mut Criterion) {
     let messages: Vec<Message> = stream::events().take(EVENTS).map(Message::from).collect();
-    let events: Vec<Event> = messages.iter().map(|message| decode(message, Tape::default())).collect();
+    let events: Vec<Event> = messages.iter().map(|message| decode(message, None)).collect();
     let mut group = criterion.benchmark_group("steps");
     group.throughput(Throughput::Elements(EVENTS as u64));
 
     group.bench_function("decode", |bencher| {
-        let mut spare = Some(Tape::default());
+        let mut spare = None;
         bencher.iter(|| {
             for message in &messages {
-                spare = Some(black_box(decode(message, spare.take().unwrap_or_default())).into_tape());
+                spare = black_box(decode(message, spare.take())).into_spare();
             }
         });
     });
@@ -86,13 +85,13 @@ fn sizes(criterion: &mut Criterion) {
             let message = sized(size);
             group.throughput(Throughput::Bytes(message.len() as u64));
             let mut renderer = Renderer::new(format, surface, &pretty);
-            let (mut spare, mut out) = (Some(Tape::default()), Vec::new());
+            let (mut spare, mut out) = (None, Vec::new());
             group.bench_function(size.to_string(), |bencher| {
                 bencher.iter(|| {
                     out.clear();
-                    let event = decode(&message, spare.take().unwrap_or_default());
+                    let event = decode(&message, spare.take());
                     renderer.render(&event, None, &mut out);
-                    spare = Some(event.into_tape());
+                    spare = event.into_spare();
                     black_box(&out);
                 });
             });

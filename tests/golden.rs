@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::Surface;
 use lxmon::render::logfmt::Logfmt;
@@ -28,7 +27,7 @@ pub(crate) fn pairs<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
 }
 
 fn event(text: &str) -> Event {
-    Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+    Event::decode(Message::from(text), RemoteId::default(), None).unwrap()
 }
 
 pub(crate) fn yaml(text: &str) -> String {

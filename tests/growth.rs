@@ -1,6 +1,5 @@
 //! Printing an event takes a small multiple of its size in memory, whatever its structure is.
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::pretty::{Options, TimeStyle};
 use lxmon::render::{Format, Renderer, Surface};
@@ -42,7 +41,7 @@ fn contents(bytes: usize) -> Vec<(&'static str, String)> {
 
 fn render(format: Format, surface: Surface, text: &str) -> String {
     let pretty = Options { surface, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
-    let event = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap();
+    let event = Event::decode(Message::from(text), RemoteId::default(), None).unwrap();
     // Each value takes eight bytes of the tape, whose capacity may be twice its length.
     assert!(event.size() <= 9 * text.len() + 1024, "{} for {}", event.size(), text.len());
     let mut out = Vec::new();

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::pretty::{Options, TimeStyle};
 use lxmon::render::{Format, Renderer, Surface};
@@ -20,7 +19,7 @@ fn real() -> Vec<&'static str> {
 
 /// Returns whether `message` is accepted as an event; asserts that an accepted one can be printed in every format.
 fn is_taken(message: &str) -> bool {
-    let Ok(event) = Event::decode(Message::from(message), RemoteId::default(), Tape::default()) else { return false };
+    let Ok(event) = Event::decode(Message::from(message), RemoteId::default(), None) else { return false };
     for surface in [Surface { color: false, terminal: false }, Surface { color: true, terminal: true }] {
         for format in [Format::Yaml, Format::Json, Format::Pretty, Format::Logfmt] {
             let width = surface.terminal.then_some(80);

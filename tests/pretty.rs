@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::Surface;
 use lxmon::render::pretty::{Options, Pretty, TimeStyle};
@@ -27,7 +26,7 @@ fn print(options: Options, events: &[&str]) -> String {
     let mut pretty = Pretty::new(options);
     let mut out = Vec::new();
     for event in events {
-        let event = Event::decode(Message::from(*event), RemoteId::default(), Tape::default()).unwrap();
+        let event = Event::decode(Message::from(*event), RemoteId::default(), None).unwrap();
         pretty.render(&event, None, &mut out);
     }
     String::from_utf8(out).unwrap()
@@ -117,7 +116,7 @@ fn all_lines_of_a_session_have_their_columns_at_the_same_places() {
 #[test]
 fn a_terminal_that_is_resized_has_new_columns_from_the_next_line_on() {
     let mut pretty = Pretty::new(TERMINAL);
-    let created = Event::decode(Message::from(CREATED), RemoteId::default(), Tape::default()).unwrap();
+    let created = Event::decode(Message::from(CREATED), RemoteId::default(), None).unwrap();
     let line = |pretty: &mut Pretty| {
         let mut out = Vec::new();
         pretty.render(&created, None, &mut out);
@@ -133,7 +132,7 @@ fn a_terminal_that_is_resized_has_new_columns_from_the_next_line_on() {
 
 #[test]
 fn an_operation_in_progress_has_one_row_with_the_columns_of_its_line() {
-    let running = Event::decode(Message::from(RUNNING), RemoteId::default(), Tape::default()).unwrap();
+    let running = Event::decode(Message::from(RUNNING), RemoteId::default(), None).unwrap();
     let row = |options: Options| {
         let mut pretty = Pretty::new(options);
         let mut out = Vec::new();

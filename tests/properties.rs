@@ -1,7 +1,6 @@
 //! Properties of every event: the output can be parsed back, colours do not change the text, and nothing is printed
 //! that a terminal would interpret as a control sequence.
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::pretty::{Options, TimeStyle};
 use lxmon::render::{Format, Renderer, Surface, sanitize};
@@ -13,7 +12,7 @@ use crate::support::claims::{COLOR, PIPE, TERMINAL, same, stripped};
 
 fn render(format: Format, surface: Surface, width: Option<usize>, event: &str, remote: Option<&str>) -> String {
     let pretty = Options { surface, width, time: TimeStyle::Utc, show_project: true, utf8: true, ..Options::default() };
-    let event = Event::decode(Message::from(event), RemoteId::default(), Tape::default()).unwrap();
+    let event = Event::decode(Message::from(event), RemoteId::default(), None).unwrap();
     let mut out = Vec::new();
     Renderer::new(format, surface, &pretty).render(&event, remote, &mut out);
     String::from_utf8(out).unwrap()

@@ -6,7 +6,6 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::Surface;
 use lxmon::render::pretty::running::Running;
@@ -530,7 +529,7 @@ fn draw(events: &[String], (columns, lines): (usize, usize), color: bool) -> (vt
     let (mut running, mut pretty, mut drawn) = (Running::default(), Pretty::new(options), Vec::new());
     let now = Instant::now();
     for event in events {
-        let event = Event::decode(Message::from(&**event), RemoteId::default(), Tape::default()).unwrap();
+        let event = Event::decode(Message::from(&**event), RemoteId::default(), None).unwrap();
         running.advance(&event, now);
     }
     running.rows(now, (columns, lines), color, &mut drawn, |event, elapsed, row| {

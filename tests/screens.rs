@@ -6,7 +6,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anstyle::AnsiColor;
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Level, Message, RemoteId};
 use lxmon::filter::{Filter, Selection};
 use lxmon::render::Surface;
@@ -31,7 +30,7 @@ fn session(width: usize, color: bool) -> String {
     let mut pretty = Pretty::new(options);
     let mut screen = Vec::new();
     for line in include_str!("../src/source/demo/session.ndjson").lines() {
-        let event = Event::decode(Message::from(line), RemoteId::default(), Tape::default()).unwrap();
+        let event = Event::decode(Message::from(line), RemoteId::default(), None).unwrap();
         pretty.render(&event, None, &mut screen);
     }
     String::from_utf8(screen).unwrap()
@@ -59,7 +58,7 @@ fn shown<'e>(events: impl Iterator<Item = Cow<'e, str>>, options: Options) -> St
     let mut filter = Filter::new(&Selection { loglevel: Some(Level::Info), ..Selection::default() });
     let mut screen = Vec::new();
     for event in events {
-        let event = Event::decode(Message::from(&*event), RemoteId::default(), Tape::default()).unwrap();
+        let event = Event::decode(Message::from(&*event), RemoteId::default(), None).unwrap();
         if filter.admits(&event) {
             pretty.render(&event, None, &mut screen);
         }

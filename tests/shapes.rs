@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::filter::{Filter, Selection};
 use lxmon::render::Surface;
@@ -32,7 +31,7 @@ fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
 
 fn event(text: &str) -> Event {
     assert!(serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}");
-    Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+    Event::decode(Message::from(text), RemoteId::default(), None).unwrap()
 }
 
 /// The values of `candidates` with which an option selects the event.

@@ -4,7 +4,6 @@
 use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 
-use crate::event::json::Tape;
 use crate::event::{Event, Message, RemoteId};
 
 /// From which remote, for how long and why events are missing.
@@ -43,7 +42,7 @@ const MAX_TIMESTAMP: usize = 64;
 /// that is too long.
 #[must_use]
 pub(crate) fn timestamp_of(message: &str) -> Option<String> {
-    let event = Event::decode(Message::from(message), RemoteId::default(), Tape::default()).ok()?;
+    let event = Event::decode(Message::from(message), RemoteId::default(), None).ok()?;
     let text = event.timestamp_text()?.cow().into_owned();
     (text.len() <= MAX_TIMESTAMP).then_some(text)
 }

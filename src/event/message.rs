@@ -17,6 +17,9 @@ pub const MAX_MESSAGE: usize = 64 << 20;
 /// memory.
 pub const BLOCK: usize = 64 << 10;
 
+/// The capacities of blocks are multiples of this many bytes.
+const STEP: usize = BLOCK / 8;
+
 /// What each message adds to the weight of its block besides its text, in bytes.
 const MESSAGE_WEIGHT: usize = 32;
 
@@ -175,17 +178,21 @@ impl Block {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
-    /// Returns the messages so far in a block whose allocation fits them, and leaves an empty block with capacity.
+    /// Returns the messages so far in a block whose allocation fits them, and leaves an empty block with capacity for as
+    /// many.
     #[must_use]
     pub fn close(&mut self) -> Self {
-        if self.text.len() < BLOCK / 2 {
+        if self.text.len() < self.text.capacity() / 2 {
             let closed = Self { text: self.text.as_str().to_owned(), ends: self.ends.clone(), charge: None };
             self.text.clear();
             self.ends.clear();
             return closed;
         }
-        let ends = self.ends.len();
-        std::mem::replace(self, Self { ends: Vec::with_capacity(ends), ..Self::with_capacity(BLOCK + BLOCK / 8) })
+        // With room for a last message of usual length, as growing would double the allocation; and in few sizes, so that
+        // the memory of a former block fits.
+        let text = self.text.len().min(BLOCK).next_multiple_of(STEP) + STEP;
+        let ends = Vec::with_capacity(self.ends.len());
+        std::mem::replace(self, Self { ends, ..Self::with_capacity(text) })
     }
 
     /// Adds the memory use of the block to `memory` until the block is dropped.

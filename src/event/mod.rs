@@ -15,6 +15,7 @@ pub mod requestor;
 pub mod security;
 pub mod state;
 pub mod timestamp;
+mod types;
 
 use std::fmt;
 
@@ -31,37 +32,13 @@ pub use self::requestor::Requestor;
 pub use self::security::Security;
 pub use self::state::State;
 pub use self::timestamp::Timestamp;
+pub use self::types::Type;
 
 use self::json::{Content, JsonError, Span, Tape, Text, Value};
 
 /// Which of the followed remotes an event came from: the index of that remote in the configuration's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteId(pub u16);
-
-/// The event types that servers are known to send (LXD `shared/api/event.go`, Incus `shared/api/event.go`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// A log line of the daemon.
-    Logging,
-    /// A background operation was created, changed or finished.
-    Operation,
-    /// Something was created, changed or deleted.
-    Lifecycle,
-    /// A log line of the OVN layer (since LXD 5.21).
-    Ovn,
-    /// A security audit record (since LXD 6.9).
-    Security,
-    /// A line of the network ACL log (Incus).
-    NetworkAcl,
-    /// A configuration key of the instance has changed (on a guest's socket).
-    Config,
-    /// A device of the instance has changed (on a guest's socket).
-    Device,
-    /// The present state of an instance or operation, which lxmon itself has asked for (`--state`).
-    State,
-    /// A type that this program does not know. Such events are printed like any other.
-    Other,
-}
 
 /// What becomes of an event that passed the selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,18 +52,34 @@ pub enum Fate {
     Last,
 }
 
-/// One event, ready to be filtered, ordered and rendered.
+/// One event, ready to be filtered, ordered and rendered. It is small, because every step moves it.
 #[derive(Debug)]
 pub struct Event {
     message: Message,
-    tape: Tape,
+    /// `None` once the event is stripped.
+    parts: Option<Box<Parts>>,
+    derived: Option<Box<Derived>>,
+    timestamp: Option<Timestamp>,
+    location: Option<Span>,
     remote: RemoteId,
     of_type: Type,
     fate: Fate,
-    timestamp: Option<Timestamp>,
-    envelope: Envelope,
-    derived: Option<Box<Derived>>,
+    /// Whether the event has a member `remote`, which no server sends.
+    has_remote: bool,
+    /// Whether there are line breaks between the tokens of the text.
+    has_newlines: bool,
 }
+
+/// Where the parts of an event are.
+#[derive(Debug, Default)]
+struct Parts {
+    tape: Tape,
+    envelope: Envelope,
+}
+
+/// The allocations of an event that is no longer needed, for reuse by another one.
+#[derive(Debug)]
+pub struct Spare(Box<Parts>);
 
 /// Of a result of `--jq`: what it is, and what it inherits from its event.
 #[derive(Debug)]
@@ -97,17 +90,15 @@ struct Derived {
     location: Option<String>,
 }
 
-/// The envelope: tape indexes of its values, [`ABSENT`] where the message lacks the key, and what is needed without the
-/// tape.
+/// The envelope: tape indexes of its values, [`ABSENT`] where the message lacks the key.
 #[derive(Clone, Copy, Debug)]
 struct Envelope {
     event_type: u32,
     timestamp: u32,
     metadata: u32,
     project: u32,
-    location: Option<Span>,
-    /// Whether the event has a member `remote`, which no server sends.
-    has_remote: bool,
+    location: u32,
+    remote: u32,
 }
 
 const ABSENT: u32 = u32::MAX;
@@ -134,8 +125,8 @@ pub struct Rejected {
     pub why: Malformed,
     /// The message.
     pub message: Message,
-    /// The tape that was passed to [`Event::decode`], for reuse.
-    pub tape: Tape,
+    /// Allocations for reuse.
+    pub spare: Spare,
 }
 
 impl fmt::Display for Malformed {
@@ -149,39 +140,59 @@ impl fmt::Display for Malformed {
 }
 
 impl Event {
-    /// Parses `message` and reads its envelope. `tape` can be the tape of a finished event ([`Event::into_tape`]),
-    /// whose allocation is then reused.
+    /// Parses `message` and reads its envelope. The event reuses the allocations of `spare`.
     ///
     /// # Errors
-    /// The message is not an event. The error returns the message, and the tape for reuse.
-    pub fn decode(message: Message, remote: RemoteId, mut tape: Tape) -> Result<Self, Rejected> {
-        match Envelope::read(&message, &mut tape) {
-            Ok((event_type, envelope)) => {
-                let fate = Fate::default();
-                let mut event =
-                    Self { message, tape, remote, of_type: event_type, fate, timestamp: None, envelope, derived: None };
-                event.timestamp = event.timestamp_text().and_then(|text| Timestamp::parse(&text.cow()));
-                Ok(event)
-            }
-            Err(why) => Err(Rejected { why, message, tape }),
-        }
+    /// The message is not an event. The error returns the message, and allocations for reuse.
+    pub fn decode(message: Message, remote: RemoteId, spare: Option<Spare>) -> Result<Self, Rejected> {
+        let mut parts = spare.map(|Spare(parts)| parts).unwrap_or_default();
+        let Parts { tape, envelope } = &mut *parts;
+        let event_type = match envelope.read(&message, tape) {
+            Ok(event_type) => event_type,
+            Err(why) => return Err(Rejected { why, message, spare: Spare(parts) }),
+        };
+        let Envelope { timestamp, location, remote: own_remote, .. } = *envelope;
+        let value = |index: u32| (index != ABSENT).then(|| tape.value(&message, index));
+        Ok(Self {
+            timestamp: value(timestamp).and_then(|value| Timestamp::parse(&value.as_text()?.cow())),
+            location: value(location).and_then(|value| value.span()),
+            remote,
+            of_type: event_type,
+            fate: Fate::default(),
+            has_remote: own_remote != ABSENT,
+            has_newlines: tape.has_raw_newlines(),
+            message,
+            parts: Some(parts),
+            derived: None,
+        })
     }
 
     /// A value that replaces this event, which need not be an event itself. It keeps the place of this event in the order
-    /// of events. `tape` is for reuse.
+    /// of events. `spare` is for reuse.
     ///
     /// # Errors
     /// `message` is not JSON, or nested too deep.
-    pub fn derive(&self, message: Message, tape: Tape) -> Result<Self, Rejected> {
-        let mut event = match Self::decode(message, self.remote, tape) {
-            Err(Rejected { why: Malformed::NotAnObject | Malformed::NoType, message, tape }) => {
-                let (of_type, fate, envelope) = (Type::Other, Fate::default(), Envelope::EMPTY);
-                Self { message, tape, remote: self.remote, of_type, fate, timestamp: None, envelope, derived: None }
+    pub fn derive(&self, message: Message, spare: Option<Spare>) -> Result<Self, Rejected> {
+        let mut event = match Self::decode(message, self.remote, spare) {
+            Err(Rejected { why: Malformed::NotAnObject | Malformed::NoType, message, spare: Spare(mut parts) }) => {
+                parts.envelope = Envelope::default();
+                Self {
+                    message,
+                    has_newlines: parts.tape.has_raw_newlines(),
+                    parts: Some(parts),
+                    derived: None,
+                    timestamp: None,
+                    location: None,
+                    remote: self.remote,
+                    of_type: Type::Other,
+                    fate: Fate::default(),
+                    has_remote: false,
+                }
             }
             decoded => decoded?,
         };
         let location = self.location().map(|location| location.cow().into_owned());
-        let is_event = event.envelope.event_type != ABSENT;
+        let is_event = event.envelope().event_type != ABSENT;
         event.derived = Some(Box::new(Derived { is_event, timestamp: self.sorting_time(), location }));
         Ok(event)
     }
@@ -209,21 +220,20 @@ impl Event {
         }
     }
 
-    /// Takes the tape out of the event, for reuse. Afterwards the members of the event can no longer be read. What
-    /// remains is the text, the type, the timestamp, the remote, [`Event::spans_lines`] and [`Event::names_a_remote`].
+    /// Returns the allocations for reuse by another event, if the event still has them. Afterwards its members can no
+    /// longer be read. What remains is the text, the type, the timestamp, the location, the remote,
+    /// [`Event::spans_lines`] and [`Event::names_a_remote`].
     #[must_use]
-    pub fn strip(&mut self) -> Tape {
-        let Envelope { location, has_remote, .. } = self.envelope;
-        self.envelope = Envelope { location, has_remote, ..Envelope::EMPTY };
-        self.tape.trim();
-        self.tape.take()
+    pub fn strip(&mut self) -> Option<Spare> {
+        let mut parts = self.parts.take()?;
+        parts.tape.trim();
+        Some(Spare(parts))
     }
 
-    /// Returns the tape for reuse by another event.
+    /// Returns the allocations for reuse by another event, if the event still has them.
     #[must_use]
-    pub fn into_tape(mut self) -> Tape {
-        self.tape.trim();
-        self.tape
+    pub fn into_spare(mut self) -> Option<Spare> {
+        self.strip()
     }
 
     /// What becomes of the event.
@@ -246,7 +256,8 @@ impl Event {
     /// Approximate memory use of the event without its text, in bytes.
     #[must_use]
     pub fn size_beside_text(&self) -> usize {
-        self.tape.size() + size_of::<Self>()
+        let of_parts = |parts: &Parts| parts.tape.size() + size_of::<Parts>();
+        size_of::<Self>() + self.parts.as_deref().map_or(0, of_parts)
     }
 
     /// The message that contains the event.
@@ -270,7 +281,7 @@ impl Event {
     /// Whether [`Event::text`] contains line breaks. They can only be between tokens, as JSON allows none in strings.
     #[must_use]
     pub fn spans_lines(&self) -> bool {
-        self.tape.has_raw_newlines() && self.text().bytes().any(|byte| byte == b'\n' || byte == b'\r')
+        self.has_newlines && self.text().bytes().any(|byte| byte == b'\n' || byte == b'\r')
     }
 
     /// The remote that the event came from.
@@ -282,7 +293,7 @@ impl Event {
     /// The remote that the event names itself, if it is one that lxmon has recorded. Not to be called on a stripped event.
     #[must_use]
     pub(crate) fn recorded_remote(&self) -> Option<Text<'_>> {
-        self.envelope.has_remote.then(|| self.root().get_text(REMOTE))?.filter(|name| !name.raw.is_empty())
+        self.has_remote.then(|| self.root().get_text(REMOTE))?.filter(|name| !name.raw.is_empty())
     }
 
     /// Changes the remote that the event came from.
@@ -294,23 +305,32 @@ impl Event {
     /// that name that lxmon adds.
     #[must_use]
     pub fn names_a_remote(&self) -> bool {
-        self.envelope.has_remote
+        self.has_remote
     }
 
     /// The whole event.
     #[must_use]
     pub fn root(&self) -> Value<'_> {
-        self.tape.root(&self.message)
+        self.tape().root(&self.message)
     }
 
     /// Whether any string or key in the event may be `wanted`; see [`Tape::may_contain`].
     #[must_use]
     pub(crate) fn may_contain(&self, wanted: &str) -> bool {
-        self.tape.may_contain(&self.message, wanted)
+        self.tape().may_contain(&self.message, wanted)
+    }
+
+    fn tape(&self) -> &Tape {
+        const NONE: &Tape = &Tape::EMPTY;
+        self.parts.as_deref().map_or(NONE, |parts| &parts.tape)
+    }
+
+    fn envelope(&self) -> Envelope {
+        self.parts.as_deref().map(|parts| parts.envelope).unwrap_or_default()
     }
 
     fn part(&self, index: u32) -> Option<Value<'_>> {
-        (index != ABSENT).then(|| self.tape.value(&self.message, index))
+        (index != ABSENT).then(|| self.tape().value(&self.message, index))
     }
 
     /// The type of the event.
@@ -322,13 +342,13 @@ impl Event {
     /// `type` as the server wrote it.
     #[must_use]
     pub fn type_text(&self) -> Text<'_> {
-        self.part(self.envelope.event_type).and_then(|value| value.as_text()).unwrap_or(Text::plain(""))
+        self.part(self.envelope().event_type).and_then(|value| value.as_text()).unwrap_or(Text::plain(""))
     }
 
     /// `timestamp` as the server wrote it.
     #[must_use]
     pub fn timestamp_text(&self) -> Option<Text<'_>> {
-        self.part(self.envelope.timestamp)?.as_text()
+        self.part(self.envelope().timestamp)?.as_text()
     }
 
     /// `timestamp` with its UTC offset, if it is RFC 3339.
@@ -355,19 +375,19 @@ impl Event {
     /// `metadata`, of whichever JSON type it is.
     #[must_use]
     pub fn metadata(&self) -> Option<Value<'_>> {
-        self.part(self.envelope.metadata)
+        self.part(self.envelope().metadata)
     }
 
     /// `location`: the cluster member that the event comes from; `none` if the server is not clustered.
     #[must_use]
     pub fn location(&self) -> Option<Text<'_>> {
-        Some(self.envelope.location?.of(&self.message))
+        Some(self.location?.of(&self.message))
     }
 
     /// `project`; absent for events that belong to no project.
     #[must_use]
     pub fn project(&self) -> Option<Text<'_>> {
-        self.part(self.envelope.project)?.as_text().filter(|project| !project.raw.is_empty())
+        self.part(self.envelope().project)?.as_text().filter(|project| !project.raw.is_empty())
     }
 
     /// The metadata of a lifecycle event.
@@ -430,134 +450,53 @@ impl Event {
     }
 }
 
-impl Envelope {
-    const EMPTY: Self = Self {
-        event_type: ABSENT,
-        timestamp: ABSENT,
-        metadata: ABSENT,
-        project: ABSENT,
-        location: None,
-        has_remote: false,
-    };
+impl Default for Envelope {
+    /// The envelope of a message without any member.
+    fn default() -> Self {
+        Self {
+            event_type: ABSENT,
+            timestamp: ABSENT,
+            metadata: ABSENT,
+            project: ABSENT,
+            location: ABSENT,
+            remote: ABSENT,
+        }
+    }
+}
 
-    fn read(message: &str, tape: &mut Tape) -> Result<(Type, Self), Malformed> {
+impl Envelope {
+    /// Parses the message and reads its envelope. Returns the type of the event.
+    fn read(&mut self, message: &str, tape: &mut Tape) -> Result<Type, Malformed> {
         tape.parse(message).map_err(Malformed::Json)?;
-        let mut envelope = Envelope::EMPTY;
         let root = tape.root(message);
         let Content::Object(members) = root.content() else {
             return Err(Malformed::NotAnObject);
         };
+        let mut envelope = Self::default();
         for (key, value) in members {
             let slot = match &*key.cow() {
                 "type" => &mut envelope.event_type,
                 "timestamp" => &mut envelope.timestamp,
                 "metadata" => &mut envelope.metadata,
-                "location" => {
-                    envelope.location = value.span();
-                    continue;
-                }
+                "location" => &mut envelope.location,
                 "project" => &mut envelope.project,
-                REMOTE => {
-                    envelope.has_remote = true;
-                    continue;
-                }
+                REMOTE => &mut envelope.remote,
                 _ => continue,
             };
             *slot = value.index();
         }
+        *self = envelope;
         let event_type = match envelope.event_type {
             ABSENT => None,
-            index => tape.value(message, index).as_text(),
+            index => root.at(index).as_text(),
         };
-        let Some(event_type) = event_type.map(Type::of) else {
-            return Err(Malformed::NoType);
-        };
-        Ok((event_type, envelope))
-    }
-}
-
-impl Type {
-    /// All types except [`Type::Other`].
-    pub const KNOWN: [Self; 9] = [
-        Self::Logging,
-        Self::Operation,
-        Self::Lifecycle,
-        Self::Ovn,
-        Self::Security,
-        Self::NetworkAcl,
-        Self::Config,
-        Self::Device,
-        Self::State,
-    ];
-
-    fn of(text: Text<'_>) -> Self {
-        Self::KNOWN.into_iter().find(|kind| text.is(kind.name())).unwrap_or(Self::Other)
-    }
-
-    /// The value of `type` that the servers use for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Logging => "logging",
-            Self::Operation => "operation",
-            Self::Lifecycle => "lifecycle",
-            Self::Ovn => "ovn",
-            Self::Security => "security",
-            Self::NetworkAcl => "network-acl",
-            Self::Config => "config",
-            Self::Device => "device",
-            Self::State => "state",
-            Self::Other => "other",
-        }
-    }
-
-    /// A short name that users may type, of at most four letters.
-    #[must_use]
-    pub fn short_name(self) -> &'static str {
-        match self {
-            Self::Logging => "log",
-            Self::Operation => "op",
-            Self::Lifecycle => "life",
-            Self::Ovn => "ovn",
-            Self::Security => "sec",
-            Self::NetworkAcl => "acl",
-            Self::Config => "conf",
-            Self::Device => "dev",
-            Self::State => "now",
-            Self::Other => "",
-        }
-    }
-
-    /// The known type that a user means by `word`: its name or short name, in any case, or the plural of one of them.
-    #[must_use]
-    pub fn meant_by(word: &str) -> Option<Self> {
-        let word = word.to_ascii_lowercase();
-        let names = |kind: &Self| [kind.name(), kind.short_name()];
-        let is = |word: &str| Self::KNOWN.into_iter().find(|kind| names(kind).contains(&word));
-        is(&word).or_else(|| is(word.strip_suffix('s')?))
-    }
-
-    /// A sentence about the events of the type, for people.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Logging => "Log lines of the server",
-            Self::Operation => "Background operations: their begin, progress and end",
-            Self::Lifecycle => "Something was created, changed or deleted",
-            Self::Ovn => "Log lines of OVN (LXD 5.21 and later)",
-            Self::Security => "Audit records (LXD 6.9 and later)",
-            Self::NetworkAcl => "Log lines of network ACLs (Incus)",
-            Self::Config => "A configuration key of this instance has changed (in an instance)",
-            Self::Device => "A device of this instance has changed (in an instance)",
-            Self::State => "What runs and what does not, asked of the server (--state)",
-            Self::Other => "",
-        }
+        event_type.map(Type::of).ok_or(Malformed::NoType)
     }
 }
 
 #[cfg(test)]
 pub(crate) fn event(text: &str) -> Event {
-    Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+    Event::decode(Message::from(text), RemoteId::default(), None).unwrap()
 }
 
 #[cfg(test)]
@@ -585,7 +524,7 @@ mod tests {
             (r#"{"type":7}"#, Malformed::NoType),
             (r#"{"type":"logging","type":null}"#, Malformed::NoType),
         ] {
-            let error = Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap_err();
+            let error = Event::decode(Message::from(text), RemoteId::default(), None).unwrap_err();
             assert_eq!(error.why, why, "{text}");
         }
     }

@@ -245,9 +245,7 @@ fn another_instance_that_gets_the_name_of_one_that_is_gone_is_not_selected() {
 #[test]
 fn names_are_of_one_remote_and_few_are_remembered() {
     let mut filter = Filter::new(&selection("-i a*"));
-    let of = |remote: u16, text: &str| {
-        crate::event::Event::decode(text.into(), RemoteId(remote), crate::event::json::Tape::default()).unwrap()
-    };
+    let of = |remote: u16, text: &str| Event::decode(text.into(), RemoteId(remote), None).unwrap();
     let stopped = |number: usize| lifecycle("instance-stopped", &format!("b{number}"), "", "default");
     for number in 0..1025 {
         let renamed = lifecycle("instance-renamed", &format!("b{number}"), &format!("a{number}"), "default");
@@ -266,9 +264,7 @@ fn names_are_of_one_remote_and_few_are_remembered() {
 #[test]
 fn a_log_line_is_of_the_project_that_is_followed_on_its_remote() {
     let mut filter = Filter::new(&selection("--remotes default,web"));
-    let of = |remote: u16| {
-        crate::event::Event::decode(LOG.into(), RemoteId(remote), crate::event::json::Tape::default()).unwrap()
-    };
+    let of = |remote: u16| Event::decode(LOG.into(), RemoteId(remote), None).unwrap();
     // The log line is about the project web. Of a third remote it is not known which project is followed.
     assert_eq!([0, 1, 2].map(|remote| filter.admits(&of(remote))), [false, true, true]);
 }

@@ -162,14 +162,13 @@ impl Dedup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::json::Tape;
     use crate::event::{Message, RemoteId};
 
     fn event(location: Option<&str>, second: usize, number: usize) -> Event {
         let location = location.map(|name| format!(r#","location":"{name}""#)).unwrap_or_default();
         let time = format!("2026-11-26T12:00:{second:02}.000000001Z");
         let text = format!("{{\"type\":\"x\",\"timestamp\":\"{time}\",\"metadata\":{number}{location}}}\n");
-        Event::decode(Message::from(text), RemoteId::default(), Tape::default()).unwrap()
+        Event::decode(Message::from(text), RemoteId::default(), None).unwrap()
     }
 
     fn feed(remote: u16, member: u16) -> Feed {

@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use super::prepare::{Batch, Prepared};
 use crate::config::Limits;
 use crate::event::gap::Gap;
-use crate::event::json::Tape;
 use crate::event::{Event, Fate, RemoteId, Timestamp};
 use crate::report::exit::{Exit, Fault};
 use crate::report::failure;
@@ -136,13 +135,13 @@ impl Deliver {
         Self { sinks, skipped, summary, names, limits, events_left, has_begun, failure, has_failed, end }
     }
 
-    /// Renders the contents of the batch, and leaves only tapes for reuse in it. With `may_wait`, also writes whenever
+    /// Renders the contents of the batch, and leaves only spares in it. With `may_wait`, also writes whenever
     /// the output buffer is full.
     ///
     /// # Errors
     /// The reason, when nothing more is to be rendered.
     pub(crate) fn render(&mut self, batch: &mut Batch, may_wait: bool) -> Result<(), Stop> {
-        let Batch { prepared, tapes, names } = batch;
+        let Batch { prepared, spares, names } = batch;
         for name in names.drain(..) {
             self.sinks.iter_mut().for_each(|sink| sink.add_remote(&name));
             self.names.push(name);
@@ -153,11 +152,8 @@ impl Deliver {
             }
             match one {
                 Prepared::Event(event) => {
-                    let tape = self.render_event(event);
-                    // A stripped event has an empty tape: its tape is reused already.
-                    if tape.size() > 0 {
-                        tapes.push(tape);
-                    }
+                    self.render_event(&event);
+                    spares.extend(event.into_spare());
                 }
                 Prepared::Gap(gap) => self.render_gap(&gap),
                 Prepared::Malformed(remote, line, why, message) => {
@@ -250,23 +246,22 @@ impl Deliver {
         self.sinks.iter_mut().for_each(Sink::finish);
     }
 
-    /// Renders the event, and returns its tape.
-    fn render_event(&mut self, event: Event) -> Tape {
+    fn render_event(&mut self, event: &Event) {
         let has_begun = self.has_begun.load(Ordering::Relaxed);
         if let Some(failed) = &mut self.failure
             && failed.until.zip(event.timestamp()).is_some_and(|(until, time)| time > until)
         {
             failed.is_last = true;
             self.end_sinks();
-            return event.into_tape();
+            return;
         }
         if event.fate() != Fate::Last {
             let mut is_printed = true;
             for sink in &mut self.sinks {
-                is_printed &= sink.event(&event);
+                is_printed &= sink.event(event);
             }
             if let Some(summary) = &self.summary {
-                summary.count(&event);
+                summary.count(event);
             }
             if let Some(left) = self.events_left.filter(|_| has_begun && is_printed) {
                 self.events_left = NonZeroU64::new(left.get() - 1);
@@ -276,9 +271,8 @@ impl Deliver {
             }
         }
         if event.fate() != Fate::Printed && has_begun {
-            self.fail(&event);
+            self.fail(event);
         }
-        event.into_tape()
     }
 
     /// Ends the program because of the failure that the event reports. After a log line, an operation may say more.
@@ -305,7 +299,7 @@ impl Deliver {
         }
         let RemoteId(number) = gap.remote;
         let name = self.names.get(usize::from(number)).map_or("", String::as_str);
-        match Event::decode(gap.to_message(name), gap.remote, Tape::default()) {
+        match Event::decode(gap.to_message(name), gap.remote, None) {
             Ok(record) => self.sinks.iter_mut().for_each(|sink| sink.gap(&record)),
             Err(rejected) => debug_assert!(false, "a gap record is {}", rejected.why),
         }

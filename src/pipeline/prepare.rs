@@ -9,9 +9,8 @@ use super::known::{Known, Printed};
 use super::recorded::RecordedRemotes;
 use super::window::{Held, Window};
 use crate::event::gap::Gap;
-use crate::event::json::Tape;
 use crate::event::message::{Block, Memory};
-use crate::event::{Event, Fate, Malformed, Message, RemoteId};
+use crate::event::{Event, Fate, Malformed, Message, RemoteId, Spare};
 use crate::filter::Filter;
 use crate::queue::{Feed, Item, Lines, Stage};
 use crate::transform::Transform;
@@ -23,8 +22,8 @@ const FULL: usize = 64 << 10;
 /// the window, so that the original block can be freed.
 const SPARSE: usize = 2;
 
-/// The maximum number of tapes that are kept for reuse: as many as a window of the default length needs under load.
-const MAX_TAPES: usize = 8192;
+/// The maximum number of spares that are kept: as many as a window of the default length needs under load.
+const MAX_SPARES: usize = 8192;
 
 /// An item of a batch.
 #[derive(Debug)]
@@ -39,13 +38,13 @@ pub(crate) enum Prepared {
     Binary(RemoteId, u64),
 }
 
-/// Items for the next step. The next step returns the batch without items, and with tapes for reuse.
+/// Items for the next step. The next step returns the batch without items, and with spares.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// The items in the order in which they are to be written.
     pub prepared: Vec<Prepared>,
-    /// The tapes of written events.
-    pub tapes: Vec<Tape>,
+    /// The allocations of written events.
+    pub spares: Vec<Spare>,
     /// The names of further remotes, of which the items are the first.
     pub names: Vec<String>,
 }
@@ -56,14 +55,6 @@ enum Origin {
     Server(Feed, Instant),
     /// A recording: where the messages stand in it.
     Recording(Lines),
-}
-
-/// Whether no other connection has sent the event. Always true without `dedup`.
-fn is_new(dedup: &mut Option<Dedup>, event: &Event, origin: &Origin) -> bool {
-    match (dedup, origin) {
-        (Some(dedup), Origin::Server(feed, arrived)) => dedup.is_new(event, *feed, *arrived),
-        _ => true,
-    }
 }
 
 /// What an event passes before the window.
@@ -90,13 +81,13 @@ pub(crate) struct Prepare {
     /// The maximum memory use outside of the queue, in bytes. Beyond it, events are released from the window early.
     max_held: usize,
     memory: Arc<Memory>,
-    /// The size of the tapes in the window that is counted in `memory`, in bytes.
+    /// The memory use of the events in the window without their texts that is counted in `memory`, in bytes.
     tape_bytes: usize,
     batch: Batch,
     /// The length of the texts in the batch, in bytes.
     batch_bytes: usize,
-    /// Tapes for reuse.
-    tapes: Vec<Tape>,
+    /// Allocations for reuse.
+    spares: Vec<Spare>,
     /// The events of the current block that passed the filter.
     wanted: Vec<Event>,
 }
@@ -115,7 +106,7 @@ impl Prepare {
             tape_bytes: 0,
             batch: Batch::default(),
             batch_bytes: 0,
-            tapes: Vec::new(),
+            spares: Vec::new(),
             wanted: Vec::new(),
         }
     }
@@ -127,18 +118,14 @@ impl Prepare {
         match item {
             Item::Messages { feed, block, arrived, complete_by } => {
                 self.decode(&block, &Origin::Server(feed, arrived));
-                for event in self.wanted.drain(..) {
-                    self.window.push(event, Some(arrived));
-                }
+                self.window.push_all(self.wanted.drain(..), Some(arrived));
                 if let Some(complete_by) = complete_by {
                     self.window.advance(complete_by);
                 }
             }
             Item::Recorded(lines, block) => {
                 self.decode(&block, &Origin::Recording(lines));
-                for event in self.wanted.drain(..) {
-                    self.window.push(event, None);
-                }
+                self.window.push_all(self.wanted.drain(..), None);
             }
             Item::Binary(remote, count) => self.batch.prepared.push(Prepared::Binary(remote, count)),
             Item::Gap(gap) => self.window.push_gap(gap),
@@ -190,15 +177,15 @@ impl Prepare {
             return None;
         }
         let mut next = used().unwrap_or_default();
-        self.tapes.append(&mut next.tapes);
-        self.tapes.truncate(MAX_TAPES);
+        self.spares.append(&mut next.spares);
+        self.spares.truncate(MAX_SPARES);
         self.batch_bytes = 0;
         Some(std::mem::replace(&mut self.batch, next))
     }
 
     /// Reuses the allocations of a batch that was delivered.
     pub(crate) fn return_batch(&mut self, mut used: Batch) {
-        self.tapes.append(&mut used.tapes);
+        self.spares.append(&mut used.spares);
         if self.batch.prepared.is_empty() {
             self.batch.prepared = used.prepared;
         }
@@ -210,9 +197,8 @@ impl Prepare {
             Origin::Server(Feed { remote, .. }, _) => (*remote, None),
             Origin::Recording(lines) => (RemoteId::default(), Some(lines)),
         };
-        let mut kept = 0;
         for index in 0..block.len() {
-            let mut decoded = Event::decode(block.message(index), remote, self.tapes.pop().unwrap_or_default());
+            let mut decoded = Event::decode(block.message(index), remote, self.spares.pop());
             if let (Some(_), Ok(event)) = (lines, &mut decoded) {
                 self.batch.names.extend(self.recorded.assign(event));
             }
@@ -222,15 +208,14 @@ impl Prepare {
                     if let Some(known) = &mut self.steps.known {
                         known.learn(&event);
                     }
-                    if self.steps.filter.decides(&mut event) && is_new(&mut self.steps.dedup, &event, origin) {
-                        kept += event.message().byte_len();
+                    if self.steps.filter.decides(&mut event) {
                         // The failure that ends the program is described from its parts.
                         if self.steps.text_only && self.steps.transform.is_none() && event.fate() == Fate::Printed {
-                            self.tapes.push(event.strip());
+                            self.spares.extend(event.strip());
                         }
                         self.wanted.push(event);
                     } else {
-                        self.tapes.push(event.into_tape());
+                        self.spares.extend(event.into_spare());
                     }
                 }
                 Err(rejected) => {
@@ -239,27 +224,29 @@ impl Prepare {
                     let message = rejected.message;
                     self.batch_bytes += message.byte_len() + size_of::<Prepared>();
                     self.batch.prepared.push(Prepared::Malformed(remote, line, rejected.why, message));
-                    self.tapes.push(rejected.tape);
+                    self.spares.push(rejected.spare);
                 }
             }
         }
-        if self.transform_wanted() {
-            kept = self.wanted.iter().map(|event| event.message().byte_len()).sum();
+        if let (Some(dedup), Origin::Server(feed, arrived)) = (&mut self.steps.dedup, origin) {
+            let doubles = self.wanted.extract_if(.., |event| !dedup.is_new(event, *feed, *arrived));
+            self.spares.extend(doubles.filter_map(Event::into_spare));
         }
+        self.transform_wanted();
+        let kept: usize = self.wanted.iter().map(|event| event.message().byte_len()).sum();
         if !self.wanted.is_empty() && kept * SPARSE < block.text_len() && !self.window.is_zero() {
             self.copy_wanted(kept);
         }
     }
 
-    /// Changes the wanted events as was asked for. Returns whether anything was.
-    fn transform_wanted(&mut self) -> bool {
-        let Some(transform) = &mut self.steps.transform else { return false };
-        transform.apply(&mut self.wanted, &mut self.tapes, &self.memory);
+    /// Changes the wanted events as was asked for.
+    fn transform_wanted(&mut self) {
+        let Some(transform) = &mut self.steps.transform else { return };
+        transform.apply(&mut self.wanted, &mut self.spares, &self.memory);
         if self.steps.text_only {
             let printed = self.wanted.iter_mut().filter(|event| event.fate() == Fate::Printed);
-            self.tapes.extend(printed.map(Event::strip));
+            self.spares.extend(printed.filter_map(Event::strip));
         }
-        true
     }
 
     /// Takes a step of the question for the present state, and puts the selected state events into the window.
@@ -271,21 +258,19 @@ impl Prepare {
                 (Printed::Message(index), Stage::Answer { block, .. }) => block.message(index),
                 (Printed::Message(_), _) => continue,
             };
-            match Event::decode(message, remote, self.tapes.pop().unwrap_or_default()) {
+            match Event::decode(message, remote, self.spares.pop()) {
                 Ok(mut event) if self.steps.filter.admits(&event) => {
                     if self.steps.text_only && self.steps.transform.is_none() {
-                        self.tapes.push(event.strip());
+                        self.spares.extend(event.strip());
                     }
                     self.wanted.push(event);
                 }
-                Ok(event) => self.tapes.push(event.into_tape()),
+                Ok(event) => self.spares.extend(event.into_spare()),
                 Err(rejected) => debug_assert!(false, "a state event is {}", rejected.why),
             }
         }
         self.transform_wanted();
-        for event in self.wanted.drain(..) {
-            self.window.push(event, Some(at));
-        }
+        self.window.push_all(self.wanted.drain(..), Some(at));
     }
 
     /// Copies the texts of the wanted events, `bytes` in total, into a new block.

@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use super::shown_name;
 use super::stdout::Flushed;
 use crate::event::gap::{End, Gap, timestamp_of};
-use crate::event::json::Tape;
 use crate::event::{Event, RemoteId};
 use crate::render::Surface;
 use crate::render::json::Json;
@@ -142,7 +141,7 @@ impl Recorder {
             let end = End { until: local_now(), seconds: since.elapsed().as_secs_f64(), is_over: true };
             let name = self.name(gap.remote).unwrap_or_default();
             let message = Gap { end: Some(end), ..gap.clone() }.to_message(&name);
-            if let Ok(event) = Event::decode(message, gap.remote, Tape::default()) {
+            if let Ok(event) = Event::decode(message, gap.remote, None) {
                 let remote = if self.names.len() > 1 { Some(&*name) } else { None };
                 self.json.render(&event, remote, &mut text);
             }

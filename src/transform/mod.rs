@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use self::jq::{Handle, Jq};
 use self::redact::Redact;
-use crate::event::json::Tape;
 use crate::event::message::Memory;
-use crate::event::{Event, Fate, Message};
+use crate::event::{Event, Fate, Message, Spare};
 
 /// The changes that were asked for.
 #[derive(Debug)]
@@ -48,16 +47,16 @@ impl Transform {
         self.jq.as_ref().map(Jq::handle)
     }
 
-    /// Changes the events. `tapes` are for reuse, and new texts are counted in `memory`.
-    pub(crate) fn apply(&mut self, events: &mut Vec<Event>, tapes: &mut Vec<Tape>, memory: &Arc<Memory>) {
+    /// Changes the events. `spares` are for reuse, and new texts are counted in `memory`.
+    pub(crate) fn apply(&mut self, events: &mut Vec<Event>, spares: &mut Vec<Spare>, memory: &Arc<Memory>) {
         if let Some(redact) = &mut self.redact {
             for event in &mut *events {
                 let Some(text) = redact.redacted(event) else { continue };
                 let message = Message::counted(text, memory);
-                match Event::decode(message, event.remote(), tapes.pop().unwrap_or_default()) {
+                match Event::decode(message, event.remote(), spares.pop()) {
                     Ok(mut redacted) => {
                         redacted.set_fate(event.fate());
-                        tapes.push(std::mem::replace(event, redacted).into_tape());
+                        spares.extend(std::mem::replace(event, redacted).into_spare());
                     }
                     Err(rejected) => unreachable!("a redacted event is {}", rejected.why),
                 }
@@ -67,7 +66,7 @@ impl Transform {
             // What is not printed is no concern of the expression.
             let unprinted: Vec<_> = events.extract_if(.., |event| event.fate() == Fate::Last).collect();
             if !events.is_empty() {
-                jq.apply(events, tapes, memory);
+                jq.apply(events, spares, memory);
             }
             events.extend(unprinted);
         }

@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::event::Event;
-use crate::event::json::Tape;
 use crate::event::message::Memory;
+use crate::event::{Event, Spare};
 use crate::report::exit::Fault;
 
 /// There is none.
@@ -41,7 +40,7 @@ impl Jq {
         match self.0 {}
     }
 
-    pub(crate) fn apply(&mut self, _events: &mut Vec<Event>, _tapes: &mut Vec<Tape>, _memory: &Arc<Memory>) {
+    pub(crate) fn apply(&mut self, _events: &mut Vec<Event>, _spares: &mut Vec<Spare>, _memory: &Arc<Memory>) {
         match self.0 {}
     }
 }

@@ -1,7 +1,6 @@
 //! Answers and events in every order: which states are printed.
 
 use super::*;
-use crate::event::json::Tape;
 use crate::event::{Message, event};
 
 const REMOTE: RemoteId = RemoteId(0);
@@ -49,7 +48,7 @@ fn printed_of(known: &mut Known, remote: RemoteId, stage: &Stage) -> Vec<String>
             (Printed::Message(index), Stage::Answer { block, .. }) => block.text(index).to_owned(),
             (Printed::Message(index), stage) => panic!("message {index} of {stage:?}"),
         };
-        let event = Event::decode(Message::from(text), remote, Tape::default()).unwrap();
+        let event = Event::decode(Message::from(text), remote, None).unwrap();
         let found = event.state().unwrap();
         let name = found.name().or(found.operation().and_then(|operation| operation.id())).unwrap();
         let mark = if found.is_changed() { " *" } else { "" };
@@ -247,7 +246,7 @@ fn remotes_are_apart_unless_they_are_of_one_cluster() {
     assert_eq!(of(&mut known, second, &["c1 Running"]), ["c1 Running"]);
     known.advance(second, &Stage::Same(first));
     let text = lifecycle("instance-stopped", "c1", 1).text().to_owned();
-    known.learn(&Event::decode(Message::from(text), second, Tape::default()).unwrap());
+    known.learn(&Event::decode(Message::from(text), second, None).unwrap());
     assert!(of(&mut known, first, &["c1 Stopped"]).is_empty());
 }
 

@@ -188,8 +188,19 @@ impl Window {
         i64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(i64::MAX / 2)
     }
 
-    /// Admits an event that arrived at `arrived`, which is `None` for an event of a recording.
-    pub(crate) fn push(&mut self, event: Event, arrived: Option<Instant>) {
+    /// Admits events that arrived at `arrived`, which is `None` for events of a recording.
+    pub(crate) fn push_all(&mut self, events: impl IntoIterator<Item = Event>, arrived: Option<Instant>) {
+        let arrival = arrived.map(|at| self.time(at));
+        if arrived.is_none() {
+            self.is_recording = true;
+            self.last_line = self.recording_grows.then(Instant::now);
+        }
+        for event in events {
+            self.push(event, arrival);
+        }
+    }
+
+    fn push(&mut self, event: Event, arrival: Option<Time>) {
         self.tape_bytes += event.size_beside_text();
         self.pushed += 1;
         let number = self.pushed;
@@ -199,11 +210,6 @@ impl Window {
         if self.length == 0 {
             self.put(index, (0, number), 0, held);
             return;
-        }
-        let arrival = arrived.map(|at| self.time(at));
-        if arrived.is_none() {
-            self.is_recording = true;
-            self.last_line = self.recording_grows.then(Instant::now);
         }
         let Some(time) = time else {
             // Without a readable timestamp, the event stays behind the one that arrived before it.
@@ -268,8 +274,8 @@ impl Window {
     }
 
     fn offset(&self, index: usize, clock: Clock) -> Time {
-        let connection = self.connections.get(usize::from(self.origins[index].remote.0)).copied().flatten();
-        connection.map_or(0, |connection| connection.offset()).saturating_add(clock.skew)
+        let connection = self.connections.get(usize::from(self.origins[index].remote.0)).and_then(Option::as_ref);
+        connection.map_or(0, Connection::offset).saturating_add(clock.skew)
     }
 
     /// Updates the clock and the connection with an event that fits the time line.
@@ -294,10 +300,12 @@ impl Window {
     }
 
     fn finish_placing(&mut self, index: usize, key: Key, arrival: Time, held: Held) {
-        if let Some(clock) = self.origins[index].current.clock {
+        if self.is_recording
+            && let Some(clock) = self.origins[index].current.clock
+        {
             let corrected = key.0.saturating_sub(self.offset(index, clock));
             let behind = self.recorded_now.saturating_sub(corrected);
-            if self.is_recording && behind > self.length.max(AGREEMENT) {
+            if behind > self.length.max(AGREEMENT) {
                 self.set_behind(index, behind);
             }
             self.recorded_now = self.recorded_now.max(corrected);
@@ -342,8 +350,12 @@ impl Window {
     /// later than the timestamp of the `next` event, is put at the place of its timestamp. One from the future stays
     /// behind the event that arrived before it.
     fn settle(&mut self, index: usize, next: Option<Time>) {
-        let Some(odd) = self.origins[index].odd.take() else { return };
-        self.put_odd(index, odd, next);
+        // Nearly always there is none. `take` alone would move a whole event to find that out.
+        if self.origins[index].odd.is_some()
+            && let Some(odd) = self.origins[index].odd.take()
+        {
+            self.put_odd(index, odd, next);
+        }
     }
 
     fn put_odd(&mut self, index: usize, odd: Odd, next: Option<Time>) {
@@ -516,14 +528,28 @@ impl Window {
         if let Held::Event(event) = &held {
             self.tape_bytes -= event.size_beside_text();
         }
-        if let Some(place) = self.heads.iter().rposition(|other| other.origin == first.origin) {
+        let next = self.head(first.origin, Some(first));
+        match (next, &mut self.heads[..]) {
+            // Nearly always it was the earliest one, and its successor is now.
+            (Some(next), [others @ .., last])
+                if last.origin == first.origin
+                    && others.last().is_none_or(|other| other.corrected > next.corrected) =>
+            {
+                *last = next;
+            }
+            _ => self.replace_head(first.origin, next),
+        }
+        Some(held)
+    }
+
+    fn replace_head(&mut self, origin: usize, next: Option<Head>) {
+        if let Some(place) = self.heads.iter().rposition(|other| other.origin == origin) {
             self.heads.remove(place);
         }
-        if let Some(next) = self.head(first.origin, Some(first)) {
+        if let Some(next) = next {
             let place = self.heads.partition_point(|other| other.corrected > next.corrected);
             self.heads.insert(place, next);
         }
-        Some(held)
     }
 
     /// Makes one origin of the events of each member of a cluster that two remotes belong to: whichever remote brings

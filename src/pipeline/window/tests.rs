@@ -4,13 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Message;
-use crate::event::json::Tape;
 
 const LENGTH: Duration = Duration::from_millis(25);
 
 fn event(remote: u16, location: &str, number: usize, timestamp: &str) -> Event {
     let text = format!(r#"{{"type":"x","timestamp":"{timestamp}","metadata":{number},"location":"{location}"}}"#);
-    Event::decode(Message::from(text), RemoteId(remote), Tape::default()).unwrap()
+    Event::decode(Message::from(text), RemoteId(remote), None).unwrap()
 }
 
 fn number(held: &Held) -> usize {
@@ -34,7 +33,7 @@ fn run(length: Duration, events: &[(u64, u16, String)]) -> Vec<(usize, u64)> {
     for now in 0..=last {
         let moment = start + Duration::from_millis(now);
         for (index, (_, remote, timestamp)) in events.iter().enumerate().filter(|(_, event)| event.0 == now) {
-            window.push(event(*remote, "none", index, timestamp), Some(moment));
+            window.push_all([event(*remote, "none", index, timestamp)], Some(moment));
         }
         window.advance(moment);
         while let Some(held) = window.pop() {
@@ -64,7 +63,7 @@ fn timestamps_that_run_faster_than_our_clock_release_earlier_events() {
     let start = window.start;
     let mut most = 0;
     for (index, (_, remote, timestamp)) in events.iter().enumerate() {
-        window.push(event(*remote, "none", index, timestamp), Some(start));
+        window.push_all([event(*remote, "none", index, timestamp)], Some(start));
         while window.pop().is_some() {}
         most = most.max(window.count);
     }
@@ -94,15 +93,15 @@ fn states_keep_their_place_as_their_timestamps_are_by_another_clock() {
     let state = |number: usize, milliseconds: i64| {
         let timestamp = at(milliseconds);
         let text = format!(r#"{{"type":"state","timestamp":"{timestamp}","metadata":{number},"location":"none"}}"#);
-        Event::decode(Message::from(text), RemoteId(0), Tape::default()).unwrap()
+        Event::decode(Message::from(text), RemoteId(0), None).unwrap()
     };
     let mut window = Window::new(LENGTH, false);
     let moment = Some(window.start);
-    window.push(event(0, "none", 0, &at(10)), moment);
+    window.push_all([event(0, "none", 0, &at(10))], moment);
     // The server's clock is ahead by 20 ms.
-    window.push(state(1, -10), moment);
-    window.push(state(2, -10), moment);
-    window.push(event(0, "none", 3, &at(11)), moment);
+    window.push_all([state(1, -10)], moment);
+    window.push_all([state(2, -10)], moment);
+    window.push_all([event(0, "none", 3, &at(11))], moment);
     let order: Vec<_> = std::iter::from_fn(|| window.drain()).map(|held| number(&held)).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
@@ -126,7 +125,7 @@ fn offsets_and_precision_do_not_matter() {
 fn where_memory_is_short_the_earliest_leave_early() {
     let mut window = Window::new(Duration::from_secs(3600), false);
     for (index, time) in [4, 3, 1, 2].into_iter().enumerate() {
-        window.push(event(0, "none", index, &at(time)), Some(window.start));
+        window.push_all([event(0, "none", index, &at(time))], Some(window.start));
     }
     assert!(window.pop().is_none());
     let early: Vec<_> = (0..2).filter_map(|_| window.pop_early()).map(|held| number(&held)).collect();
@@ -233,7 +232,7 @@ fn members_with_one_clock_are_merged_by_their_timestamps_however_fast_they_come(
         let micros = 1_800_000_000_000_000 + 100 * i64::from(number);
         let time = chrono::DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339();
         let arrived = start + Duration::from_micros(300 * u64::from(number / 170));
-        window.push(event(0, member, number as usize, &time), Some(arrived));
+        window.push_all([event(0, member, number as usize, &time)], Some(arrived));
         window.advance(arrived);
         released.extend(std::iter::from_fn(|| window.pop()).map(|held| super::tests::number(&held)));
     }
@@ -271,7 +270,7 @@ fn events_of_one_member_are_in_order_although_two_remotes_bring_them() {
             let moment = start + Duration::from_millis(arrival);
             let remote = if number % 2 == 0 { 1 } else { 3 };
             let number = usize::try_from(number).unwrap();
-            window.push(event(remote, "n2", number, &at(i64::try_from(number).unwrap())), Some(moment));
+            window.push_all([event(remote, "n2", number, &at(i64::try_from(number).unwrap()))], Some(moment));
             window.advance(moment);
             released.extend(std::iter::from_fn(|| window.pop()).map(|held| self::number(&held)));
         }
@@ -295,7 +294,7 @@ fn a_gap_of_a_remote_stands_behind_what_its_cluster_has_sent() {
     for remote in 2..=4 {
         assert_eq!(window.leads.of(RemoteId(remote)), RemoteId(1));
     }
-    window.push(event(2, "n2", 0, &at(0)), Some(moment));
+    window.push_all([event(2, "n2", 0, &at(0))], Some(moment));
     window.push_gap(Gap {
         remote: RemoteId(4),
         last_event: None,
@@ -321,11 +320,11 @@ fn a_gap_stands_behind_what_came_before_it_and_disturbs_no_other_remote() {
     let mut window = Window::new(LENGTH, false);
     let start = window.start;
     for (index, (remote, time)) in [(0, 2), (1, 2), (0, 1)].into_iter().enumerate() {
-        window.push(event(remote, "none", index, &at(time)), Some(start));
+        window.push_all([event(remote, "none", index, &at(time))], Some(start));
     }
     window.push_gap(gap);
-    window.push(event(1, "none", 3, &at(1)), Some(start));
-    window.push(event(0, "none", 4, &at(3)), Some(start));
+    window.push_all([event(1, "none", 3, &at(1))], Some(start));
+    window.push_all([event(0, "none", 4, &at(3))], Some(start));
     window.advance(start + 2 * LENGTH);
     let released: Vec<_> = std::iter::from_fn(|| window.pop()).map(|held| number(&held)).collect();
     let position = |number| released.iter().position(|released| *released == number).unwrap();
@@ -338,7 +337,7 @@ fn a_recording_is_put_in_order_without_times_of_arrival() {
     let mut window = Window::new(LENGTH, false);
     let times = [0, 2, 1, 5_000, 5_002, 5_001, 9_000_000, 9_000_001];
     for (index, time) in times.into_iter().enumerate() {
-        window.push(event(0, "none", index, &at(time)), None);
+        window.push_all([event(0, "none", index, &at(time))], None);
     }
     assert_eq!(window.deadline(), None);
     let mut released: Vec<_> = std::iter::from_fn(|| window.pop()).map(|held| number(&held)).collect();
@@ -353,13 +352,13 @@ fn a_recording_that_grows_is_put_in_order_by_its_own_times() {
     let mut released = Vec::new();
     // The lines arrive long after the start, and each is read on its own.
     for (index, time) in [0, 2, 1].into_iter().enumerate() {
-        window.push(event(0, "none", index, &at(time)), None);
+        window.push_all([event(0, "none", index, &at(time))], None);
         window.advance(Instant::now() + LENGTH / 2);
         released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
     }
     // The fourth line has a wrong timestamp, or the clock was set.
     for (index, time) in [(3, 3_600_000), (4, 3_500_000)] {
-        window.push(event(0, "none", index, &at(time)), None);
+        window.push_all([event(0, "none", index, &at(time))], None);
     }
     window.advance(Instant::now() + 2 * LENGTH);
     released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
@@ -386,7 +385,7 @@ fn members_are_merged_by_their_clocks_although_single_events_are_read_late() {
         let mut released = Vec::new();
         for (index, (arrival, member, time)) in events.iter().enumerate() {
             let arrived = start + Duration::from_millis(*arrival);
-            window.push(event(0, member, index, time), Some(arrived));
+            window.push_all([event(0, member, index, time)], Some(arrived));
             if events.get(index + 1).is_none_or(|next| next.0 != *arrival) {
                 window.advance(arrived);
                 released.extend(std::iter::from_fn(|| window.pop()).map(|held| number(&held)));
@@ -412,8 +411,8 @@ fn members_that_are_heard_of_rarely_stay_merged_while_their_clock_drifts_from_ou
         let member = if number % 300 == 7 { "rare" } else { "often" };
         let shown = sent - sent / 10_000;
         let arrived = start + Duration::from_millis(sent + number % 3);
-        window.push(
-            event(0, member, usize::try_from(number).unwrap(), &at(i64::try_from(shown).unwrap())),
+        window.push_all(
+            [event(0, member, usize::try_from(number).unwrap(), &at(i64::try_from(shown).unwrap()))],
             Some(arrived),
         );
         // Another one that was sent 3 ms before, and must come before it.
@@ -421,8 +420,8 @@ fn members_that_are_heard_of_rarely_stay_merged_while_their_clock_drifts_from_ou
         let member = if member == "rare" { "often" } else { "rare" };
         if number % 300 == 107 {
             let shown = sent - sent / 10_000;
-            window.push(
-                event(0, member, usize::try_from(number).unwrap(), &at(i64::try_from(shown).unwrap())),
+            window.push_all(
+                [event(0, member, usize::try_from(number).unwrap(), &at(i64::try_from(shown).unwrap()))],
                 Some(arrived),
             );
         }
@@ -444,7 +443,7 @@ fn more_origins_than_are_kept_lose_nothing() {
     let mut window = Window::new(LENGTH, false);
     let start = window.start;
     for index in 0..2 * MAX_ORIGINS {
-        window.push(event(0, &format!("m{index}"), index, &at(0)), Some(start));
+        window.push_all([event(0, &format!("m{index}"), index, &at(0))], Some(start));
     }
     let mut released: Vec<_> = std::iter::from_fn(|| window.drain()).map(|held| number(&held)).collect();
     released.sort_unstable();

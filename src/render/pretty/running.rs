@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthChar as _;
 
 use super::super::theme;
-use crate::event::json::{Tape, Value};
+use crate::event::json::Value;
 use crate::event::{Event, Message, Operation, RemoteId, Status};
 
 /// The maximum number of remembered operations. Real servers run only a few at a time.
@@ -120,15 +120,15 @@ impl Running {
             out.extend_from_slice(if number > 0 { b"\n" } else { b"" });
             out.extend_from_slice(if number == last { b"\x1b[J" } else { b"\x1b[K" });
         };
-        let (mut row, mut tape) = (Vec::new(), Tape::default());
+        let (mut row, mut spare) = (Vec::new(), None);
         for (number, known) in self.operations.iter().filter(|known| known.has_row(now)).take(shown).enumerate() {
             begin(number, out);
             row.clear();
-            if let Ok(event) = Event::decode(Message::from(&*known.text), known.remote, tape) {
+            if let Ok(event) = Event::decode(Message::from(&*known.text), known.remote, spare) {
                 render(&event, now.saturating_duration_since(known.began), &mut row);
-                tape = event.into_tape();
+                spare = event.into_spare();
             } else {
-                tape = Tape::default();
+                spare = None;
             }
             cut(&row, columns, out);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Remotes;
 use super::waiting::Line;
-use crate::event::json::{Tape, Text};
+use crate::event::json::Text;
 use crate::event::{Event, Message, REMOTE, RemoteId};
 use crate::filter::each_instance;
 
@@ -26,7 +26,7 @@ pub(super) const NAMES: [&str; 9] = [
 pub(super) fn of(last: &Line, count: usize, remotes: &Remotes) -> Vec<(&'static str, String)> {
     // Every line is an event, as lxmon made it of one.
     let text = String::from_utf8_lossy(&last.text).into_owned();
-    let event = Event::decode(Message::from(text), last.remote, Tape::default()).ok();
+    let event = Event::decode(Message::from(text), last.remote, None).ok();
     let values = event.map(|event| values(&event, remotes)).unwrap_or_default();
     let [kind, action, source, project, location, instance, remote, timestamp] = values;
     let values = [kind, action, source, project, location, instance, remote, timestamp, Some(count.to_string())];

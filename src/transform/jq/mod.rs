@@ -22,9 +22,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use self::process::{Answer, Answers, Broken, Process, Started, push_length};
 pub use self::worker::{is_asked, run};
-use crate::event::json::Tape;
 use crate::event::message::Memory;
-use crate::event::{Event, Fate, Message, RemoteId};
+use crate::event::{Event, Fate, Message, RemoteId, Spare};
 use crate::report::exit::Fault;
 
 /// The maximum number of kinds of errors that are reported one by one.
@@ -102,11 +101,11 @@ impl Jq {
         Arc::clone(&self.handle)
     }
 
-    /// Replaces the events by the results for them. `tapes` are for reuse, and new texts are counted in `memory`.
-    pub(crate) fn apply(&mut self, events: &mut Vec<Event>, tapes: &mut Vec<Tape>, memory: &Arc<Memory>) {
+    /// Replaces the events by the results for them. `spares` are for reuse, and new texts are counted in `memory`.
+    pub(crate) fn apply(&mut self, events: &mut Vec<Event>, spares: &mut Vec<Spare>, memory: &Arc<Memory>) {
         if self.has_given_up {
             self.handle.errors().unanswered += events.len() as u64;
-            tapes.extend(events.drain(..).map(Event::into_tape));
+            spares.extend(events.drain(..).filter_map(Event::into_spare));
             return;
         }
         std::mem::swap(events, &mut self.sources);
@@ -125,8 +124,8 @@ impl Jq {
                             Answer::Unchanged => source.text().to_owned(),
                             Answer::Value(text) => text,
                         };
-                        let tape = tapes.pop().unwrap_or_default();
-                        match source.derive(Message::counted(text, memory), tape) {
+                        let spare = spares.pop();
+                        match source.derive(Message::counted(text, memory), spare) {
                             Ok(event) => events.push(event),
                             Err(rejected) => self.handle.errors().add(&format!("a result is {}", rejected.why)),
                         }
@@ -139,7 +138,7 @@ impl Jq {
                 source.set_fate(Fate::Last);
                 events.push(source);
             } else {
-                tapes.push(source.into_tape());
+                spares.extend(source.into_spare());
             }
         }
         // An unusually large event shall not take its memory for ever.

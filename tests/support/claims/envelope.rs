@@ -16,7 +16,7 @@ pub fn envelope(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let theirs = serde_json::from_str::<Value>(text);
     // A tape that was used for another event must work for this one too.
-    let used = event(r#"{"type":"x","metadata":[{"a\n":"\t"},[[]],1]}"#).map(Event::into_tape).unwrap();
+    let used = event(r#"{"type":"x","metadata":[{"a\n":"\t"},[[]],1]}"#).and_then(Event::into_spare);
     match Event::decode(Message::from(text), RemoteId::default(), used) {
         Ok(event) => {
             match &theirs {

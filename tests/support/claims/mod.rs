@@ -19,7 +19,6 @@ pub use self::redact::redact;
 pub use self::replay::replay;
 pub use self::yaml::{same, yaml};
 
-use lxmon::event::json::Tape;
 use lxmon::event::{Event, Message, RemoteId};
 use lxmon::render::pretty::{Options, TimeStyle};
 use lxmon::render::{Format, Renderer, Surface, sanitize};
@@ -30,7 +29,7 @@ pub const COLOR: Surface = Surface { color: true, terminal: true };
 
 /// `text` as an event, if it is one.
 fn event(text: &str) -> Option<Event> {
-    Event::decode(Message::from(text), RemoteId::default(), Tape::default()).ok()
+    Event::decode(Message::from(text), RemoteId::default(), None).ok()
 }
 
 /// The output for `event`.
