@@ -118,10 +118,8 @@ impl<'a> Value<'a> {
     /// The contents of a string, or `None` if the value is not a string.
     #[must_use]
     pub fn as_text(&self) -> Option<Text<'a>> {
-        match self.content() {
-            Content::String(text) => Some(text),
-            _ => None,
-        }
+        let node = self.node();
+        (self.text.as_bytes()[node.start()] == b'"').then(|| self.text_of(node))
     }
 
     /// The place of the contents of a string, or `None` if the value is not a string.
