@@ -62,7 +62,8 @@ fn assert_reader_loses_nothing(
     let what = format!("{rate} bytes/s, {limits:?}: {stderr}");
     assert!(server.cuts().is_empty(), "{what}: {:?}", server.cuts());
     // There may also be a gap record for the end of the connection, with no event dropped.
-    let dropped = output.lines().find(|line| line.contains(r#""type":"gap""#) && !line.contains(r#""dropped":0"#));
+    let has = |line: &str, text: &str| memchr::memmem::find(line.as_bytes(), text.as_bytes()).is_some();
+    let dropped = output.lines().find(|line| has(line, r#""type":"gap""#) && !has(line, r#""dropped":0"#));
     assert_eq!(dropped, None, "{what}");
     let numbers: Vec<_> = output.lines().filter_map(|line| number_in(line.as_bytes())).collect();
     assert_eq!(numbers.len() as u64, events, "{what}");
@@ -205,8 +206,8 @@ fn events_that_were_dropped_fail_it_although_no_further_event_comes() {
 
 #[test]
 fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
-    // About one selected event per socket read.
-    const MATCHES: usize = 800;
+    // About one selected event per socket read of 128 KiB. If each kept what was read with it, they would take 51 MB.
+    const MATCHES: usize = 400;
     let filler = format!(
         r#"{{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{{"message":"{}","level":"info"}}}}"#,
         "x".repeat(900)
@@ -256,7 +257,9 @@ fn overfill_a_wide_window(numbers: &[u64]) {
     let pieces: Vec<Vec<u8>> = numbers
         .chunks(PIECE)
         .map(|piece| {
-            piece.iter().flat_map(|number| frame(true, opcode::TEXT, padded(*number, 2000).as_bytes())).collect()
+            let frames: Vec<_> =
+                piece.iter().map(|number| frame(true, opcode::TEXT, padded(*number, 2000).as_bytes())).collect();
+            frames.concat()
         })
         .collect();
     let (print, printed) = mpsc::channel();

@@ -46,7 +46,8 @@ pub(crate) const YAML_PAIRS: [&str; 3] = [
 pub(crate) fn events() -> Vec<String> {
     let mut events: Vec<_> = YAML_PAIRS.into_iter().flat_map(pairs::<YamlPair>).map(|pair| pair.event).collect();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    events.extend((0..2000).map(|_| crate::support::arbitrary::event().new_tree(&mut runner).unwrap().current()));
+    let any = crate::support::arbitrary::event();
+    events.extend((0..2000).map(|_| any.new_tree(&mut runner).unwrap().current()));
     for number in
         ["123456789012345678901234567890123456789012345678901234567890", "-18446744073709551616", "1E400", "-1e-400"]
     {

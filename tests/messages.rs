@@ -36,7 +36,7 @@ fn is_taken(message: &str) -> bool {
 
 /// Returns whether `message` is an event according to another JSON parser, `serde_json`.
 fn is_event(message: &str) -> bool {
-    serde_json::from_str(message).is_ok_and(|event: Value| event.get("type").is_some_and(Value::is_string))
+    message.parse().is_ok_and(|event: Value| event.get("type").is_some_and(Value::is_string))
 }
 
 #[test]

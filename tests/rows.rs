@@ -223,7 +223,7 @@ fn a_burst_stands_whole_above_the_rows() {
 }
 
 /// How much processor time a process has used so far.
-fn processor_time(id: u32) -> Duration {
+pub(crate) fn processor_time(id: u32) -> Duration {
     let fields = stat(id);
     // User and system time (proc_pid_stat(5)), in hundredths of a second on every Linux.
     let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();

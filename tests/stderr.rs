@@ -150,12 +150,20 @@ fn bad_lines_of_a_recording_with_standard_error_full_cost_no_good_one() {
 #[test]
 fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
     const WANTED: usize = 200;
+    /// How long the terminal takes for a line. At full speed, printing would only keep the processors busy.
+    const A_LINE: Duration = Duration::from_millis(1);
     let (flapping, busy) = (
         flapping(),
         StandIn::new(|connection: &mut Connection| {
             connection.accept();
-            // Lines of many lengths, so that the terminal's buffer is full within one of them.
-            while (0..1000).all(|number| connection.event(&numbered(number))) {}
+            // Lines of many lengths, so that the terminal's buffer is full within one of them. It always is, because
+            // these are somewhat more lines than are read below.
+            while (0..1000).all(|number| {
+                if number % 70 == 0 {
+                    std::thread::sleep(60 * A_LINE);
+                }
+                connection.event(&numbered(number))
+            }) {}
         }),
     );
     let (master, slave) = terminal();
@@ -164,6 +172,7 @@ fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
     let _running = Follower::start_with(command, streams);
     let mut notices = 0;
     for line in std::io::BufRead::lines(std::io::BufReader::with_capacity(512, master)) {
+        std::thread::sleep(A_LINE);
         let line = line.unwrap();
         let line = line.trim_end_matches('\r');
         let is_notice = line.starts_with("lxmon: ") && !line.contains('{');

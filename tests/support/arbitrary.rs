@@ -1,13 +1,19 @@
 //! Random events, such as no server sends, which must be printed nevertheless.
 
 use proptest::prelude::*;
+use proptest::string::RegexGeneratorStrategy;
+
+/// Strings that this regular expression matches. (A string as a strategy is parsed for each value.)
+fn matching(expression: &str) -> RegexGeneratorStrategy<String> {
+    prop::string::string_regex(expression).unwrap()
+}
 
 /// Strings that often contain text which formats or terminals treat specially.
 fn text() -> impl Strategy<Value = String> {
     let word = prop_oneof![
-        "[a-z/.-]{0,12}",
-        "[-+0-9._:eExXobTZ ]{1,12}",
-        "[-?:,\\[\\]{}#&*!|>'\"%@`=~<\\\\ \t\n]{1,8}",
+        matching("[a-z/.-]{0,12}"),
+        matching("[-+0-9._:eExXobTZ ]{1,12}"),
+        matching("[-?:,\\[\\]{}#&*!|>'\"%@`=~<\\\\ \t\n]{1,8}"),
         prop::sample::select(vec![
             "yes",
             "No",
@@ -52,8 +58,9 @@ fn text() -> impl Strategy<Value = String> {
             "1e5",
         ])
         .prop_map(str::to_owned),
-        any::<String>(),
-        "[a-z]{1,9}( [a-z]{1,12}){8,24}",
+        // As `any::<String>()`.
+        matching("\\PC*"),
+        matching("[a-z]{1,9}( [a-z]{1,12}){8,24}"),
     ];
     prop::collection::vec(word, 1..4).prop_map(|words| words.concat())
 }
@@ -61,9 +68,9 @@ fn text() -> impl Strategy<Value = String> {
 /// A JSON number as text. No integer exceeds 64 bits, because the tests' YAML parser does not support such integers.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
-        "-?(0|[1-9][0-9]{0,17})",
-        "-?(0|[1-9][0-9]{0,24})\\.[0-9]{1,20}([eE][-+]?[0-9]{1,2})?",
-        "-?(0|[1-9][0-9]{0,9})[eE][-+]?[0-9]{1,2}",
+        matching("-?(0|[1-9][0-9]{0,17})"),
+        matching("-?(0|[1-9][0-9]{0,24})\\.[0-9]{1,20}([eE][-+]?[0-9]{1,2})?"),
+        matching("-?(0|[1-9][0-9]{0,9})[eE][-+]?[0-9]{1,2}"),
     ]
 }
 

@@ -309,11 +309,12 @@ impl Follower {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// The child process of the program, which must have exactly one.
+    /// The child process of the program, which must have exactly one, if only soon.
     pub(crate) fn only_child(&self) -> Pid {
-        let id = self.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+        let path = format!("/proc/{0}/task/{0}/children", self.id());
+        let children = || std::fs::read_to_string(&path).unwrap();
+        wait_until(|| !children().is_empty());
+        Pid::from_raw(children().trim().parse().unwrap()).unwrap()
     }
 
     /// A field of `proc_pid_status(5)`.
@@ -422,10 +423,11 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
         let (mut from, mut bytes) = (BufReader::new(from), Vec::new());
         while from.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
             // The program may be killed in the middle of a character.
-            if line.send(String::from_utf8_lossy(&bytes).into_owned()).is_err() {
+            let text = String::from_utf8(std::mem::take(&mut bytes));
+            let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+            if line.send(text).is_err() {
                 break;
             }
-            bytes.clear();
         }
     });
     lines

@@ -83,7 +83,9 @@ impl Shell {
         let servers = [server(Arc::new(Mutex::new(prod))), server(Arc::clone(&names))];
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        for folder in ["bin", "conf", "work", "home/.config/fish"] {
+        // Without the last one, fish generates completions from all man pages of the system in the background, which keeps
+        // a processor busy for many seconds (`__fish_config_interactive.fish`).
+        for folder in ["bin", "conf", "work", "home/.config/fish", "home/.local/share/fish/generated_completions"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
         let program = at("bin/lxmon");

@@ -1,9 +1,10 @@
 //! A file that is read with blocking reads, and what has been read of it and is still needed.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io;
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -18,22 +19,21 @@ pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Input {
     file: File,
     buffer: Vec<u8>,
-    /// Where the unconsumed data begins and ends in the buffer.
+    /// Where the unconsumed data begins in the buffer.
     start: usize,
-    end: usize,
     /// The number of bytes at the start of the data that are known to have no line break.
     searched: usize,
 }
 
 impl Input {
     pub(super) fn new(file: File) -> Self {
-        Self { file, buffer: Vec::new(), start: 0, end: 0, searched: 0 }
+        Self { file, buffer: Vec::new(), start: 0, searched: 0 }
     }
 
     /// The data that has been read and not been consumed.
     #[must_use]
     pub(super) fn data(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
+        &self.buffer[self.start..]
     }
 
     /// Reads more behind the data. Returns whether there was more.
@@ -41,27 +41,19 @@ impl Input {
     /// # Errors
     /// The file cannot be read, or the data needs more memory than there is.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        let room = READ.max(self.end);
-        if self.end + READ / 2 > self.buffer.len() {
-            self.buffer.try_reserve_exact(self.end + room - self.buffer.len())?;
-            self.buffer.resize(self.end + room, 0);
-        } else if self.buffer.len() > 4 * READ && self.end < READ {
+        self.buffer.drain(..std::mem::take(&mut self.start));
+        let length = self.buffer.len();
+        if self.buffer.capacity() < length + READ / 2 {
+            self.buffer.try_reserve_exact(READ.max(length))?;
+        } else if self.buffer.capacity() > 4 * READ && length < READ {
             // Free the memory of an unusually long message.
-            self.buffer.truncate(2 * READ);
-            self.buffer.shrink_to_fit();
+            self.buffer.shrink_to(2 * READ);
         }
         loop {
-            match self.file.read(&mut self.buffer[self.end..]) {
-                Ok(length) => {
-                    self.end += length;
-                    return Ok(length > 0);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            match rustix::io::read(&self.file, spare_capacity(&mut self.buffer)) {
+                Ok(length) => return Ok(length > 0),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -83,7 +75,7 @@ impl Input {
     pub(super) fn line_end(&mut self) -> Option<usize> {
         let searched = self.searched;
         let found = memchr::memchr(b'\n', &self.data()[searched..]).map(|at| searched + at + 1);
-        self.searched = found.map_or(self.end - self.start, |_| 0);
+        self.searched = found.map_or(self.data().len(), |_| 0);
         found
     }
 

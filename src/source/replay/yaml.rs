@@ -265,7 +265,7 @@ fn is_mark(line: &[u8]) -> bool {
 /// Whether a text begins in this line that keeps the line breaks at its end: its last word is `|+`, with or without the
 /// number of its indentation.
 fn keeps_line_breaks(line: &[u8]) -> bool {
-    let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let word = memchr::memrchr(b' ', line).map_or(line, |at| &line[at + 1..]);
     let [b'|' | b'>', rest @ ..] = word else { return false };
     matches!(rest, [b'+'] | [b'+', b'0'..=b'9'] | [b'0'..=b'9', b'+'])
 }

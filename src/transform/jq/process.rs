@@ -6,8 +6,10 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::worker;
 
@@ -206,17 +208,14 @@ impl Process {
     /// Reads what is there. Returns false at the end.
     fn receive(&mut self) -> Result<bool, Broken> {
         loop {
-            let start = self.received.len();
-            self.received.resize(start + READ, 0);
-            let read = self.output.read(&mut self.received[start..]);
-            self.received.truncate(start + *read.as_ref().unwrap_or(&0));
-            match read {
+            self.received.reserve(READ);
+            match rustix::io::read(&self.output, spare_capacity(&mut self.received)) {
                 Ok(0) => return Ok(false),
                 Ok(read) if read < READ => return Ok(true),
                 Ok(_) if self.received.len() > MOST_RESULTS => return Err(Broken::TooMuch),
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(Errno::WOULDBLOCK) => return Ok(true),
+                Err(Errno::INTR) => {}
                 Err(_) => return Ok(false),
             }
         }
