@@ -84,7 +84,7 @@ pub(super) fn of_client_certificate(error: &Error, key_file: &Path) -> Fault {
 /// The server's certificate is not pinned, and there are no authorities that could have signed it.
 pub(super) fn of_no_authorities() -> Fault {
     Fault::failed("the system trusts no authority at all")
-        .hint("install the package ca-certificates, or accept the server's certificate with `lxc remote add`")
+        .hint("install the package ca-certificates, or accept the server's certificate with `remote add` of the client")
 }
 
 /// Explains an error on a connection to `remote` if TLS caused it: in TLS 1.3 a server verifies our certificate only
