@@ -249,6 +249,29 @@ mod tests {
     }
 
     #[test]
+    fn strings_end_at_any_place_of_the_bytes_that_are_looked_at_at_once() {
+        for inside in ["", r"\\", r#"\""#, r#"\\\""#, r"\n\t", r"\u00e9", "é", r"\", r"\\\", r"\x", "\u{1}", "\u{7f}"]
+        {
+            for (before, after) in (0..140).flat_map(|before| [0, 1, 62, 63, 64].map(|after| (before, after))) {
+                let (before, after) = ("x".repeat(before), "y".repeat(after));
+                let text = format!(r#"{{"{before}":"{before}{inside}{after}","k":["a","{after}"]}}"#);
+                let theirs = serde_json::from_str::<serde_json::Value>(&text).ok();
+                assert_eq!(parse(&text).ok(), theirs.map(|value| value.to_string()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_text_is_truncated() {
+        let text =
+            format!(r#"{{"a":"{}\n\\","b":[-1.5e3,true,"{}"],"c":{{}}}}"#, "x".repeat(100), r"\u00e9".repeat(30));
+        assert!(parse(&text).is_ok());
+        for end in 0..text.len() {
+            assert_eq!(parse(&text[..end]), Err(JsonError::Truncated), "{end}");
+        }
+    }
+
+    #[test]
     fn surrogates_without_partner_become_the_replacement_character() {
         for (text, string) in [
             (r#""\ud83d\ude00""#, "😀"),

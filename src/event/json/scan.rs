@@ -34,25 +34,18 @@ pub(super) struct Scanner<'s> {
     fault: JsonError,
 }
 
-/// Where strings end in the 64 bytes of the text from `start` on.
+/// The quotes in the 64 bytes of the text from `start` on, and the bytes that need a closer look: backslashes and control
+/// characters. A quote that is escaped follows a backslash of the same string, so it is never the first of all these.
 struct Marks {
     start: usize,
-    /// The quotes that no backslash escapes.
     quotes: u64,
-    /// The backslashes and control characters.
     special: u64,
-    /// Whether a backslash at the end of these bytes escapes the first byte behind them: 1, else 0.
-    carry: u64,
 }
 
 impl Marks {
-    fn of(bytes: &[u8], start: usize, mut carry: u64) -> Self {
+    fn at(bytes: &[u8], start: usize) -> Self {
         let chunk = Chunk::at(bytes, start);
-        let (mut quotes, special) = (chunk.equal_to(b'"'), chunk.special());
-        if special | carry != 0 {
-            quotes &= !behind_backslash(chunk.equal_to(b'\\'), &mut carry);
-        }
-        Self { start, quotes, special, carry }
+        Self { start, quotes: chunk.equal_to(b'"'), special: chunk.special() }
     }
 }
 
@@ -62,7 +55,7 @@ impl Marks {
 )]
 impl<'s> Scanner<'s> {
     pub(super) fn new(bytes: &'s [u8], tape: Tape) -> Self {
-        Self { bytes, tape, marks: Marks::of(bytes, 0, 0), fault: JsonError::Truncated }
+        Self { bytes, tape, marks: Marks::at(bytes, 0), fault: JsonError::Truncated }
     }
 
     pub(super) fn into_tape(self) -> Tape {
@@ -261,13 +254,12 @@ impl<'s> Scanner<'s> {
     fn long_string(&mut self, start: usize) -> Scan<usize> {
         let mut from = start + 1;
         loop {
-            while from >= self.marks.start + LANES {
-                let next = self.marks.start + LANES;
-                if next >= self.bytes.len() {
+            if from >= self.marks.start + LANES {
+                if from >= self.bytes.len() {
                     // The text ends before the string. This finds out whether something else is wrong before that.
                     return self.escaped_string(start);
                 }
-                self.marks = Marks::of(self.bytes, next, self.marks.carry);
+                self.marks = Marks::at(self.bytes, from);
             }
             let quotes = self.marks.quotes >> (from - self.marks.start);
             let special = self.marks.special >> (from - self.marks.start);
