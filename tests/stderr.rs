@@ -152,8 +152,9 @@ fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
     const WANTED: usize = 200;
     /// How long the terminal takes for a line. At full speed, printing would only keep the processors busy.
     const A_LINE: Duration = Duration::from_millis(1);
+    // Several, because each waits before it connects again.
     let (flapping, busy) = (
-        flapping(),
+        [flapping(), flapping(), flapping(), flapping()],
         StandIn::new(|connection: &mut Connection| {
             connection.accept();
             // Lines of many lengths, so that the terminal's buffer is full within one of them. It always is, because
@@ -167,7 +168,8 @@ fn on_a_terminal_a_notice_stands_between_the_lines_of_the_output() {
         }),
     );
     let (master, slave) = terminal();
-    let command = lxmon([&*flapping.remote(), &*busy.remote(), "-f", "json", "-v", "--color=never"]);
+    let mut command = lxmon([&*busy.remote(), "-f", "json", "-v", "--color=never"]);
+    command.args(flapping.each_ref().map(StandIn::remote));
     let streams = [Stdio::null(), slave.try_clone().unwrap().into(), slave.into()];
     let _running = Follower::start_with(command, streams);
     let mut notices = 0;

@@ -167,6 +167,7 @@ impl Shell {
     fn press(&self, typed: &str) -> (Vec<String>, Duration) {
         let args = self.at("args");
         let _ = fs::remove_file(&args);
+        let before = self.screen.history().len();
         let begun = Instant::now();
         self.screen.type_in(format!("{typed}\t\r").as_bytes());
         while !args.exists() {
@@ -174,6 +175,8 @@ impl Shell {
             std::thread::sleep(Duration::from_millis(5));
         }
         let time = begun.elapsed();
+        // The next one: the command may run before the emulator has read what the shell has shown of it.
+        wait_until(|| self.screen.history().len() > before);
         self.wait_for_prompt();
         for folder in ["work/PWNED", "home/PWNED"] {
             assert!(!self.at(folder).exists(), "{}: {typed:?} has executed a name", self.name);
