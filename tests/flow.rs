@@ -206,7 +206,8 @@ fn events_that_were_dropped_fail_it_although_no_further_event_comes() {
 
 #[test]
 fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
-    // About one selected event per socket read of 128 KiB. If each kept what was read with it, they would take 51 MB.
+    // About one selected event per socket read of 128 KiB. If each kept the block of 64 KiB in which it came, all of them
+    // would take 26 MB.
     const MATCHES: usize = 400;
     let filler = format!(
         r#"{{"type":"logging","timestamp":"2027-01-15T08:00:00Z","metadata":{{"message":"{}","level":"info"}}}}"#,
@@ -242,11 +243,12 @@ fn a_wide_window_of_rare_events_takes_no_more_memory_than_the_buffer() {
         "1MiB",
     ]));
     is_sent.recv_timeout(PATIENCE).unwrap();
-    let peak = running.peak_memory() >> 10;
+    let peak = (running.peak_memory() - running.mapped_memory()) >> 10;
     running.signal(Signal::TERM);
     let outcome = running.end();
     assert!(outcome.stdout.lines().eq((0..MATCHES as u64).map(numbered)), "{}", outcome.stderr);
-    assert!(peak < 48, "{peak} MiB for {MATCHES} events in {} MiB", total >> 20);
+    println!("{peak} MiB besides the program");
+    assert!(peak < 16, "{peak} MiB for {MATCHES} events in {} MiB", total >> 20);
 }
 
 /// Sends events with these numbers, 40 MB in total, to an lxmon with a wide window and a small buffer. The server waits
