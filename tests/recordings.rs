@@ -446,7 +446,7 @@ fn a_file_of_any_size_takes_little_memory() {
         ("jq", "", pretty(0), pretty(1), "\n", "\n"),
         ("yaml", "", yaml(0), yaml(1), "", ""),
     ] {
-        // Several times the blocks that wait for the decoding, of 64 KiB to 1 MiB.
+        // More than twice the 8 MiB that may wait for the decoding (`SMALL` in queue.rs).
         let content = format!("{begin}{}{last}{end}", format!("{one}{between}").repeat(24_000));
         let size = content.len() >> 10;
         let path = files.write(name, content);

@@ -213,9 +213,8 @@ impl Process {
                 Ok(0) => return Ok(false),
                 Ok(read) if read < READ => return Ok(true),
                 Ok(_) if self.received.len() > MOST_RESULTS => return Err(Broken::TooMuch),
-                Ok(_) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(true),
-                Err(Errno::INTR) => {}
                 Err(_) => return Ok(false),
             }
         }
