@@ -37,13 +37,14 @@
 //! one, the clock was set, and a new time line begins after the old one. If not, only the odd event was wrong.
 
 mod clock;
+mod heads;
 mod leads;
 mod line;
 
-use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use self::clock::{AGREEMENT, Clock, Connection};
+use self::heads::{Head, Heads};
 use self::leads::Leads;
 use self::line::{Key, Line, Odd};
 
@@ -96,9 +97,9 @@ pub(crate) struct Window {
     leads: Leads,
     /// The index of the origin of the last pushed event.
     last_origin: usize,
-    /// The next event of each origin, the earliest one last. Empty once an item has been put into a line: that item may
-    /// be the earliest of its origin, and it may have changed the offsets.
-    heads: Vec<Head>,
+    /// The next event of each origin. Empty once an item has been put into a line: that item may be the earliest of its
+    /// origin, and it may have changed the offsets.
+    heads: Heads,
     /// By remote; `None` while no event with a readable timestamp has arrived.
     connections: Vec<Option<Connection>>,
     /// The number of pushed items, which numbers them in the order of arrival.
@@ -132,19 +133,6 @@ struct Origin {
     odd: Option<Odd>,
 }
 
-/// The next event of an origin.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    /// Its key in its time line.
-    key: Key,
-    /// The same with the corrected time, by which the events of all origins are merged.
-    corrected: Key,
-    /// The difference between a timestamp of its line and the corrected time.
-    correction: Time,
-    origin: usize,
-    is_former: bool,
-}
-
 impl Window {
     /// A window of this length. With a length of zero, items are released in the order of arrival. `recording_grows`
     /// must be set for a recording whose next line may not come for a long time.
@@ -159,7 +147,7 @@ impl Window {
             origins: Vec::new(),
             leads: Leads::default(),
             last_origin: 0,
-            heads: Vec::new(),
+            heads: Heads::default(),
             connections: Vec::new(),
             pushed: 0,
             start,
@@ -483,16 +471,15 @@ impl Window {
     fn first(&mut self) -> Option<Head> {
         if self.heads.is_empty() {
             let mut heads = std::mem::take(&mut self.heads);
-            heads.extend((0..self.origins.len()).filter_map(|index| self.head(index, None)));
-            heads.sort_unstable_by_key(|head| Reverse(head.corrected));
+            heads.fill((0..self.origins.len()).filter_map(|index| self.head(index, None)));
             self.heads = heads;
         }
-        self.heads.last().copied()
+        self.heads.first()
     }
 
     /// The head with the earliest corrected time among those that are overdue.
     fn overdue(&self) -> Option<Head> {
-        self.heads.iter().rev().find(|head| self.line(head.origin).1.is_overdue(head.key)).copied()
+        self.heads.find(|head| self.line(head.origin).1.is_overdue(head.key))
     }
 
     /// The next event of the origin. `former` is the head before it, whose correction still holds for the same line.
@@ -529,27 +516,8 @@ impl Window {
             self.tape_bytes -= event.size_beside_text();
         }
         let next = self.head(first.origin, Some(first));
-        match (next, &mut self.heads[..]) {
-            // Nearly always it was the earliest one, and its successor is now.
-            (Some(next), [others @ .., last])
-                if last.origin == first.origin
-                    && others.last().is_none_or(|other| other.corrected > next.corrected) =>
-            {
-                *last = next;
-            }
-            _ => self.replace_head(first.origin, next),
-        }
+        self.heads.replace(first.origin, next);
         Some(held)
-    }
-
-    fn replace_head(&mut self, origin: usize, next: Option<Head>) {
-        if let Some(place) = self.heads.iter().rposition(|other| other.origin == origin) {
-            self.heads.remove(place);
-        }
-        if let Some(next) = next {
-            let place = self.heads.partition_point(|other| other.corrected > next.corrected);
-            self.heads.insert(place, next);
-        }
     }
 
     /// Makes one origin of the events of each member of a cluster that two remotes belong to: whichever remote brings
