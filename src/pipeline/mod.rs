@@ -388,6 +388,10 @@ impl Run {
             let time_to_write = end.time_to_write(self.timeout);
             if let Some((within, patience)) = time_to_write {
                 self.flow.finish(within, patience);
+                // Before anything is awaited: if all is written already, the run ends with the first look.
+                if let Some(status) = &mut self.status {
+                    status.stop();
+                }
             }
             let uninterrupted = async {
                 match time_to_write {
@@ -405,7 +409,7 @@ impl Run {
             };
             let notifying = async {
                 match &mut self.status {
-                    Some(status) => status.finish(time_to_write.is_some()).await,
+                    Some(status) => status.finish().await,
                     None => std::future::pending().await,
                 }
             };

@@ -77,12 +77,14 @@ impl Status {
         }
     }
 
-    /// Notifies the manager while the last events are being written, and with `has_deadline` first that the service is
-    /// stopping: the manager kills a service that takes too long for that.
-    pub(super) async fn finish(&mut self, has_deadline: bool) {
-        if has_deadline {
-            self.service.send(Message::Stopping("writing the last events"));
-        }
+    /// The service is stopping: it is to write the last events before a deadline. The manager kills a service that takes
+    /// too long for that.
+    pub(super) fn stop(&mut self) {
+        self.service.send(Message::Stopping("writing the last events"));
+    }
+
+    /// Notifies the manager while the last events are being written.
+    pub(super) async fn finish(&mut self) {
         alive(&mut self.service, &mut self.alive_at).await;
     }
 
