@@ -1,7 +1,7 @@
 //! Timestamps in nanoseconds since 1970, by which events are sorted.
 //!
 //! The form that Go writes is parsed by hand, because every event has such a timestamp and chrono's general parser is
-//! slower: all of decoding, this included, takes 377 ns per event (`benches/README.md`). All other forms are parsed by
+//! slower: all of decoding, this included, takes 278 ns per event (`benches/README.md`). All other forms are parsed by
 //! chrono, which is also the reference in the tests.
 
 use std::time::Duration;
