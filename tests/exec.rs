@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::signals::is_ignored;
 use crate::support::program::{Follower, Outcome, finish, lxmon};
-use crate::support::standin::{Connection, StandIn, numbered};
+use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 use crate::support::{each_at_once, wait_until};
 
 /// A directory in which commands run and leave their traces.
@@ -76,7 +76,10 @@ fn until_left() -> (StandIn, mpsc::Sender<u64>, mpsc::Receiver<()>) {
         let mut next = 0;
         connection.accept();
         while let Ok(number) = numbers.lock().unwrap().recv() {
-            (next..next + number).for_each(|number| _ = connection.event(&numbered(number)));
+            // In one write, so that all of them have come when the first one is printed.
+            let frames = (next..next + number)
+                .map(|number| frame(true, opcode::TEXT, format!("{}\n", numbered(number)).as_bytes()));
+            connection.write(&frames.collect::<Vec<_>>().concat());
             next += number;
         }
         connection.wait();

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::program::{Follower, Outcome, finish, finish_with_input, lxmon};
 use crate::support::standin::{Connection, StandIn};
+use crate::support::{processor_time, wait_until};
 
 /// Two events, one with digits and white space that no JSON library would write.
 const EVENTS: &str = concat!(
@@ -222,9 +223,8 @@ fn an_endless_expression_does_not_delay_reading_and_has_a_time_limit() {
     let expression = "if .type == \"endless\" then last(repeat(.)) else .n end";
     let running = Follower::start(&mut lxmon([&*server.remote(), "-f", "json", "--jq", expression, "-n5000"]));
     let child = running.only_child();
-    let is_at_work =
-        || crate::rows::processor_time(child.as_raw_nonzero().get().cast_unsigned()) >= Duration::from_millis(300);
-    crate::support::wait_until(is_at_work);
+    let is_at_work = || processor_time(child.as_raw_nonzero().get().cast_unsigned()) >= Duration::from_millis(300);
+    wait_until(is_at_work);
     // It does not answer either way, and costs no processor time while it is stopped.
     kill_process(child, Signal::STOP).unwrap();
     let outcome = running.end();

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::program::{Follower, PATIENCE, lxmon, run};
 use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
-use crate::support::wait_until;
+use crate::support::{stat, wait_until};
 
 #[test]
 fn a_lost_connection_is_made_again_and_the_gap_is_told() {
@@ -82,12 +82,6 @@ pub(crate) fn gaps<'l>(lines: impl IntoIterator<Item = &'l str>) -> Vec<Value> {
 /// The length of a gap, from the record of its end.
 pub(crate) fn length(gap: &Value) -> Duration {
     Duration::from_secs_f64(gap["metadata"]["seconds"].as_f64().unwrap())
-}
-
-/// The fields of `/proc/PID/stat` after the program's name, which is in parentheses.
-pub(crate) fn stat(id: u32) -> Vec<String> {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    text.rsplit_once(')').unwrap().1.split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]

@@ -15,12 +15,11 @@ use rustix::process::Signal;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::flow::SOON;
-use crate::reconnect::stat;
 use crate::signals::is_ignored;
 use crate::support::program::lxmon;
 use crate::support::screen::Screen;
 use crate::support::standin::{Connection, QUICK, StandIn};
-use crate::support::wait_until;
+use crate::support::{processor_time, wait_until};
 
 /// Text that every frame with rows contains once.
 const FRAME: &str = "\x1b[?7l";
@@ -220,14 +219,6 @@ fn a_burst_stands_whole_above_the_rows() {
     assert_eq!(found.len(), EVENTS);
     assert!(found.iter().enumerate().all(|(number, line)| line.contains(&format!("b{number}x"))));
     assert_eq!(history.len(), EVENTS + 1, "stale rows");
-}
-
-/// How much processor time a process has used so far.
-pub(crate) fn processor_time(id: u32) -> Duration {
-    let fields = stat(id);
-    // User and system time (proc_pid_stat(5)), in hundredths of a second on every Linux.
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 #[test]

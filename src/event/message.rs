@@ -178,8 +178,8 @@ impl Block {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
-    /// Returns the messages so far in a block whose allocation fits them, and leaves an empty block with capacity for as
-    /// many.
+    /// Returns the messages so far in a block that they fill to a half at least, and leaves an empty block with capacity
+    /// for as many.
     #[must_use]
     pub fn close(&mut self) -> Self {
         if self.text.len() < self.text.capacity() / 2 {

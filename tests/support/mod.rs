@@ -31,6 +31,20 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// The fields of `/proc/PID/stat` after the program's name, which is in parentheses.
+pub(crate) fn stat(id: u32) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    text.rsplit_once(')').unwrap().1.split_whitespace().map(str::to_owned).collect()
+}
+
+/// How much processor time a process has used so far.
+pub(crate) fn processor_time(id: u32) -> Duration {
+    let fields = stat(id);
+    // User and system time (proc_pid_stat(5)), in hundredths of a second on every Linux.
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
 /// The number of the event in a line that lxmon prints, in any format: the digits at the end of the instance's name,
 /// which is a word of its own in pretty.
 pub(crate) fn number_in(line: &[u8]) -> Option<u64> {

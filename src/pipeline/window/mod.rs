@@ -179,10 +179,6 @@ impl Window {
     /// Admits events that arrived at `arrived`, which is `None` for events of a recording.
     pub(crate) fn push_all(&mut self, events: impl IntoIterator<Item = Event>, arrived: Option<Instant>) {
         let arrival = arrived.map(|at| self.time(at));
-        if arrived.is_none() {
-            self.is_recording = true;
-            self.last_line = self.recording_grows.then(Instant::now);
-        }
         for event in events {
             self.push(event, arrival);
         }
@@ -198,6 +194,10 @@ impl Window {
         if self.length == 0 {
             self.put(index, (0, number), 0, held);
             return;
+        }
+        if arrival.is_none() {
+            self.is_recording = true;
+            self.last_line = self.recording_grows.then(Instant::now);
         }
         let Some(time) = time else {
             // Without a readable timestamp, the event stays behind the one that arrived before it.

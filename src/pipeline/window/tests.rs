@@ -347,6 +347,16 @@ fn a_recording_is_put_in_order_without_times_of_arrival() {
 }
 
 #[test]
+fn lines_of_a_growing_recording_that_are_not_selected_delay_nothing() {
+    let mut window = Window::new(LENGTH, true);
+    window.push_all([event(0, "none", 0, &at(0))], None);
+    let deadline = window.deadline();
+    assert!(deadline.is_some());
+    window.push_all([], None);
+    assert_eq!(window.deadline(), deadline);
+}
+
+#[test]
 fn a_recording_that_grows_is_put_in_order_by_its_own_times() {
     let mut window = Window::new(LENGTH, true);
     let mut released = Vec::new();
