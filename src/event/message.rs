@@ -4,8 +4,8 @@
 use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -17,8 +17,9 @@ pub const MAX_MESSAGE: usize = 64 << 20;
 /// memory.
 pub const BLOCK: usize = 64 << 10;
 
-/// The capacities of blocks are multiples of this many bytes.
-const STEP: usize = BLOCK / 8;
+/// The capacity of the text buffer that a block under load has, in bytes: with room for a last message of 16 KiB, as
+/// growing would double the buffer.
+const CAPACITY: usize = BLOCK + (16 << 10);
 
 /// What each message adds to the weight of its block besides its text, in bytes.
 const MESSAGE_WEIGHT: usize = 32;
@@ -27,19 +28,46 @@ const MESSAGE_WEIGHT: usize = 32;
 /// the allocator, in bytes.
 const OVERHEAD: usize = 160;
 
+/// The maximum number of text buffers that wait for reuse: about as much as a resting reader waits for.
+const SPARE_BUFFERS: usize = 16;
+
 /// Counts the memory that all buffered events take, and wakes the tasks that wait for some of it to be freed.
 #[derive(Debug)]
 pub struct Memory {
     used: AtomicUsize,
     mark: usize,
     freed: Notify,
+    /// Text buffers of former blocks. The allocator would split freed ones for small allocations, and the next block would
+    /// take new memory.
+    spare: Mutex<Vec<String>>,
 }
 
 impl Memory {
     /// A counter at zero. When the count falls to `mark` bytes, waiting tasks are woken.
     #[must_use]
     pub fn new(mark: usize) -> Self {
-        Self { used: AtomicUsize::new(0), mark, freed: Notify::new() }
+        Self { used: AtomicUsize::new(0), mark, freed: Notify::new(), spare: Mutex::default() }
+    }
+
+    /// An empty buffer with [`CAPACITY`], a former one if there is one.
+    fn buffer(&self) -> String {
+        let former = self.spare().pop();
+        former.unwrap_or_else(|| String::with_capacity(CAPACITY))
+    }
+
+    /// Keeps the buffer of a dropped block for reuse if it is of the usual size.
+    fn recycle(&self, mut text: String) {
+        if text.capacity() == CAPACITY {
+            text.clear();
+            let mut spare = self.spare();
+            if spare.len() < SPARE_BUFFERS {
+                spare.push(text);
+            }
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<String>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The memory in use, in bytes.
@@ -88,17 +116,11 @@ impl Memory {
     }
 }
 
-/// The share of one block in [`Memory`]. It is subtracted when the block is dropped.
+/// The share of one block in [`Memory`].
 #[derive(Debug)]
 struct Charge {
     memory: Arc<Memory>,
     bytes: usize,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.memory.free(self.bytes);
-    }
 }
 
 /// The texts of several messages, concatenated in one allocation.
@@ -107,9 +129,17 @@ pub struct Block {
     text: String,
     /// The offset at which each message ends.
     ends: Vec<u32>,
-    /// Subtracts the block from the counted memory when it is dropped.
-    #[expect(dead_code, reason = "only dropped")]
+    /// Subtracted from the counted memory when the block is dropped.
     charge: Option<Charge>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Some(Charge { memory, bytes }) = self.charge.take() {
+            memory.recycle(std::mem::take(&mut self.text));
+            memory.free(bytes);
+        }
+    }
 }
 
 impl Block {
@@ -179,28 +209,28 @@ impl Block {
     }
 
     /// Returns the messages so far in a block that they fill to a half at least, and leaves an empty block with capacity
-    /// for as many.
+    /// for as many. After a large block, that is the buffer of a former block of `memory` if there is one.
     #[must_use]
-    pub fn close(&mut self) -> Self {
+    pub fn close(&mut self, memory: &Memory) -> Self {
         if self.text.len() < self.text.capacity() / 2 {
             let closed = Self { text: self.text.as_str().to_owned(), ends: self.ends.clone(), charge: None };
             self.text.clear();
             self.ends.clear();
             return closed;
         }
-        // With room for a last message of usual length, as growing would double the allocation; and in few sizes, so that
-        // the memory of a former block fits.
-        let text = self.text.len().min(BLOCK).next_multiple_of(STEP) + STEP;
+        let is_large = self.text.len() >= CAPACITY / 2;
+        let text = if is_large { memory.buffer() } else { String::with_capacity(self.text.len() + CAPACITY / 8) };
         let ends = Vec::with_capacity(self.ends.len());
-        std::mem::replace(self, Self { ends, ..Self::with_capacity(text) })
+        std::mem::replace(self, Self { text, ends, charge: None })
     }
 
     /// Adds the memory use of the block to `memory` until the block is dropped.
     #[must_use]
-    pub fn charged_to(self, memory: &Arc<Memory>) -> Self {
+    pub fn charged_to(mut self, memory: &Arc<Memory>) -> Self {
         let bytes = self.size();
         memory.add(bytes);
-        Self { charge: Some(Charge { memory: Arc::clone(memory), bytes }), ..self }
+        self.charge = Some(Charge { memory: Arc::clone(memory), bytes });
+        self
     }
 
     /// The message at `index`, which must be less than [`Block::len`].

@@ -16,7 +16,7 @@ use crate::queue::{Feed, Item, Lines, Stage};
 use crate::transform::Transform;
 
 /// A batch with this many bytes of text is full.
-const FULL: usize = 64 << 10;
+const FULL: usize = 96 << 10;
 
 /// If less than `1 / SPARSE` of a block passes the filter, its events are copied into a new block before they wait in
 /// the window, so that the original block can be freed.
@@ -112,8 +112,8 @@ impl Prepare {
     }
 
     /// Decodes and filters one item of the queue, puts its events into the window, and adds the events that are due to
-    /// the batch. `in_use` is the memory in use outside of the queue, in bytes. This does not advance the window beyond
-    /// `complete_by`, as other connections may have unread events that arrived before this item.
+    /// the batch until it is full. `in_use` is the memory in use outside of the queue, in bytes. This does not advance the
+    /// window beyond `complete_by`, as other connections may have unread events that arrived before this item.
     pub(crate) fn admit(&mut self, item: Item, in_use: usize) {
         match item {
             Item::Messages { feed, block, arrived, complete_by } => {
@@ -136,27 +136,33 @@ impl Prepare {
         self.release_early(in_use.saturating_sub(self.max_held));
     }
 
-    /// Adds the events that are due at `now` to the batch. All events that arrived by `now` must have been admitted.
+    /// Adds the events that are due at `now` to the batch until it is full. All events that arrived by `now` must have
+    /// been admitted.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.window.advance(now);
         self.release_due();
     }
 
-    /// For use when the queue is empty: if nearly all memory is in use nevertheless, releases events for one batch from
-    /// the window early. Returns whether the batch has items.
+    /// For use when the queue is empty: adds further events that are due to the batch until it is full. If nearly all
+    /// memory is in use nevertheless, releases events for one batch early. Returns whether the batch has items.
     pub(crate) fn make_room(&mut self) -> bool {
+        self.release_due();
         if !self.memory.has_room() {
             self.release_early(FULL);
         }
         !self.batch.prepared.is_empty()
     }
 
-    /// Adds all held events to the batch. No more items will be admitted.
-    pub(crate) fn finish(&mut self) {
-        while let Some(held) = self.window.drain() {
+    /// Adds held events, due or not, to the batch until it is full. No more items will be admitted. Returns whether the
+    /// batch has items.
+    pub(crate) fn finish(&mut self) -> bool {
+        while !self.is_full()
+            && let Some(held) = self.window.drain()
+        {
             self.add(held);
         }
         self.count_tapes();
+        !self.batch.prepared.is_empty()
     }
 
     /// When [`Prepare::advance`] must be called next, if no event arrives before.
@@ -171,7 +177,7 @@ impl Prepare {
         self.batch_bytes >= FULL
     }
 
-    /// Returns the batch unless it is empty, and replaces it by a `used` one.
+    /// Returns the batch unless it is empty, and replaces it by a `used` one. After a full one, more may be due.
     pub(crate) fn take_batch(&mut self, used: impl FnOnce() -> Option<Batch>) -> Option<Batch> {
         if self.batch.prepared.is_empty() {
             return None;
@@ -288,8 +294,12 @@ impl Prepare {
         }
     }
 
-    fn release_due(&mut self) {
-        while let Some(held) = self.window.pop() {
+    /// Adds events that are due to the batch until it is full: a burst leaves the window in batches of one size, so that
+    /// few events are on their way and their memory is soon reused.
+    pub(crate) fn release_due(&mut self) {
+        while !self.is_full()
+            && let Some(held) = self.window.pop()
+        {
             self.add(held);
         }
         self.count_tapes();
@@ -338,6 +348,46 @@ mod tests {
         Item::Messages { feed: RemoteId(remote).into(), block: Arc::new(block), arrived, complete_by: None }
     }
 
+    /// The number of the event.
+    fn number(prepared: &Prepared) -> usize {
+        match prepared {
+            Prepared::Event(event) => event.metadata().unwrap().raw().parse().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_due_leaves_in_order_and_in_batches_of_one_size() {
+        let memory = Arc::new(Memory::new(usize::MAX));
+        let mut prepare = Prepare::new(Steps::default(), Window::new(WINDOW, false), usize::MAX, memory);
+        let start = Instant::now();
+        let text = "x".repeat(FULL / 10);
+        let numbers: Vec<_> = (0..105).collect();
+        for number in &numbers {
+            let mut block = Block::default();
+            let time = format!("2026-11-26T12:00:00.{:06}Z", number / 2);
+            block.push(&format!(r#"{{"type":"{text}","timestamp":"{time}","metadata":{number}}}"#)).unwrap();
+            let feed = RemoteId(0).into();
+            prepare.admit(Item::Messages { feed, block: Arc::new(block), arrived: start, complete_by: None }, 0);
+        }
+        let mut came = Vec::new();
+        let mut take = |batch: Option<Batch>| {
+            let batch = batch.unwrap();
+            assert!(batch.prepared.len() <= 10, "{} events", batch.prepared.len());
+            came.extend(batch.prepared.iter().map(number));
+        };
+        // All are due. What is left after five batches leaves as what is held does at the end.
+        prepare.advance(start + WINDOW);
+        for _ in 0..5 {
+            assert!(prepare.make_room());
+            take(prepare.take_batch(|| None));
+        }
+        while prepare.finish() {
+            take(prepare.take_batch(|| None));
+        }
+        assert_eq!(came, numbers);
+    }
+
     #[test]
     fn what_one_connection_brings_releases_no_event_of_another_that_is_still_to_be_read() {
         let memory = Arc::new(Memory::new(usize::MAX));
@@ -351,11 +401,7 @@ mod tests {
         prepare.admit(item(1, 0, 0, later), 0);
         prepare.advance(later);
         let batch = prepare.take_batch(|| None).unwrap();
-        let number = |prepared: &Prepared| match prepared {
-            Prepared::Event(event) => event.metadata().unwrap().raw().to_owned(),
-            other => panic!("{other:?}"),
-        };
         let numbers: Vec<_> = batch.prepared.iter().map(number).collect();
-        assert_eq!(numbers, ["0", "1"]);
+        assert_eq!(numbers, [0, 1]);
     }
 }

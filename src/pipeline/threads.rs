@@ -95,11 +95,16 @@ impl Pipeline {
             front.prepare.admit(item, self.queue.in_use_outside());
         }
         front.prepare.advance(now);
-        if let Some(mut batch) = front.prepare.take_batch(|| None) {
+        let mut next = front.prepare.take_batch(|| None);
+        if next.is_some() {
             // The lock is free: nothing is in flight, and only the holder of the lock on `front` can send a batch.
             let mut deliver = lock(&self.deliver);
-            deliver.render(&mut batch, false)?;
-            front.prepare.return_batch(batch);
+            while let Some(mut batch) = next {
+                deliver.render(&mut batch, false)?;
+                front.prepare.return_batch(batch);
+                front.prepare.release_due();
+                next = front.prepare.take_batch(|| None);
+            }
             if deliver.try_flush()? == Flushed::Part {
                 drop(deliver);
                 // An empty batch makes the writing thread write the rest.
@@ -164,8 +169,9 @@ impl Pipeline {
             loop {
                 while let Some(item) = self.queue.take() {
                     front.prepare.admit(item, self.queue.in_use_outside());
-                    if front.prepare.is_full() {
+                    while front.prepare.is_full() {
                         self.send_prepared(&mut front);
+                        front.prepare.release_due();
                     }
                 }
                 match self.queue.thread_caught_up() {
@@ -177,8 +183,9 @@ impl Pipeline {
                         break;
                     }
                     CaughtUp::Ended => {
-                        front.prepare.finish();
-                        self.send_prepared(&mut front);
+                        while front.prepare.finish() {
+                            self.send_prepared(&mut front);
+                        }
                         front.batches = None;
                         return;
                     }

@@ -95,7 +95,7 @@ impl Stdout {
         Ok(Self {
             file: File::from(descriptor),
             target,
-            buffer: Vec::with_capacity(CHUNK),
+            buffer: Vec::with_capacity(CHUNK + CHUNK / 8),
             ends: Vec::new(),
             written: 0,
             rows_at: None,

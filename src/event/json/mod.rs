@@ -178,12 +178,13 @@ impl Tape {
         self.nodes.capacity() * size_of::<Node>()
     }
 
-    /// Frees the memory that an unusually large text needed.
+    /// Empties the tape, and frees the memory that an unusually large text needed.
     pub fn trim(&mut self) {
-        const KEEP: usize = 4096;
-        if self.nodes.capacity() > KEEP {
-            self.nodes = Vec::new();
-        }
+        /// Nearly all events have fewer nodes. With more, the tapes of all events on their way would grow to the size of
+        /// the largest events one by one, as they are reused.
+        const KEEP: usize = 64;
+        self.nodes.clear();
+        self.nodes.shrink_to(KEEP);
     }
 }
 

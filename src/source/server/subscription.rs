@@ -22,7 +22,7 @@ use crate::event::message::{BLOCK, Block, MAX_MESSAGE};
 use crate::system::clock::Moment;
 
 /// How much all connections together read in one round, in bytes.
-const READ: usize = 128 << 10;
+const READ: usize = 64 << 10;
 
 /// tungstenite's read size, in bytes. It zeroes that much memory before each read, however little there is to read:
 /// with a large size, that would cost more than the event itself and evict other data from the CPU's cache.

@@ -421,7 +421,8 @@ impl Follow<'_> {
                 if let Some(changes) = self.changes.filter(|_| names_members(&received.block)) {
                     changes.notify_one();
                 }
-                match self.queue.push(self.feed, received.block.close(), Instant::now(), last_message) {
+                let block = received.block.close(self.queue.memory());
+                match self.queue.push(self.feed, block, Instant::now(), last_message) {
                     Pushed::Dropped => is_dropping = true,
                     Pushed::Queued(gap) => {
                         is_dropping = false;
