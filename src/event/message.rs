@@ -307,3 +307,42 @@ impl From<&str> for Message {
         Self::from(text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A closed block with `bytes` of text, whose memory is counted.
+    fn closed(bytes: usize, memory: &Arc<Memory>) -> Block {
+        let mut block = Block { text: memory.buffer(), ends: Vec::new(), charge: None };
+        block.push(&"x".repeat(bytes)).unwrap();
+        block.close(memory).charged_to(memory)
+    }
+
+    #[test]
+    fn buffers_of_full_blocks_are_reused_and_few_wait() {
+        let memory = Arc::new(Memory::new(0));
+        let blocks: Vec<_> = (0..2 * SPARE_BUFFERS).map(|_| closed(BLOCK, &memory)).collect();
+        let former: Vec<_> = blocks.iter().map(|block| block.text.as_ptr()).collect();
+        drop(blocks);
+        assert_eq!(memory.used(), 0);
+        let mut waiting = std::mem::take(&mut *memory.spare());
+        assert_eq!(waiting.len(), SPARE_BUFFERS);
+        assert!(waiting.iter().all(|text| text.is_empty() && former.contains(&text.as_ptr())));
+        memory.spare().extend(waiting.pop());
+        let last = memory.spare()[0].as_ptr();
+        assert_eq!(closed(BLOCK, &memory).text.as_ptr(), last);
+    }
+
+    #[test]
+    fn buffers_of_small_and_of_large_blocks_do_not_wait() {
+        let memory = Arc::new(Memory::new(0));
+        for bytes in [1, CAPACITY / 2 - 1, CAPACITY + 1, 16 * CAPACITY] {
+            *memory.spare() = Vec::new();
+            let block = closed(bytes, &memory);
+            *memory.spare() = Vec::new();
+            drop(block);
+            assert!(memory.spare().is_empty(), "{bytes} bytes");
+        }
+    }
+}

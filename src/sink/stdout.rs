@@ -95,6 +95,7 @@ impl Stdout {
         Ok(Self {
             file: File::from(descriptor),
             target,
+            // With room for the event that fills it, as growing would double it.
             buffer: Vec::with_capacity(CHUNK + CHUNK / 8),
             ends: Vec::new(),
             written: 0,

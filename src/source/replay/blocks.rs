@@ -61,7 +61,8 @@ impl<'q> Blocks<'q> {
         self.runtime.block_on(self.queue.rest());
         let lines = Lines { file: Arc::clone(&self.file), numbers: self.numbers.as_slice().into() };
         self.numbers.clear();
-        let block = Arc::new(self.block.close(self.queue.memory()).charged_to(self.queue.memory()));
+        let memory = self.queue.memory();
+        let block = Arc::new(self.block.close(memory).charged_to(memory));
         self.queue.push_always(Item::Recorded(lines, block));
     }
 }
