@@ -111,6 +111,40 @@ fn readers_of_every_speed_lose_nothing_in_a_minute_of_load() {
     });
 }
 
+#[test]
+fn one_wake_up_serves_several_events_also_if_none_of_them_is_selected() {
+    const EVENTS: u64 = 200;
+    // On a busy machine the events of a round can come too far apart.
+    const ROUNDS: u64 = 20;
+    let selected = |number: u64| numbered(number).replace("started", "stopped");
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        connection.event(&selected(0));
+        let wait = wait.lock().unwrap();
+        for round in 1.. {
+            if wait.recv().is_err() {
+                return;
+            }
+            send(connection, 250, 0..EVENTS, 0);
+            connection.event(&selected(round));
+        }
+    });
+    let mut follower = Follower::start(lxmon([&*server.remote(), "-f", "json", "-a", "instance-stopped"]));
+    follower.wait_for(|line| line == selected(0));
+    let mut waits = Vec::new();
+    let is_seen = (1..=ROUNDS).any(|round| {
+        let before = follower.waits();
+        go.send(()).unwrap();
+        follower.wait_for(|line| line == selected(round));
+        waits.push(follower.waits() - before);
+        waits.last().is_some_and(|waits| *waits < EVENTS / 2)
+    });
+    drop(go);
+    assert!(is_seen, "{waits:?} wake-ups for {EVENTS} events each");
+}
+
 /// Asserts that each gap record counts exactly the events that are missing at its position, and that none is missing
 /// elsewhere. Returns the number of gaps.
 fn assert_gaps_count(lines: &[impl AsRef<str>], events: u64) -> usize {

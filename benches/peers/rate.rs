@@ -88,6 +88,8 @@ fn rows() -> Vec<Row> {
     rows.extend(Client::lxmon("json to a file", &json).map(|client| row(client, Output::File, true)));
     let unsorted = [&json[..], &["--sort-window", "0"]].concat();
     rows.extend(Client::lxmon("json, no window", &unsorted).map(|client| row(client, Output::Pipe, true)));
+    let filtered = [&json[..], &["-a", "needle-*"]].concat();
+    rows.extend(Client::lxmon("json, 1 % filter", &filtered).map(|client| row(client, Output::Pipe, false)));
     rows.extend(Client::lxmon("pretty", &["SOCKET", "-f", "pretty"]).map(|client| row(client, Output::Pipe, false)));
     for program in ["lxc", "incus"] {
         rows.extend(Client::peer(program, "json", &["--format", "json"]).map(|client| row(client, Output::Pipe, true)));

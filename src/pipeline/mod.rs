@@ -227,7 +227,7 @@ impl Run {
             redact,
             summary.clone(),
         );
-        let may_nap = sort_window >= MIN_WINDOW_FOR_NAPS;
+        let may_nap = source.is_live() && sort_window >= MIN_WINDOW_FOR_NAPS;
         let Running { pipeline, ended } = Running::start(Arc::clone(&queue), prepare, deliver, may_nap, may_wait)?;
         let endings = Endings {
             writer: ended,

@@ -23,9 +23,9 @@ use crate::queue::{CaughtUp, Queue};
 use crate::report::exit::Fault;
 use crate::sink::stdout::Flushed;
 
-/// How long the reading thread sleeps while events follow each other closely. Most of the cost of an event is the
-/// wake-up and the cold caches after it: six events per wake-up cost little more than one. Signals and the timeout are
-/// delayed by at most this time.
+/// How long the reading thread sleeps while events follow each other closely, selected or not. Most of the cost of an
+/// event is the wake-up and the cold caches after it: six events per wake-up cost little more than one. Signals and the
+/// timeout are delayed by at most this time.
 const NAP: Duration = Duration::from_millis(33);
 
 /// The shortest sort window with which the reading thread sleeps. A user who asks for a shorter one wants no delay.
@@ -230,7 +230,7 @@ impl Pipeline {
         let alarm = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(alarm);
         let mut deadline = None;
-        let mut turn_ended = Instant::now();
+        let mut turn_ended: Option<Instant> = None;
         loop {
             let is_due = tokio::select! {
                 () = self.queue.filled() => false,
@@ -238,7 +238,7 @@ impl Pipeline {
                 () = &mut alarm, if deadline.is_some() => true,
             };
             let now = Instant::now();
-            let is_soon = now.duration_since(turn_ended) < SOON;
+            let is_soon = turn_ended.is_some_and(|ended| now.duration_since(ended) < SOON);
             if is_due {
                 // The first yield makes the runtime poll the sockets, the second lets the readers of ready sockets run.
                 // Otherwise an event that is unread only because this process got no CPU time would be late.
@@ -249,8 +249,15 @@ impl Pipeline {
                 deadline = None;
                 continue;
             }
+            let events_came = !self.queue.is_empty();
             deadline = match self.run(now) {
-                Ok(Run::Done(deadline)) => deadline,
+                Ok(Run::Done(deadline)) => {
+                    if self.may_nap && is_soon && events_came {
+                        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                        std::thread::sleep(left.unwrap_or(NAP).min(NAP));
+                    }
+                    deadline
+                }
                 Ok(Run::Busy) => {
                     self.queue.want_thread(now);
                     None
@@ -261,13 +268,10 @@ impl Pipeline {
                 }
             };
             if let Some(deadline) = deadline {
-                if self.may_nap && is_soon && !is_due {
-                    std::thread::sleep(NAP.min(deadline.saturating_duration_since(Instant::now())));
-                }
                 // A new timer, because one that is moved to a later time also wakes the thread at its former time.
                 alarm.set(tokio::time::sleep_until(deadline.into()));
             }
-            turn_ended = Instant::now();
+            turn_ended = Some(Instant::now());
         }
     }
 }

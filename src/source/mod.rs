@@ -60,6 +60,12 @@ impl Source {
         matches!(self, Self::Replay(recordings) if recordings.iter().any(|recording| !recording.is_regular_file()))
     }
 
+    /// Whether events arrive as they happen, so that a wait for the next one can be worth while. Files are read at once.
+    #[must_use]
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(self, Self::Replay(_)) || self.may_rest()
+    }
+
     /// What the followed servers run, as far as they say so soon after one of them is followed.
     pub(crate) async fn versions(&self, connecting: &Connecting) -> Vec<Option<Version>> {
         match self {

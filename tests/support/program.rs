@@ -329,6 +329,11 @@ impl Follower {
         wait_until(|| self.status("State").starts_with(&format!("{state} ")));
     }
 
+    /// How often its first thread, which reads, has waited for something.
+    pub(crate) fn waits(&self) -> u64 {
+        self.status("voluntary_ctxt_switches").parse().unwrap()
+    }
+
     /// The peak of its resident memory, in kB.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM").trim_end_matches(" kB").parse().unwrap()
