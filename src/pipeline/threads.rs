@@ -238,7 +238,6 @@ impl Pipeline {
                 () = &mut alarm, if deadline.is_some() => true,
             };
             let now = Instant::now();
-            let is_soon = turn_ended.is_some_and(|ended| now.duration_since(ended) < SOON);
             if is_due {
                 // The first yield makes the runtime poll the sockets, the second lets the readers of ready sockets run.
                 // Otherwise an event that is unread only because this process got no CPU time would be late.
@@ -249,10 +248,12 @@ impl Pipeline {
                 deadline = None;
                 continue;
             }
-            let events_came = !self.queue.is_empty();
+            let is_stream = self.may_nap
+                && turn_ended.is_some_and(|ended| now.duration_since(ended) < SOON)
+                && !self.queue.is_empty();
             deadline = match self.run(now) {
                 Ok(Run::Done(deadline)) => {
-                    if self.may_nap && is_soon && events_came {
+                    if is_stream {
                         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                         std::thread::sleep(left.unwrap_or(NAP).min(NAP));
                     }
