@@ -22,10 +22,11 @@ const DESCRIPTION: [&str; 4] = [
     "REMOTE: is a name from the lxc or incus client configuration, or unix:/path/to/unix.socket. Without one the \
      configuration's default remote is followed, which is the local server unless it was changed. See SERVERS.",
     "Events are sorted by their timestamps within a short window, because the servers may send neighbouring events in \
-     any order. The events of each cluster member are sorted by its own clock; servers and members whose clocks differ \
-     are merged by corrected timestamps. Everything that the server sent before a connection ended is printed. lxmon \
-     reconnects after a lost connection, and never gives up. Events that happened in between cannot be requested from \
-     the server, so the gap is reported. See WHAT CAN BE LOST.",
+     any order. A lone event is printed 25 ms after it came, one of many up to about a tenth of a second after, to save \
+     CPU time; with --sort-window 0 each is printed at once. The events of each cluster member are sorted by its own \
+     clock; servers and members whose clocks differ are merged by corrected timestamps. Everything that the server sent \
+     before a connection ended is printed. lxmon reconnects after a lost connection, and never gives up. Events that \
+     happened in between cannot be requested from the server, so the gap is reported. See WHAT CAN BE LOST.",
     "lxmon never writes to the files of the clients, and asks a server for nothing but events, unless more is needed: \
      for --state and --cluster, with several remotes, which can be members of one cluster, and for the version of the \
      server in the first line of pretty on a terminal.",
