@@ -30,7 +30,11 @@ use crate::report::exit::{Exit, Fault};
 use crate::report::notice::{self, Verbosity};
 use crate::system::descriptors;
 use crate::system::environment::Environment;
+use crate::system::memory;
 use crate::system::terminal::Terminal;
+
+/// The memory that a run needs, in bytes: its threads' stacks, and what it allocates before events come.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Runs the command line: prints what `--completions`, `--man` or `--list-actions` ask for, or follows events.
 ///
@@ -43,6 +47,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Cli { verbose: true, .. } => Verbosity::Verbose,
         _ => Verbosity::Normal,
     });
+    // Rust aborts where a small allocation fails, so that too little memory must be noticed before.
+    if let Some(left) = memory::left().filter(|left| *left < LEAST_MEMORY) {
+        let what = format!("the memory limit leaves {} KiB, and {} are needed", left >> 10, LEAST_MEMORY >> 10);
+        return Err(Fault::failed(what).hint("`ulimit -v` shows the limit and sets it, in KiB").into());
+    }
     if let Some(shell) = cli.completions {
         return print(&generate::completions(shell));
     }
