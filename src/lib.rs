@@ -33,9 +33,6 @@ use crate::system::environment::Environment;
 use crate::system::memory;
 use crate::system::terminal::Terminal;
 
-/// The memory that a run needs, in bytes: its threads' stacks, and what it allocates before events come.
-const LEAST_MEMORY: u64 = 16 << 20;
-
 /// Runs the command line: prints what `--completions`, `--man` or `--list-actions` ask for, or follows events.
 ///
 /// # Errors
@@ -47,11 +44,6 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Cli { verbose: true, .. } => Verbosity::Verbose,
         _ => Verbosity::Normal,
     });
-    // Rust aborts where a small allocation fails, so that too little memory must be noticed before.
-    if let Some(left) = memory::left().filter(|left| *left < LEAST_MEMORY) {
-        let what = format!("the memory limit leaves {} KiB, and {} are needed", left >> 10, LEAST_MEMORY >> 10);
-        return Err(Fault::failed(what).hint("`ulimit -v` shows the limit and sets it, in KiB").into());
-    }
     if let Some(shell) = cli.completions {
         return print(&generate::completions(shell));
     }
@@ -71,6 +63,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     check_stdout()?;
     descriptors::check_supply()
         .map_err(|error| Fault::failed(format!("starting: {error}")).hint("raise the limit: ulimit -n 64"))?;
+    memory::check_supply().map_err(|error| {
+        Fault::failed(format!("starting: {error}")).hint("`ulimit -v` shows the limit in KiB and sets it")
+    })?;
     let environment = Environment::current();
     config::circumstances::report(&environment);
     let config = Config::new(cli, &environment, Terminal::of_stdout())?;

@@ -129,6 +129,8 @@ fn without_memory_it_ends_with_one_error_or_skips_what_is_too_long() {
     // In KiB. With the first limit, the system can load the program, and no more. What it does with less is not ours.
     let loads = |limit: &u32| finish(&mut after(&format!("ulimit -v {limit}"), &["--version"])).status == 0;
     let least = (10_000..200_000).step_by(2000).find(loads).unwrap();
+    let outcome = finish(&mut after(&format!("ulimit -v {}", least + 4000), &["--demo", "-n1"]));
+    assert!(outcome.stderr.starts_with("lxmon: starting: the limit of virtual memory leaves "), "{}", outcome.stderr);
     // The long event takes 8 MiB, several times, and its tape 32 MiB: with the last limit there is room for them.
     for more in (0..26_000).step_by(500).chain([32_000, 60_000, 100_000]) {
         let limit = least + more;
