@@ -4,6 +4,8 @@
 //! and also what `PyYAML` (YAML 1.1) or the core schema of YAML 1.2 would resolve, so that every reader reads the
 //! string back.
 
+use std::iter::Peekable;
+
 /// Whether every reader reads the plain scalar `text` as a string. Whether its characters allow plain style is decided
 /// in [`super::emitter`].
 pub(super) fn is_string(text: &str) -> bool {
@@ -95,44 +97,49 @@ impl Scan<'_> {
     }
 }
 
-/// Whether `text` is an integer of any base or a decimal float, with underscores anywhere after the sign.
+/// Whether `text` is an integer of any base or a decimal float, with underscores anywhere after its first character:
+/// go-yaml removes all of them before it looks at the number, so that `0_xb` is 11 and `4E_-9` a float.
 fn is_number(text: &str) -> bool {
-    let mut scan = Scan(text.as_bytes());
-    scan.one(b"+-");
-    scan.take(|byte| byte == b'_');
-    let after_sign = scan.0;
-    if scan.one(b"0") {
-        // go-yaml removes all underscores before it looks at the base: `0_xb` is 11.
-        scan.take(|byte| byte == b'_');
-        let decimal: Option<fn(u8) -> bool> = match scan.0.first() {
-            Some(b'x' | b'X') => Some(|byte| byte.is_ascii_hexdigit()),
+    let is_sign = |byte: &u8| matches!(byte, b'+' | b'-');
+    let mut rest = text.bytes().filter(|byte| *byte != b'_').peekable();
+    let has_sign = rest.next_if(is_sign).is_some();
+    if rest.peek() == Some(&b'0') {
+        let mut digits = rest.clone();
+        digits.next();
+        let letter = digits.next();
+        let base: Option<fn(&u8) -> bool> = match letter {
+            Some(b'x' | b'X') => Some(u8::is_ascii_hexdigit),
             Some(b'o' | b'O') => Some(|byte| matches!(byte, b'0'..=b'7')),
             Some(b'b' | b'B') => Some(|byte| matches!(byte, b'0' | b'1')),
             _ => None,
         };
-        if let Some(is_digit) = decimal {
-            scan.0 = &scan.0[1..];
+        if let Some(is_digit) = base {
+            // go-yaml v2 reads `0b-1` as an integer, v3 and v4 also `0o+7`.
+            let may_have_inner_sign = !has_sign && matches!(letter, Some(b'b' | b'o'));
+            let has_inner_sign = may_have_inner_sign && digits.next_if(is_sign).is_some();
+            let count = count_while(&mut digits, is_digit);
             // PyYAML accepts underscores without any digit.
-            let underscores = scan.0.contains(&b'_');
-            return (scan.loose_digits(is_digit) > 0 || underscores) && scan.is_done();
+            return digits.next().is_none() && (count > 0 || (!has_inner_sign && text.ends_with('_')));
         }
     }
-    scan.0 = after_sign;
-    let whole = scan.loose_digits(|byte| byte.is_ascii_digit());
-    let mut fraction = 0;
-    if scan.one(b".") {
-        fraction = scan.loose_digits(|byte| byte.is_ascii_digit());
-    }
+    let whole = count_while(&mut rest, u8::is_ascii_digit);
+    let point = rest.next_if_eq(&b'.').is_some();
+    let fraction = if point { count_while(&mut rest, u8::is_ascii_digit) } else { 0 };
     if whole + fraction == 0 {
         return false;
     }
-    if scan.one(b"eE") {
-        scan.one(b"+-");
-        if scan.loose_digits(|byte| byte.is_ascii_digit()) == 0 {
+    if rest.next_if(|byte| matches!(byte, b'e' | b'E')).is_some() {
+        rest.next_if(is_sign);
+        if count_while(&mut rest, u8::is_ascii_digit) == 0 {
             return false;
         }
     }
-    scan.is_done()
+    rest.next().is_none()
+}
+
+/// Skips the bytes that are wanted, and returns their number.
+fn count_while(bytes: &mut Peekable<impl Iterator<Item = u8>>, wanted: impl Fn(&u8) -> bool) -> usize {
+    std::iter::from_fn(|| bytes.next_if(&wanted)).count()
 }
 
 /// Whether `text` is a sexagesimal number, such as `190:20:30.15`.
@@ -247,6 +254,11 @@ mod tests {
             "-0__b1",
             "+_0_O7",
             "1e999",
+            "4E_-9",
+            "-_1_2.3_4e_+_5_",
+            "0b-1",
+            "0_b+_1",
+            "0o+17",
         ] {
             assert!(!is_string(text), "{text}");
         }
@@ -275,6 +287,11 @@ mod tests {
             "/1.0",
             "...",
             "0o8",
+            "-0b-1",
+            "0b-",
+            "0o-_",
+            "0x-1",
+            "4e_-",
             "_1",
             "e3",
             "2021-03-14x",
