@@ -477,7 +477,7 @@ fn printer(
     let signals = depends_on_terminal.then(TerminalSignals::new).transpose().context("catching signals")?;
     let screen = Screen { redraw: Arc::default(), signals };
     if pretty.width.is_some() {
-        printer.follow_width(&screen.redraw);
+        printer.follow_width();
     }
     if live_rows {
         terminal::restore_on_panic();

@@ -36,7 +36,7 @@ impl Screen {
             let outcome = match signal {
                 None => draw(pipeline, &self.redraw),
                 Some(OfTerminal::Resized) => {
-                    self.redraw.resized();
+                    self.redraw.request(Instant::now());
                     Ok(())
                 }
                 Some(OfTerminal::Suspend) => leave(pipeline, &self.redraw, stop).await,

@@ -20,8 +20,8 @@ pub(crate) struct Printer {
     gap_events: bool,
     /// Whether the deadline for writing is over. Then events are only counted as not written.
     only_counts: bool,
-    /// If lines fit the width of a terminal: who knows when that changes.
-    resized: Option<Arc<Redraw>>,
+    /// Whether lines fit the width of the terminal, which may change.
+    follows_width: bool,
     /// The live rows, on a terminal that can show them.
     rows: Option<Rows>,
 }
@@ -34,7 +34,7 @@ impl Printer {
     /// Standard output cannot be used.
     pub(crate) fn new(renderer: Renderer, names: Vec<String>, gap_events: bool, flow: Arc<Flow>) -> io::Result<Self> {
         let stdout = Stdout::new(flow)?;
-        Ok(Self { renderer, stdout, names, gap_events, only_counts: false, resized: None, rows: None })
+        Ok(Self { renderer, stdout, names, gap_events, only_counts: false, follows_width: false, rows: None })
     }
 
     /// Adds a remote.
@@ -43,8 +43,8 @@ impl Printer {
     }
 
     /// Makes lines follow the width of the terminal.
-    pub(crate) fn follow_width(&mut self, redraw: &Arc<Redraw>) {
-        self.resized = Some(Arc::clone(redraw));
+    pub(crate) fn follow_width(&mut self) {
+        self.follows_width = true;
     }
 
     /// Shows operations in progress as live rows, if standard output can be written to without waiting.
@@ -83,9 +83,12 @@ impl Printer {
     }
 
     fn render(&mut self, event: &Event) {
-        self.follow_size();
+        let is_first = self.stdout.buffer().is_empty();
+        if is_first {
+            self.follow_size();
+        }
         let before = match &self.rows {
-            Some(rows) if self.stdout.buffer().is_empty() => rows.before_lines(),
+            Some(rows) if is_first => rows.before_lines(),
             _ => b"",
         };
         self.stdout.buffer().extend_from_slice(before);
@@ -97,8 +100,10 @@ impl Printer {
         }
     }
 
+    /// Lets lines fit the terminal as it is now. It is asked before each write, as SIGWINCH is handled later than lines
+    /// of the old width could be drawn.
     fn follow_size(&mut self) {
-        if self.resized.as_ref().is_some_and(|redraw| redraw.take_resized())
+        if self.follows_width
             && let Some(size) = terminal::size()
         {
             self.renderer.resize(size.columns);

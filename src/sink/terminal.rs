@@ -36,8 +36,6 @@ pub(crate) struct Redraw {
     is_suspended: AtomicBool,
     /// Whether rows are on the screen.
     has_rows: AtomicBool,
-    /// Whether the size of the terminal has to be read again.
-    is_resized: AtomicBool,
     /// Whether the program was stopped, so that another program may have written to the terminal.
     is_continued: AtomicBool,
 }
@@ -89,23 +87,10 @@ impl Redraw {
         self.has_rows.load(Ordering::Relaxed)
     }
 
-    /// Records that the terminal was resized.
-    pub(crate) fn resized(&self) {
-        self.is_resized.store(true, Ordering::Relaxed);
-        self.request(Instant::now());
-    }
-
     /// Records that the program was stopped and has continued.
     pub(crate) fn continued(&self) {
         self.is_continued.store(true, Ordering::Relaxed);
-        self.resized();
-    }
-
-    /// Whether the terminal was resized since the last call.
-    #[must_use]
-    pub(crate) fn take_resized(&self) -> bool {
-        // The load is for the hot path.
-        self.is_resized.load(Ordering::Relaxed) && self.is_resized.swap(false, Ordering::Relaxed)
+        self.request(Instant::now());
     }
 }
 

@@ -97,8 +97,10 @@ impl Pretty {
 
     /// The terminal has another width now, in columns. Later lines have it.
     pub fn resize(&mut self, width: Option<usize>) {
-        self.options.width = width;
-        self.lay_out();
+        if self.options.width != width {
+            self.options.width = width;
+            self.lay_out();
+        }
     }
 
     /// Appends the line of the event, and further lines if it has a reason. An operation has a line when it ends, and
