@@ -5,11 +5,16 @@ use std::process::ExitCode;
 use lxmon::cli::{Cli, complete, meant};
 use lxmon::report::exit::Exit;
 use lxmon::report::notice;
-use lxmon::system::signals;
+use lxmon::system::{memory, signals};
 use lxmon::transform::jq;
 use lxmon::{run, show};
 
 fn main() -> ExitCode {
+    if let Err(error) = memory::exit_where_allocations_fail(Exit::Failed.status()) {
+        let exit = notice::fail(&anyhow::Error::new(error).context("starting"));
+        notice::flush();
+        return ExitCode::from(exit.status());
+    }
     if jq::is_asked() {
         return jq::run();
     }

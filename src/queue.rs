@@ -9,13 +9,15 @@
 //!   SMALL ──────────────────────────────  queued bytes above this: readers rest, so the server waits (back-pressure)
 //! ```
 //!
+//! `max` is what `--buffer` says, or less while there is no memory for more.
+//!
 //! Readers rest before a read, so no message that was read waits with them. A rest is short whatever the output does:
 //! LXD's writes time out after 5 s (`lxd/events/connections.go`), and Incus closes a connection with 1,000 queued
 //! events.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -130,10 +132,11 @@ pub(crate) struct Queue {
     memory: Arc<Memory>,
     /// The queue is short while it holds no more bytes than this.
     short: usize,
-    /// Dropping ends once no more memory than this is in use, in bytes.
-    room: usize,
-    /// Messages are dropped while this much memory is in use, in bytes.
-    max_bytes: usize,
+    /// Messages are dropped while this much memory is in use, in bytes, until it has fallen to the mark of `memory`. It is
+    /// `limit`, or what was in use when there was no memory for more.
+    max_bytes: AtomicUsize,
+    /// The most that `max_bytes` can be: what `--buffer` says.
+    limit: usize,
     /// Whether the queue can grow to `max_bytes`, because a reader has rested for `REST` in vain.
     is_grown: AtomicBool,
     /// Whether the last reader that rested for free memory got none.
@@ -181,17 +184,16 @@ impl Queue {
     #[must_use]
     pub(crate) fn new(max_bytes: usize, never_drops: bool) -> Self {
         let small = SMALL.min(max_bytes);
-        let room = max_bytes - STEP.min(max_bytes / 2);
         Self {
             state: Mutex::default(),
             wanted: Condvar::new(),
             filled: Notify::new(),
             outages: Notify::new(),
             shortened: Notify::new(),
-            memory: Arc::new(Memory::new(room)),
+            memory: Arc::new(Memory::new(room(max_bytes))),
             short: small - STEP.min(small / 2),
-            room,
-            max_bytes,
+            max_bytes: max_bytes.into(),
+            limit: max_bytes,
             is_grown: AtomicBool::new(false),
             is_overfull: AtomicBool::new(false),
             never_drops,
@@ -217,14 +219,18 @@ impl Queue {
             return self.wait_until_short().await;
         }
         let queued = self.state().bytes;
-        if self.memory.used() >= self.max_bytes {
+        if self.memory.used() >= self.max_bytes() {
             // While the output accepts data, a full rest frees memory. If the last one did not, the next is short.
             let rest = if self.is_overfull.load(Ordering::Relaxed) { REST_WHILE_FULL } else { REST };
             let room = tokio::time::timeout(rest, self.memory.wait_for_room()).await;
             self.is_overfull.store(room.is_err(), Ordering::Relaxed);
         } else if queued <= self.short {
             self.is_grown.store(false, Ordering::Relaxed);
-        } else if queued >= SMALL.min(self.max_bytes) && !self.is_grown.load(Ordering::Relaxed) {
+            if queued == 0 {
+                // What took the memory may be gone.
+                self.set_max(self.limit);
+            }
+        } else if queued >= SMALL.min(self.limit) && !self.is_grown.load(Ordering::Relaxed) {
             let short = tokio::time::timeout(REST, self.wait_until_short()).await;
             self.is_grown.store(short.is_err(), Ordering::Relaxed);
         }
@@ -250,16 +256,39 @@ impl Queue {
         self.memory.used().saturating_sub(queued)
     }
 
-    /// Queues messages that were read at `now`. While all memory is in use, drops and counts them instead. `before` is
-    /// the message that preceded them, empty if there was none.
-    pub(crate) fn push(&self, feed: Feed, block: Block, now: Instant, before: &str) -> Pushed {
+    fn max_bytes(&self) -> usize {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    fn set_max(&self, bytes: usize) {
+        if self.max_bytes() != bytes {
+            self.max_bytes.store(bytes, Ordering::Relaxed);
+            self.memory.set_mark(room(bytes));
+        }
+    }
+
+    /// Queues the messages of `read`, which were read at `now`. While all memory is in use, drops and counts them instead.
+    /// `before` is the message that preceded them, empty if there was none. Leaves `read` empty.
+    pub(crate) fn push(&self, feed: Feed, read: &mut Block, now: Instant, before: &str) -> Pushed {
+        let messages = read.len() as u64;
         let used = self.memory.used();
+        let closed = read.close(&self.memory);
+        if closed.is_err() {
+            read.clear();
+            // For now, there is no more memory than this. The rest of the program needs some, too.
+            self.set_max((used - used / 8).max(STEP));
+        }
         let mut state = self.state();
         let is_dropping = state.dropping(feed).is_some();
-        if !self.never_drops && (used >= self.max_bytes || (is_dropping && used > self.room)) {
-            state.count_dropped(feed, block.len() as u64, before);
-            return Pushed::Dropped;
-        }
+        let is_full = used >= self.max_bytes() || (is_dropping && !self.memory.has_room());
+        let block = match closed {
+            Ok(block) if self.never_drops || !is_full => block,
+            closed => {
+                let why = if closed.is_ok() { "--buffer is full" } else { "there is no memory for more events" };
+                state.count_dropped(feed, messages, before, why);
+                return Pushed::Dropped;
+            }
+        };
         let gap = if is_dropping { state.end_dropping(feed) } else { None };
         let block = Arc::new(block.charged_to(&self.memory));
         let complete_by = state.complete_by;
@@ -447,6 +476,11 @@ pub(crate) enum CaughtUp {
     Ended,
 }
 
+/// The amount of memory in use at which dropping ends, in bytes, for the one at which it begins.
+fn room(max_bytes: usize) -> usize {
+    max_bytes - STEP.min(max_bytes / 2)
+}
+
 /// The gap with its end: now.
 fn closed(mut gap: Gap, since: Moment, is_over: bool) -> Gap {
     gap.end = Some(End { until: local_now(), seconds: since.elapsed().as_secs_f64(), is_over });
@@ -467,13 +501,13 @@ impl State {
         self.open.iter_mut().find(|open| open.feed == feed && open.gap.dropped > 0)
     }
 
-    fn count_dropped(&mut self, feed: Feed, messages: u64, before: &str) {
+    fn count_dropped(&mut self, feed: Feed, messages: u64, before: &str, why: &str) {
         if let Some(open) = self.dropping(feed) {
             open.gap.dropped += messages;
             return;
         }
         let last_event = timestamp_of(before);
-        let reason = "the reader of our output is slow, and --buffer is full".to_owned();
+        let reason = format!("the reader of our output is slow, and {why}");
         let gap = Gap { remote: feed.remote, last_event, since: local_now(), end: None, reason, dropped: messages };
         self.open.push(Open { feed, gap, since: Moment::now() });
     }

@@ -17,7 +17,7 @@ use crate::support::wait_until;
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// An event like [`numbered`] with a padding of `bytes` bytes.
-fn padded(number: u64, bytes: usize) -> String {
+pub(crate) fn padded(number: u64, bytes: usize) -> String {
     let event = numbered(number);
     format!(r#"{},"padding":"{}"}}"#, event.strip_suffix('}').unwrap(), "x".repeat(bytes))
 }

@@ -7,11 +7,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 
 use rustix::process::{getuid, kill_process};
 
-use crate::support::program::{Follower, Outcome, copy_program, finish, lxmon, run};
-use crate::support::standin::{Connection, StandIn, numbered};
+use crate::flow::padded;
+use crate::support::number_in;
+use crate::support::program::{Follower, Outcome, PATIENCE, copy_program, finish, lxmon, run};
+use crate::support::standin::{Connection, StandIn, frame, numbered, opcode};
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/demo/session.ndjson");
 
@@ -126,16 +129,17 @@ fn without_memory_it_ends_with_one_error_or_skips_what_is_too_long() {
     let text = crate::growth::nested(9, &crate::growth::list("0", 4 << 20));
     std::fs::write(&recording, format!("{text}\n{}\n", numbered(0))).unwrap();
     let recording = recording.to_str().unwrap();
-    // In KiB. With the first limit, the system can load the program, and no more. What it does with less is not ours.
-    let loads = |limit: &u32| finish(&mut after(&format!("ulimit -v {limit}"), &["--version"])).status == 0;
-    let least = (10_000..200_000).step_by(2000).find(loads).unwrap();
+    let server = silent();
+    let least = least_memory();
     let outcome = finish(&mut after(&format!("ulimit -v {}", least + 4000), &["--demo", "-n1"]));
     assert!(outcome.stderr.starts_with("lxmon: starting: the limit of virtual memory leaves "), "{}", outcome.stderr);
     // The long event takes 8 MiB, several times, and its tape 32 MiB: with the last limit there is room for them.
     for more in (0..26_000).step_by(500).chain([32_000, 60_000, 100_000]) {
         let limit = least + more;
         let shell = format!("ulimit -v {limit}");
-        assert_orderly(&finish(&mut after(&shell, &["--demo", "-n1", "-f", "json"])), &format!("{limit} KiB"));
+        for arguments in [&["--demo", "-n1", "-f", "json"][..], &[&*server.remote(), "-n1", "-f", "json"]] {
+            assert_orderly(&finish(&mut after(&shell, arguments)), &format!("{limit} KiB"));
+        }
         let outcome = finish(&mut after(&shell, &["--replay", recording, "-f", "json"]));
         let skipped = outcome.status == 0
             && outcome.stderr.contains("line 1: JSON that is too large for the available memory; skipped")
@@ -144,6 +148,77 @@ fn without_memory_it_ends_with_one_error_or_skips_what_is_too_long() {
             assert_orderly(&outcome, &format!("{limit} KiB, a long event"));
         }
     }
+}
+
+/// The lowest limit of memory, in KiB, with which the system can load the program. What it does with less is not ours.
+fn least_memory() -> u32 {
+    let loads = |limit: &u32| finish(&mut after(&format!("ulimit -v {limit}"), &["--version"])).status == 0;
+    (10_000..200_000).step_by(2000).find(loads).unwrap()
+}
+
+#[test]
+fn with_little_memory_and_a_slow_reader_events_are_dropped_and_counted() {
+    const EVENTS: u64 = 12_000;
+    let (send, is_sent) = mpsc::channel();
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        for first in (0..EVENTS).step_by(500) {
+            let frames: Vec<_> =
+                (first..first + 500).map(|number| frame(true, opcode::TEXT, padded(number, 3000).as_bytes())).collect();
+            connection.write(&frames.concat());
+        }
+        send.send(()).unwrap();
+        connection.end();
+    });
+    let least = least_memory();
+    // With the second limit, the memory may be used up before the buffer is.
+    for more in [17_000, 95_000] {
+        let options = [&*server.remote(), "-f", "json", "--no-reconnect", "--buffer", "1GiB"];
+        let mut command = after(&format!("ulimit -v {}", least + more), &options);
+        let program = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        is_sent.recv_timeout(PATIENCE).unwrap();
+        let output = program.wait_with_output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(1), "{more}: {stderr}");
+        if more > 17_000 && stderr.contains("memory allocation of ") {
+            // The allocator has kept the memory for another thread.
+            continue;
+        }
+        assert!(stderr.lines().all(|line| line.starts_with("lxmon: ")), "{more}: {stderr}");
+        let numbers: Vec<_> = stdout.lines().filter_map(|line| number_in(line.as_bytes())).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{more}");
+        let dropped = stderr.lines().filter_map(|line| {
+            let (before, _) = line.split_once(" events dropped")?;
+            before.rsplit(' ').next()?.parse::<u64>().ok()
+        });
+        assert_eq!(dropped.sum::<u64>() + numbers.len() as u64, EVENTS, "{more}: {stderr}");
+        assert!(numbers.len() > 100, "{more}: {}", numbers.len());
+    }
+}
+
+#[test]
+fn where_a_long_event_takes_more_memory_than_there_is_it_ends_with_status_1() {
+    let long = padded(0, 4 << 20);
+    let server = StandIn::new(move |connection: &mut Connection| {
+        connection.accept();
+        connection.event(&long);
+        // Where there is no memory to decode the event, it is skipped.
+        connection.end();
+    });
+    let least = least_memory();
+    let mut statuses: Vec<_> = (17_000..50_000)
+        .step_by(1500)
+        .map(|more| {
+            let options = [&*server.remote(), "-n1", "-f", "json", "--no-reconnect"];
+            let outcome = finish(&mut after(&format!("ulimit -v {}; ulimit -c 0", least + more), &options));
+            let is_error = outcome.status == 1
+                && (outcome.stderr.starts_with("memory allocation of ") || outcome.stderr.starts_with("lxmon: "));
+            assert!(is_error || outcome.status == 0, "{more}: {}\n{}", outcome.status, outcome.stderr);
+            outcome.status
+        })
+        .collect();
+    statuses.dedup();
+    assert!(statuses.contains(&0) && statuses.contains(&1), "{statuses:?}");
 }
 
 #[test]

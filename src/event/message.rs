@@ -35,7 +35,7 @@ const SPARE_BUFFERS: usize = 16;
 #[derive(Debug)]
 pub struct Memory {
     used: AtomicUsize,
-    mark: usize,
+    mark: AtomicUsize,
     freed: Notify,
     /// Text buffers of former blocks. The allocator would split freed ones for small allocations, and the next block would
     /// take new memory.
@@ -46,13 +46,13 @@ impl Memory {
     /// A counter at zero. When the count falls to `mark` bytes, waiting tasks are woken.
     #[must_use]
     pub fn new(mark: usize) -> Self {
-        Self { used: AtomicUsize::new(0), mark, freed: Notify::new(), spare: Mutex::default() }
+        Self { used: AtomicUsize::new(0), mark: mark.into(), freed: Notify::new(), spare: Mutex::default() }
     }
 
     /// An empty buffer with [`CAPACITY`], a former one if there is one.
-    fn buffer(&self) -> String {
+    fn buffer(&self) -> Result<String, TryReserveError> {
         let former = self.spare().pop();
-        former.unwrap_or_else(|| String::with_capacity(CAPACITY))
+        former.map_or_else(|| buffer_of(CAPACITY), Ok)
     }
 
     /// Keeps the buffer of a dropped block for reuse if it is of the usual size.
@@ -79,7 +79,15 @@ impl Memory {
     /// Whether the memory in use does not exceed the mark.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.used() <= self.mark
+        self.used() <= self.mark.load(Ordering::SeqCst)
+    }
+
+    /// Moves the mark.
+    pub fn set_mark(&self, mark: usize) {
+        let before = self.mark.swap(mark, Ordering::SeqCst);
+        if before < mark {
+            self.freed.notify_waiters();
+        }
     }
 
     fn add(&self, bytes: usize) {
@@ -88,7 +96,7 @@ impl Memory {
 
     fn free(&self, bytes: usize) {
         let before = self.used.fetch_sub(bytes, Ordering::SeqCst);
-        if (before - bytes..before).contains(&self.mark) {
+        if (before - bytes..before).contains(&self.mark.load(Ordering::SeqCst)) {
             self.freed.notify_waiters();
         }
     }
@@ -144,9 +152,17 @@ impl Drop for Block {
 
 impl Block {
     /// An empty block with capacity for this many bytes of text.
-    #[must_use]
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), ends: Vec::new(), charge: None }
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn with_capacity(bytes: usize) -> Result<Self, TryReserveError> {
+        Ok(Self { text: buffer_of(bytes)?, ends: Vec::new(), charge: None })
+    }
+
+    /// Removes all messages.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
     }
 
     /// The number of messages.
@@ -210,18 +226,22 @@ impl Block {
 
     /// Returns the messages so far in a block that they fill to a half at least, and leaves an empty block with capacity
     /// for as many. After a large block, that is the buffer of a former block of `memory` if there is one.
-    #[must_use]
-    pub fn close(&mut self, memory: &Memory) -> Self {
+    ///
+    /// # Errors
+    /// There is not enough memory for another block. The messages stay in this one.
+    pub fn close(&mut self, memory: &Memory) -> Result<Self, TryReserveError> {
+        let mut ends = Vec::new();
+        ends.try_reserve_exact(self.ends.len())?;
         if self.text.len() < self.text.capacity() / 2 {
-            let closed = Self { text: self.text.as_str().to_owned(), ends: self.ends.clone(), charge: None };
-            self.text.clear();
-            self.ends.clear();
-            return closed;
+            let mut text = buffer_of(self.text.len())?;
+            text.push_str(&self.text);
+            ends.extend_from_slice(&self.ends);
+            self.clear();
+            return Ok(Self { text, ends, charge: None });
         }
         let is_large = self.text.len() >= CAPACITY / 2;
-        let text = if is_large { memory.buffer() } else { String::with_capacity(self.text.len() + CAPACITY / 8) };
-        let ends = Vec::with_capacity(self.ends.len());
-        std::mem::replace(self, Self { text, ends, charge: None })
+        let text = if is_large { memory.buffer()? } else { buffer_of(self.text.len() + CAPACITY / 8)? };
+        Ok(std::mem::replace(self, Self { text, ends, charge: None }))
     }
 
     /// Adds the memory use of the block to `memory` until the block is dropped.
@@ -246,6 +266,13 @@ impl Block {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         &self.text[start..self.ends[index] as usize]
     }
+}
+
+/// An empty text with this capacity, in bytes.
+fn buffer_of(bytes: usize) -> Result<String, TryReserveError> {
+    let mut buffer = String::new();
+    buffer.try_reserve_exact(bytes)?;
+    Ok(buffer)
 }
 
 /// The text of one message: a slice of its block, and a reference that keeps the block alive.
@@ -314,9 +341,9 @@ mod tests {
 
     /// A closed block with `bytes` of text, whose memory is counted.
     fn closed(bytes: usize, memory: &Arc<Memory>) -> Block {
-        let mut block = Block { text: memory.buffer(), ends: Vec::new(), charge: None };
+        let mut block = Block { text: memory.buffer().unwrap(), ends: Vec::new(), charge: None };
         block.push(&"x".repeat(bytes)).unwrap();
-        block.close(memory).charged_to(memory)
+        block.close(memory).unwrap().charged_to(memory)
     }
 
     #[test]

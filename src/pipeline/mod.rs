@@ -66,6 +66,7 @@ use crate::sink::stdout;
 use crate::sink::{Flow, Sink};
 use crate::source::Source;
 use crate::source::server::Connecting;
+use crate::system::memory;
 use crate::system::signals::{Signals, TerminalSignals};
 use crate::system::terminal;
 use crate::transform::Transform;
@@ -179,6 +180,7 @@ impl Run {
         } = config;
         let signals = Signals::new(command.is_some()).context("catching signals")?;
         let flow = Arc::new(Flow::new().context("starting")?);
+        let buffer = memory::for_events(buffer);
         let queue = Arc::new(Queue::new(buffer, source.is_patient()));
         let window = Window::new(sort_window, source.may_rest());
         // The other half of the memory is for the queue, so that a full window alone never causes dropped messages.

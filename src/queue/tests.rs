@@ -3,13 +3,13 @@ use super::*;
 const MIB: usize = 1 << 20;
 
 fn block(size: usize) -> Block {
-    let mut block = Block::with_capacity(size);
+    let mut block = Block::with_capacity(size).unwrap();
     block.push(&"x".repeat(size)).unwrap();
     block
 }
 
 fn push(queue: &Queue, mib: usize) -> Vec<Pushed> {
-    (0..mib).map(|_| queue.push(Feed::default(), block(MIB), Instant::now(), "")).collect()
+    (0..mib).map(|_| queue.push(Feed::default(), &mut block(MIB), Instant::now(), "")).collect()
 }
 
 fn dropped(pushed: &[Pushed]) -> usize {
@@ -23,9 +23,11 @@ fn a_gap_of_dropped_events_names_the_last_event_wherever_that_is() {
     push(&queue, 1);
     let taken = queue.take();
     let before = r#"{"type":"x","timestamp":"2026-11-25T12:00:00Z"}"#;
-    assert!(matches!(queue.push(Feed::default(), block(MIB), Instant::now(), before), Pushed::Dropped));
+    assert!(matches!(queue.push(Feed::default(), &mut block(MIB), Instant::now(), before), Pushed::Dropped));
     drop(taken);
-    let Pushed::Queued(Some(gap)) = queue.push(Feed::default(), block(1), Instant::now(), "") else { panic!("no gap") };
+    let Pushed::Queued(Some(gap)) = queue.push(Feed::default(), &mut block(1), Instant::now(), "") else {
+        panic!("no gap")
+    };
     assert_eq!(gap.last_event.as_deref(), Some("2026-11-25T12:00:00Z"));
 }
 

@@ -106,6 +106,8 @@ impl Json {
 
     fn push(&self, text: &str, out: &mut Vec<u8>) {
         if !self.surface.must_sanitize() || !sanitize::is_dangerous(text) {
+            // With the line feed: growth for it alone would double the memory of a long event.
+            out.reserve(text.len() + 1);
             out.extend_from_slice(text.as_bytes());
             return;
         }

@@ -16,6 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::render::sanitize;
 use crate::report::exit::{Exit, Fault};
 use crate::system::clock::local_now;
+use crate::system::memory;
 use crate::system::terminal;
 
 /// Which messages are shown.
@@ -189,7 +190,7 @@ impl Waiting {
         if !state.has_thread {
             state.has_thread = true;
             let thread = std::thread::Builder::new().name("notices".into()).stack_size(64 << 10);
-            if thread.spawn(|| self.write_all()).is_err() {
+            if !memory::has_room_for_thread() || thread.spawn(|| self.write_all()).is_err() {
                 // Without a thread, a write that can block is better than no output.
                 state.has_thread = false;
                 while let Some(line) = state.lines.pop_front() {

@@ -5,7 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod duration;
 pub mod environment;
-pub(crate) mod memory;
+pub mod memory;
 pub mod signals;
 pub(crate) mod terminal;
 pub(crate) mod units;

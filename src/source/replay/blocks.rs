@@ -35,7 +35,7 @@ impl<'q> Blocks<'q> {
                 self.block.push(message)?;
                 self.numbers.push(line);
                 if self.block.is_full() {
-                    self.flush();
+                    self.flush()?;
                 }
             }
             Err(_) => self.report(line, "not UTF-8; skipped"),
@@ -54,15 +54,19 @@ impl<'q> Blocks<'q> {
     }
 
     /// Queues the messages so far. To be called before each read, which can block.
-    pub(super) fn flush(&mut self) {
+    ///
+    /// # Errors
+    /// There is not enough memory for further messages.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         if self.block.is_empty() {
-            return;
+            return Ok(());
         }
         self.runtime.block_on(self.queue.rest());
         let lines = Lines { file: Arc::clone(&self.file), numbers: self.numbers.as_slice().into() };
         self.numbers.clear();
         let memory = self.queue.memory();
-        let block = Arc::new(self.block.close(memory).charged_to(memory));
+        let block = Arc::new(self.block.close(memory)?.charged_to(memory));
         self.queue.push_always(Item::Recorded(lines, block));
+        Ok(())
     }
 }

@@ -21,8 +21,7 @@ pub(super) fn read(input: Input, blocks: &mut Blocks<'_>) -> io::Result<()> {
             reader.lines()?;
         }
     }
-    reader.blocks.flush();
-    Ok(())
+    reader.blocks.flush()
 }
 
 struct Reader<'r, 'q> {
@@ -51,7 +50,7 @@ enum Found {
 impl Reader<'_, '_> {
     /// Reads more. What has been found by then is queued first, because a read can block.
     fn fill(&mut self) -> io::Result<bool> {
-        self.blocks.flush();
+        self.blocks.flush()?;
         self.input.fill()
     }
 

@@ -32,8 +32,7 @@ const MAX_KEYS: usize = 64;
 pub(super) fn read(input: Input, blocks: &mut Blocks<'_>) -> io::Result<()> {
     let mut reader = Reader { input, blocks, line: 1, is_marked: false, document: Document::default() };
     while reader.next_line()? {}
-    reader.blocks.flush();
-    Ok(())
+    reader.blocks.flush()
 }
 
 struct Reader<'r, 'q> {
@@ -84,7 +83,7 @@ impl Reader<'_, '_> {
     fn next_line(&mut self) -> io::Result<bool> {
         if self.document.ends_like_ours() && self.document.length == self.input.data().len() {
             // What is known must not wait for this one.
-            self.blocks.flush();
+            self.blocks.flush()?;
             if self.input.is_quiet_for(QUIET)? {
                 self.finish(false, false)?;
             }
@@ -98,7 +97,7 @@ impl Reader<'_, '_> {
                 // A line of this length, without an end.
                 break (self.input.data().len(), false);
             }
-            self.blocks.flush();
+            self.blocks.flush()?;
             if !self.input.fill()? {
                 break (self.input.data().len(), true);
             }

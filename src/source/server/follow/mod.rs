@@ -421,8 +421,7 @@ impl Follow<'_> {
                 if let Some(changes) = self.changes.filter(|_| names_members(&received.block)) {
                     changes.notify_one();
                 }
-                let block = received.block.close(self.queue.memory());
-                match self.queue.push(self.feed, block, Instant::now(), last_message) {
+                match self.queue.push(self.feed, &mut received.block, Instant::now(), last_message) {
                     Pushed::Dropped => is_dropping = true,
                     Pushed::Queued(gap) => {
                         is_dropping = false;
