@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use log::info;
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::SIGABRT;
 
@@ -52,7 +53,13 @@ pub(crate) fn check_supply() -> io::Result<()> {
 #[must_use]
 pub(crate) fn for_events(buffer: usize) -> usize {
     let left = left().map(|left| left.saturating_sub(NEEDED) / 2);
-    left.and_then(|left| usize::try_from(left).ok()).map_or(buffer, |left| buffer.min(left))
+    match left.and_then(|left| usize::try_from(left).ok()) {
+        Some(left) if left < buffer => {
+            info!("--buffer: {} KiB, half of what the limit of virtual memory leaves", left >> 10);
+            left
+        }
+        _ => buffer,
+    }
 }
 
 /// The limit, in bytes.

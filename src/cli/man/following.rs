@@ -71,9 +71,9 @@ const LOST: [(&str, &str); 8] = [
     (
         "beyond --buffer",
         "A slow reader of the output delays the server only for a short time, because servers end the connections of \
-         slow clients. Events that cannot be written yet wait in memory, up to --buffer. When that is full, the newest \
-         events are dropped, counted, and reported as a gap as soon as there is room again. A recording and the \
-         demonstration wait instead.",
+         slow clients. Events that cannot be written yet wait in memory, up to --buffer, and under a limit of memory \
+         (ulimit -v) up to half of what it leaves. When that is full, the newest events are dropped, counted, and \
+         reported as a gap as soon as there is room again. A recording and the demonstration wait instead.",
     ),
     (
         "at the end",
