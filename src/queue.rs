@@ -9,7 +9,7 @@
 //!   SMALL ──────────────────────────────  queued bytes above this: readers rest, so the server waits (back-pressure)
 //! ```
 //!
-//! `max` is what `--buffer` says, or less while there is no memory for more.
+//! `max` is what `--buffer` and the limit of virtual memory permit, or less while there is no memory for more.
 //!
 //! Readers rest before a read, so no message that was read waits with them. A rest is short whatever the output does:
 //! LXD's writes time out after 5 s (`lxd/events/connections.go`), and Incus closes a connection with 1,000 queued
@@ -133,9 +133,9 @@ pub(crate) struct Queue {
     /// The queue is short while it holds no more bytes than this.
     short: usize,
     /// Messages are dropped while this much memory is in use, in bytes, until it has fallen to the mark of `memory`. It is
-    /// `limit`, or what was in use when there was no memory for more.
+    /// `limit`, or a little less than what was in use when there was no memory for more.
     max_bytes: AtomicUsize,
-    /// The most that `max_bytes` can be: what `--buffer` says.
+    /// The most that `max_bytes` can be: what `--buffer` and the limit of virtual memory permit.
     limit: usize,
     /// Whether the queue can grow to `max_bytes`, because a reader has rested for `REST` in vain.
     is_grown: AtomicBool,

@@ -281,10 +281,10 @@ impl Prepare {
 
     /// Copies the texts of the wanted events, `bytes` in total, into a new block.
     fn copy_wanted(&mut self, bytes: usize) {
+        // Without memory for the copy, the events keep the original block.
         let Ok(mut copy) = Block::with_capacity(bytes) else { return };
         for event in &self.wanted {
             if copy.push(event.message()).is_err() {
-                // Without memory for the copy, the events keep the original block.
                 return;
             }
         }
